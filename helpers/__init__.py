@@ -1,0 +1,1 @@
+"""Viewer persona kit: from viewing history to people one can write to."""
