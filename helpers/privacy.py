@@ -103,8 +103,8 @@ def scan(
     list of (file name relative to ``folder``, kind of leak); never the leaked text itself.
     """
     texts = [text for text in secrets if len(text) >= 4]
-    homes = sorted({str(Path.home()), str(folder.resolve().parent.parent)} - {"/", "/root"})
-    homes.append(str(folder.resolve()))
+    places = {Path.home(), folder.resolve().parent, folder.resolve().parent.parent} - {Path("/")}
+    homes = re.compile("|".join(rf"(?<![\w.-]){re.escape(str(place))}/" for place in places))
     leaks = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or "private" in path.relative_to(folder).parts[:1]:
@@ -115,7 +115,7 @@ def scan(
         checks = {
             "a secret": any(secret in text for secret in texts),
             "a heatmap token": "public_token=" in text or "iframe_heatmap_url" in text,
-            "an absolute path": any(home in text for home in homes),
+            "an absolute path": bool(homes.search(text)),
             "an e-mail address": not emails_allowed and bool(EMAIL.search(_without_images(text))),
         }
         leaks += [(str(path.relative_to(folder)), kind) for kind, hit in checks.items() if hit]
