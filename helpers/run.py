@@ -195,7 +195,7 @@ class Run:
             schema_version=SCHEMA_VERSION,
             account=opened.account,
             source=opened.source,
-            parameters={**{"run": name}, **given},
+            parameters=_shown({"run": name, **given}),
             window=opened.window.as_dict(),
             stages={stage: {"status": "running"}},
         )
@@ -323,6 +323,12 @@ def new_folder(outputs: Path, run_date: date) -> Path:
         f"Run date {run_date} has ten runs already, the most there can be. "
         "Delete one of them, or give another --run-date."
     )
+
+
+def _shown(given: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as they may be written down: of a path, the name alone."""
+    path = given.get("clusters_file", "")
+    return {**given, "clusters_file": Path(path).name} if path else given
 
 
 def _merged(old: Any, new: Any) -> Any:
