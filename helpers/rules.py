@@ -259,7 +259,7 @@ def _checked(when: str, name: str, line: int, fail: _Fail) -> str:
     for node in tree.find_all(exp.Literal):
         node.comments = None
     rule = tree.sql(dialect="duckdb", comments=False)
-    _runs(rule, label, line, fail)
+    _runs(tree, label, line, fail)
     return rule
 
 
@@ -308,15 +308,24 @@ def _is_condition(node: exp.Expression) -> bool:
     )
 
 
-def _runs(rule: str, label: str, line: int, fail: _Fail) -> None:
-    """Let the engine bind the rule: a number compared with a word is told now, not in stage 03."""
+def _runs(tree: exp.Expression, label: str, line: int, fail: _Fail) -> None:
+    """Let the engine judge each comparison: a number against a word is told before stage 03."""
     import duckdb
 
-    columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in COLUMNS.items())
-    try:
-        duckdb.connect().execute(f"SELECT {rule} FROM (SELECT {columns})").fetchall()
-    except duckdb.Error as error:
-        fail(line, f"{label}: {str(error).splitlines()[0][:160]}")
+    sample = {
+        "VARCHAR": "''",
+        "BOOLEAN": "false",
+        "BIGINT": "0",
+        "DOUBLE": "0",
+        "TIMESTAMPTZ": "now()",
+    }
+    columns = ", ".join(f"{sample[kind]}::{kind} AS {name}" for name, kind in COLUMNS.items())
+    for node in tree.find_all(*COMPARISONS):
+        comparison = node.sql(dialect="duckdb")
+        try:
+            duckdb.connect().execute(f"SELECT {comparison} FROM (SELECT {columns})").fetchall()
+        except duckdb.Error as error:
+            fail(line, f"{label}: {comparison}: {str(error).splitlines()[0][:160]}")
 
 
 def _whole(clusters: list[Cluster], fail: _Fail) -> None:

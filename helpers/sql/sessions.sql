@@ -1,0 +1,53 @@
+-- Sessions: one row per event_key.
+-- Wistia repeats 0-2 % of its event keys. Among all rows with a key, in the whole store, the
+-- largest percent_viewed stays; ties: earliest received_at, then smallest visitor_key, then
+-- smallest media_id. Only keys that share a hash with another row can be repeated; those few are
+-- ranked, the rest pass through.
+CREATE OR REPLACE TEMP TABLE repeated_hashes AS
+SELECT hash(event_key) AS key_hash
+FROM stored_sessions
+GROUP BY ALL
+HAVING count(*) > 1;
+
+CREATE OR REPLACE TEMP TABLE ranked_repeats AS
+SELECT *, row_number() OVER (
+    PARTITION BY event_key
+    ORDER BY percent_viewed DESC, received_at, visitor_key, media_id
+) AS place
+FROM stored_sessions
+WHERE hash(event_key) IN (SELECT key_hash FROM repeated_hashes);
+
+CREATE OR REPLACE TEMP VIEW all_sessions AS
+SELECT * FROM stored_sessions
+WHERE hash(event_key) NOT IN (SELECT key_hash FROM repeated_hashes)
+UNION ALL BY NAME
+SELECT * EXCLUDE (place) FROM ranked_repeats WHERE place = 1;
+
+-- The window, and the videos that count.
+CREATE OR REPLACE TEMP VIEW window_sessions AS
+SELECT * FROM all_sessions
+WHERE day BETWEEN getvariable('window_start') AND getvariable('window_end')
+  AND (len(getvariable('media_ids')) = 0 OR list_contains(getvariable('media_ids'), media_id));
+
+-- Viewers left out by e-mail domain (own staff). A viewer's e-mail is that of the visitor row if
+-- it has an "@", else that of the newest session in the window that has one.
+CREATE OR REPLACE TEMP TABLE viewer_emails AS
+WITH typed AS (
+    SELECT visitor_key, first(trim(email) ORDER BY received_at DESC, event_key) AS email
+    FROM window_sessions
+    WHERE contains(email, '@')
+    GROUP BY visitor_key
+), known AS (
+    SELECT visitor_key, trim(email) AS email FROM visitors WHERE contains(email, '@')
+)
+SELECT visitor_key, coalesce(known.email, typed.email) AS email
+FROM known FULL JOIN typed USING (visitor_key);
+
+CREATE OR REPLACE TEMP TABLE excluded_visitors AS
+SELECT visitor_key
+FROM viewer_emails
+WHERE list_contains(getvariable('exclude_domains'), lower(split_part(email, '@', -1)));
+
+CREATE OR REPLACE TEMP VIEW sessions AS
+SELECT * FROM window_sessions
+WHERE visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors);
