@@ -201,6 +201,22 @@ class Run:
         )
         return opened
 
+    def __repr__(self) -> str:
+        """Where the data come from, the same on any date, so that a notebook may show it."""
+        kinds = {
+            ("wistia", "live"): "Wistia, live",
+            ("wistia", "sandbox"): "Wistia sandbox: invented sample data",
+            ("mavera", "live"): "Mavera, live: calls cost credits",
+            ("mavera", "sandbox"): "Mavera sandbox: play credits, simulated answers",
+        }
+        return "\n".join(
+            [
+                f"Account  {self.account}",
+                f"Window   {self.window.start} to {self.window.end}, UTC days",
+                *(f"Source   {kinds[pair]}" for pair in self.source.items()),
+            ]
+        )
+
     @property
     def is_dev(self) -> bool:
         return self.folder.name == "dev"
