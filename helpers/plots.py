@@ -1,0 +1,356 @@
+"""Figures in one style: each takes a ready frame, draws one axis and returns it.
+
+Every cluster keeps its colour and marker in all figures; names stand beside what they name. The
+title of a figure is its finding, which is also its alt text. An empty frame gives an axis that
+says why it is empty.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers.disclosure import span, whole_percent, wilson
+from helpers.palette import COLOURS, MARKERS, looks
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+INK, QUIET, GRID = "#1b1e24", "#3d424b", "#e3e6ea"
+STYLE = {
+    "figure.dpi": 110, "figure.facecolor": "white", "font.size": 9.5, "font.family": "DejaVu Sans",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8a8f98",
+    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.titlepad": 12, "axes.labelcolor": QUIET, "axes.axisbelow": True, "grid.color": GRID,
+    "xtick.color": QUIET, "ytick.color": QUIET, "text.color": INK, "text.parse_math": False,
+    "hatch.linewidth": 0.6, "hatch.color": "white", "svg.fonttype": "none", "svg.hashsalt": "kit",
+}  # fmt: skip
+SHADES = mpl.colors.LinearSegmentedColormap.from_list(
+    "shades", ["#f3f6f9", "#b9d3e6", "#6ba3cb", "#0067a8", "#06325a"]
+)
+
+
+def when_people_watched(times: pd.DataFrame, ax: Axes | None = None, *, time_zone="UTC") -> Axes:
+    """Heat map of when sessions began.
+
+    Parameters
+    ----------
+    times : DataFrame
+        Index weekday ("Mon" to "Sun"), columns hour (0 to 23), values sessions [sessions]; or the
+        same in long form: weekday, hour, sessions.
+    """
+    ax = _axes(ax, height=3.2)
+    if "sessions" in times:
+        times = times.pivot_table(index="weekday", columns="hour", values="sessions", aggfunc="sum")
+    grid = times.reindex(index=WEEKDAYS, columns=range(24)).fillna(0).to_numpy(dtype=float)
+    if not grid.sum():
+        return _nothing(ax)
+    ax.pcolormesh(grid, cmap=SHADES, edgecolors="white", linewidth=1)
+    day, hour = np.unravel_index(grid.argmax(), grid.shape)
+    ax.add_patch(plt.Rectangle((hour, day), 1, 1, fill=False, edgecolor=COLOURS[2], linewidth=2))
+    for (row, column), value in np.ndenumerate(grid):
+        if value >= grid.max() * 0.6:
+            place = {"ha": "center", "va": "center"}
+            ax.text(column + 0.5, row + 0.5, f"{value:.0f}", size=7, color="white", **place)
+    ax.set_yticks(np.arange(7) + 0.5, WEEKDAYS)
+    ax.set_xticks(np.arange(0, 24, 3) + 0.5, [f"{hour}:00" for hour in range(0, 24, 3)])
+    ax.tick_params(length=0)
+    ax.invert_yaxis()
+    ax.set_xlabel(f"hour in which a session began [{time_zone}]; darker is more sessions")
+    found = f"{grid.max():,.0f} of {grid.sum():,.0f} sessions"
+    return _finish(ax, f"Busiest hour: {WEEKDAYS[day]} {hour}:00, {found}")
+
+
+def completion(sessions: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """How much of a video a session sees.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        Index percent_watched (labels, in order), column sessions [sessions].
+    """
+    ax = _axes(ax, height=2.8)
+    total = int(sessions["sessions"].sum())
+    if not total:
+        return _nothing(ax)
+    shares = sessions["sessions"] / total
+    bars = ax.bar(range(len(shares)), shares * 100, color=COLOURS[0], width=0.8)
+    ax.bar_label(bars, [whole_percent(share) for share in shares], size=8, padding=2)
+    ax.set_xticks(range(len(shares)), [str(name).replace(" ", "\n") for name in shares.index])
+    ax.set_xlabel("share of the video watched [%]")
+    ax.set_ylabel("sessions [%]")
+    to_the_end = whole_percent(shares.iloc[-1])
+    return _finish(ax, f"{to_the_end} of {total:,} sessions saw the whole video")
+
+
+def cluster_sizes(clusters: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Share of viewers in each cluster with its 95 % interval; the identified part is hatched.
+
+    Parameters
+    ----------
+    clusters : DataFrame
+        cluster (column or index), viewers [viewers], share (0 to 1), identified_viewers; in the
+        order of the rules.
+    """
+    clusters = _flat(clusters)
+    ax = _axes(ax, height=0.62 * max(len(clusters), 1) + 1.1)
+    total = int(clusters["viewers"].sum())
+    if not total:
+        return _nothing(ax)
+    look = looks(clusters["cluster"])
+    for place, row in enumerate(clusters.itertuples()):
+        colour, marker = COLOURS[look[row.cluster]], MARKERS[look[row.cluster]]
+        low, high = wilson(row.viewers, total)
+        ax.barh(place, row.share * 100, color=colour, alpha=0.45, height=0.6)
+        known = row.identified_viewers / total * 100
+        ax.barh(place, known, color=colour, hatch="////", height=0.6)
+        ax.plot([low * 100, high * 100], [place, place], color=INK, linewidth=1.4)
+        ax.plot(row.share * 100, place, marker, color=INK, markersize=5)
+        words = f"{row.viewers:,} viewers · {whole_percent(row.share)} ({span(low, high)})"
+        _beside(ax, high * 100, place, f"{words}\n{row.identified_viewers:,} identified")
+    _names_down(ax, clusters["cluster"])
+    ax.set_xlim(0, max(clusters["share"].max() * 160, 1))
+    ax.set_xlabel(f"share of {total:,} viewers [%], 95 % interval; hatched: identified")
+    big = clusters.loc[clusters["viewers"].idxmax()]
+    found = f"{whole_percent(big['share'])} of {total:,} viewers"
+    return _finish(ax, f"Largest cluster: {_name(big['cluster'])}, {found}")
+
+
+def completion_by_videos(
+    counts: pd.DataFrame, ax: Axes | None = None, *, min_cell: int = 10
+) -> Axes:
+    """Mean completion against videos watched: a mark per group of viewers, never per viewer.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        cluster, videos [videos; 20 stands for 20 and more], viewers [viewers],
+        avg_percent_watched (0 to 100).
+    min_cell : int
+        Groups of fewer viewers are not drawn.
+    """
+    ax = _axes(ax, height=4)
+    counts = counts[counts["viewers"] >= min_cell]
+    if counts.empty:
+        return _nothing(ax)
+    look, labels = looks(counts["cluster"]), []
+    for cluster, group in counts.sort_values("videos").groupby("cluster", sort=False):
+        colour, marker = COLOURS[look[cluster]], MARKERS[look[cluster]]
+        size = 18 + 500 * group["viewers"] / counts["viewers"].sum()
+        spots = group["videos"], group["avg_percent_watched"]
+        ax.plot(*spots, color=colour, linewidth=1)
+        ax.scatter(*spots, s=size, marker=marker, color=colour, edgecolor="white", zorder=3)
+        words = f"{_name(cluster)}, n = {group['viewers'].sum():,}"
+        labels.append((spots[1].iloc[-1], spots[0].iloc[-1], words, colour))
+    _direct_labels(ax, labels)
+    most = int(counts["videos"].max())
+    ticks = range(1, most + 1, 1 if most < 12 else 2)
+    ax.set_xticks(ticks, [f"{tick}+" if tick == 20 else str(tick) for tick in ticks])
+    ax.set_xlim(0.5, most * 1.35 + 0.5)
+    ax.set_ylim(0, 104)
+    ax.set_xlabel("videos watched [videos]; larger marks are more viewers")
+    ax.set_ylabel("mean completion [%]")
+    ax.grid(axis="y")
+    total = counts["viewers"].sum()
+    mean = (counts["avg_percent_watched"] * counts["viewers"]).sum() / total
+    return _finish(ax, f"Viewers see {mean:.0f} % of a video on average (n = {total:,})")
+
+
+def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: int = 10) -> Axes:
+    """What each cluster watches: share of a cluster's viewers that saw a video.
+
+    Parameters
+    ----------
+    affinity : DataFrame
+        cluster, title, viewers [viewers], reach (0 to 1); cells left out are under ``min_cell``.
+    videos : int
+        Most-watched videos to draw.
+    """
+    shown = affinity.dropna(subset=["reach"])
+    rows = min(videos, max(shown["title"].nunique(), 3))
+    ax = _axes(ax, height=0.36 * rows + 1.4)
+    if shown.empty:
+        return _nothing(ax, "no video was watched by enough viewers to show")
+    top = shown.groupby("title", sort=False)["viewers"].sum().nlargest(videos).index
+    columns = list(dict.fromkeys(shown["cluster"]))
+    grid = shown.pivot_table(index="title", columns="cluster", values="reach", aggfunc="max")
+    grid = grid.reindex(index=top, columns=columns)
+    _cells(ax, grid * 100, "{:.0f} %", blank="few")
+    ax.set_yticks(np.arange(len(grid)) + 0.5, map(_clip, grid.index))
+    ax.set_xticks(np.arange(len(columns)) + 0.5, map(_stacked, columns))
+    ax.set_xlabel("share of the cluster's viewers who saw the video [%]")
+    best = shown.loc[shown["reach"].idxmax()]
+    found = f"{whole_percent(best['reach'])} of {_name(best['cluster'])}"
+    return _finish(ax, f"{found} saw “{_clip(best['title'], 34)}”")
+
+
+def sessions_by_week(weeks: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Sessions over time.
+
+    Parameters
+    ----------
+    weeks : DataFrame
+        week (first UTC day of it), sessions [sessions].
+    """
+    ax = _axes(ax, height=2.6)
+    if weeks.empty or not weeks["sessions"].sum():
+        return _nothing(ax)
+    days, sessions = pd.to_datetime(weeks["week"]), weeks["sessions"]
+    ax.fill_between(days, sessions, step="post", color=COLOURS[0], alpha=0.25)
+    ax.step(days, sessions, where="post", color=COLOURS[0], linewidth=1.4)
+    top = sessions.idxmax()
+    style = {"textcoords": "offset points", "ha": "center", "size": 8.5}
+    ax.annotate(f"{sessions[top]:,}", (days[top], sessions[top]), (0, 4), **style)
+    ax.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
+    ax.set_ylim(0, sessions.max() * 1.12)
+    ax.set_ylabel("sessions a week")
+    ax.set_xlabel("first day of the week [UTC]")
+    return _finish(ax, f"Busiest week: {days[top].date()}, {sessions[top]:,} sessions")
+
+
+def migration(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Who moved: viewers by cluster before (rows) and now (columns); missing cells are hidden.
+
+    Parameters
+    ----------
+    matrix : DataFrame of Int64
+        Index and columns are clusters, in the order of the rules.
+    """
+    ax = _axes(ax, height=0.5 * max(len(matrix), 3) + 1.5)
+    if matrix.empty or not matrix.sum().sum():
+        return _nothing(ax, "no earlier run to compare with")
+    _cells(ax, matrix.astype("Float64"), "{:,.0f}", blank="few")
+    ax.set_yticks(np.arange(len(matrix)) + 0.5, map(_name, matrix.index))
+    ax.set_xticks(np.arange(matrix.shape[1]) + 0.5, map(_stacked, matrix.columns))
+    ax.set_xlabel("cluster now [viewers]")
+    ax.set_ylabel("cluster before")
+    kept = 0
+    for place, cluster in enumerate(matrix.index):
+        if cluster in matrix.columns and not pd.isna(matrix.at[cluster, cluster]):
+            at = (list(matrix.columns).index(cluster), place)
+            ax.add_patch(plt.Rectangle(at, 1, 1, fill=False, edgecolor=INK))
+            kept += int(matrix.at[cluster, cluster])
+    return _finish(ax, f"At least {kept:,} viewers kept their cluster (outlined)")
+
+
+def shares(table: pd.DataFrame, ax: Axes | None = None, *, of: str = "viewers") -> Axes:
+    """A share per cluster with its interval: labels kept, viewers converted, and the like.
+
+    Parameters
+    ----------
+    table : DataFrame
+        cluster (column or index), share, low, high (0 to 1 each), viewers [viewers].
+    of : str
+        What the share is a share of, for the axis.
+    """
+    table = _flat(table).dropna(subset=["share"]).reset_index(drop=True)
+    ax = _axes(ax, height=0.5 * max(len(table), 1) + 1.2)
+    if table.empty:
+        return _nothing(ax)
+    look = looks(table["cluster"])
+    for place, row in enumerate(table.itertuples()):
+        colour, marker = COLOURS[look[row.cluster]], MARKERS[look[row.cluster]]
+        ax.plot([row.low * 100, row.high * 100], [place, place], color=colour, linewidth=2)
+        ax.plot(row.share * 100, place, marker, color=colour, markersize=8)
+        words = f"{whole_percent(row.share)} ({span(row.low, row.high)}), n = {row.viewers:,}"
+        _beside(ax, row.high * 100, place, words)
+    _names_down(ax, table["cluster"])
+    ax.set_xlim(0, max(table["high"].max() * 150, 1))
+    ax.set_xticks([tick for tick in ax.get_xticks() if tick <= 100])
+    ax.set_xlabel(f"share of {of} [%], 95 % interval")
+    ax.grid(axis="x")
+    best = table.loc[table["share"].idxmax()]
+    return _finish(ax, f"Highest: {_name(best['cluster'])}, {whole_percent(best['share'])} of {of}")
+
+
+def _axes(ax: Axes | None, *, height: float) -> Axes:
+    mpl.rcParams.update(STYLE)
+    if ax is None:
+        ax = plt.figure(figsize=(8, height), layout="constrained").add_subplot()
+    _keep_alt_text()
+    return ax
+
+
+def _nothing(ax: Axes, words: str = "no viewers in the window") -> Axes:
+    """An axis that says why it is empty."""
+    ax.set_axis_off()
+    place = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+    ax.text(0.5, 0.5, words, color=QUIET, **place)
+    ax.figure.set_label(words[0].upper() + words[1:] + ".")
+    return ax
+
+
+def _finish(ax: Axes, finding: str) -> Axes:
+    ax.set_title(finding, wrap=True)
+    ax.figure.set_label(f"{finding}.")
+    return ax
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if "cluster" in frame else frame.reset_index()
+
+
+def _names_down(ax: Axes, clusters: pd.Series) -> None:
+    ax.set_yticks(range(len(clusters)), map(_name, clusters))
+    ax.set_ylim(len(clusters) - 0.5, -0.5)
+
+
+def _beside(ax: Axes, x: float, y: float, words: str) -> None:
+    style = {"textcoords": "offset points", "va": "center", "size": 8.5}
+    ax.annotate(words, (x, y), (8, 0), **style)
+
+
+def _cells(ax: Axes, grid: pd.DataFrame, form: str, *, blank: str) -> None:
+    """A shaded table: the number in each cell is the second cue."""
+    values = grid.to_numpy(dtype=float, na_value=np.nan)
+    top = np.nanmax(values) or 1
+    ax.pcolormesh(np.nan_to_num(values), cmap=SHADES, vmin=0, vmax=top, edgecolors="white", lw=1.5)
+    for (row, column), value in np.ndenumerate(values):
+        words = blank if np.isnan(value) else form.format(value)
+        style = {"size": 8.5, "ha": "center", "va": "center"}
+        colour = "white" if value > top * 0.55 else INK
+        ax.text(column + 0.5, row + 0.5, words, color=colour, **style)
+    ax.invert_yaxis()
+    ax.tick_params(length=0)
+
+
+def _direct_labels(ax: Axes, labels: list[tuple[float, float, str, str]]) -> None:
+    """Write the name of each line beside its end, apart enough to be read."""
+    last = -np.inf
+    for height, place, words, colour in sorted(labels):
+        last = max(height, last + 7)
+        line = {"arrowstyle": "-", "color": colour, "lw": 0.5}
+        style = {"color": colour, "va": "center", "size": 8.5, "weight": "bold"}
+        away = (place + 0.04 * (ax.get_xlim()[1] - ax.get_xlim()[0]), last)
+        ax.annotate(words, (place, height), away, arrowprops=line, **style)
+
+
+def _name(cluster: str) -> str:
+    return str(cluster).replace("_", " ")
+
+
+def _stacked(cluster: str) -> str:
+    return _name(cluster).replace(" ", "\n")
+
+
+def _clip(text: str, length: int = 38) -> str:
+    return str(text) if len(str(text)) <= length else str(text)[: length - 1] + "…"
+
+
+def _keep_alt_text() -> None:
+    """In a notebook, store the figure's finding as the alt text of its image."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return
+    from IPython.core.pylabtools import print_figure
+
+    def png(figure: Figure) -> tuple[str, dict]:
+        image = print_figure(figure, fmt="png", base64=True, bbox_inches="tight")
+        return image, {"alt": figure.get_label() or "Figure without a description"}
+
+    shell.display_formatter.formatters["image/png"].for_type(Figure, png)
