@@ -82,6 +82,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def record(folder: Path, **facts: Any) -> None:
+    """Merge facts into run.json of a folder; dictionaries merge key by key."""
+    write_json(folder / "run.json", _merged(read_manifest(folder), facts))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +280,7 @@ class Run:
 
     def record(self, **facts: Any) -> None:
         """Merge facts into run.json; dictionaries merge key by key."""
-        write_json(self.folder / "run.json", _merged(self.manifest(), facts))
+        record(self.folder, **facts)
 
     def done(self) -> None:
         """Mark this stage done."""
@@ -320,6 +325,12 @@ def start_sandbox(state: Path) -> Sandbox:
     if state not in _sandboxes:
         _sandboxes[state] = Sandbox(state)
     return _sandboxes[state]
+
+
+def stop_sandboxes() -> None:
+    """Stop every sandbox that this process started."""
+    while _sandboxes:
+        _sandboxes.popitem()[1].stop()
 
 
 def new_folder(outputs: Path, run_date: date) -> Path:
