@@ -1,0 +1,135 @@
+"""One notebook: its parameters cell, a kernel of this very Python, papermill over it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillException, PapermillExecutionError
+
+from helpers.errors import BY_NAME, KitError, ParameterError, ServiceError
+
+WARM_UP = "import helpers.cluster, helpers.plots"
+"""What every stage imports anyway: the next kernel does so while the present one works."""
+
+
+class NotebookError(KitError):
+    """A cell failed for a reason the kit cannot explain, or its kernel did."""
+
+
+def parameters_of(path: Path) -> dict[str, Any]:
+    """Name to default of a notebook's parameters cell.
+
+    Raises
+    ------
+    ParameterError
+        There is no such notebook, or it has no parameters cell.
+    """
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no notebook"
+        raise ParameterError(
+            f"Notebook {path.name} cannot be read: {reason}. The kit needs the notebooks/ folder "
+            "of its project; install it from there with `pip install -e .`."
+        ) from None
+    for cell in cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            tree = ast.parse(cell.source).body
+            lines = [line for line in tree if isinstance(line, ast.AnnAssign)]
+            return {line.target.id: ast.literal_eval(line.value) for line in lines}
+    raise ParameterError(f"Notebook {path.name} has no cell tagged parameters. Restore it.")
+
+
+class _Manager(AsyncKernelManager):
+    """Kernels of this Python, whatever kernel specs other environments left on the machine."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        launcher = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
+        return KernelSpec(
+            argv=[*launcher, "-f", "{connection_file}"], display_name="Python 3", language="python"
+        )
+
+
+@contextlib.contextmanager
+def kernels(count: int) -> Iterator[Iterator[AsyncKernelManager]]:
+    """An iterator of ``count`` started kernels, always one ahead; all are gone at the end."""
+    managers: list[AsyncKernelManager] = []
+    sockets = tempfile.TemporaryDirectory(prefix="vp-")  # a short path, as sockets need
+
+    def start() -> AsyncKernelManager:
+        manager = _Manager(transport="ipc", connection_file=f"{sockets.name}/{len(managers)}.json")
+        run_sync(manager.start_kernel)(extra_arguments=[f"--IPKernelApp.exec_lines={WARM_UP}"])
+        managers.append(manager)
+        return manager
+
+    def one_ahead():
+        ahead = start() if count else None
+        for number in range(count):
+            present, ahead = ahead, start() if number < count - 1 else None
+            yield present
+            run_sync(present.shutdown_kernel)(now=True)
+
+    try:
+        yield one_ahead()
+    finally:
+        for manager in managers:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+        sockets.cleanup()
+
+
+def execute(path: Path, output: Path, values: dict[str, Any], kernel: AsyncKernelManager) -> None:
+    """Execute a notebook with its parameters; the output is written cell by cell.
+
+    Raises
+    ------
+    KitError
+        Of the class that the cell raised; NotebookError for anything else.
+    """
+    here = Path.cwd()  # relative, for papermill writes both paths into the output
+    names = [os.path.relpath(place, here) for place in (path, output)]
+    try:
+        papermill.execute_notebook(
+            *(name.replace("{", "{{").replace("}", "}}") for name in names),  # papermill formats
+            parameters=values,
+            kernel_name="python3",
+            language="python",
+            km=kernel,
+            progress_bar=False,
+        )
+    except PapermillExecutionError as error:
+        raise explained(path.stem, error.ename, error.evalue) from error
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise NotebookError(
+            f"{path.stem}: the kernel died, as it does when memory runs out. What was fetched and "
+            "bought is kept. Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again."
+        ) from error
+    except (CellExecutionError, PapermillException, RuntimeError) as error:
+        raise NotebookError(f"{path.stem}: {error}") from error
+
+
+def explained(stage: str, name: str, text: str) -> KitError:
+    """The error a cell raised, by its class name and message, as the kit's own."""
+    kind = BY_NAME.get(name)
+    if kind:
+        return kind(text)
+    if "No space left on device" in text or "[Errno 28]" in text:
+        return ServiceError(
+            f"{stage}: the disk is full. What was fetched is kept. Free some space and run again."
+        )
+    first = (text.strip().splitlines() or [""])[0][:300]
+    return NotebookError(f"{stage}: {name}: {first}")
