@@ -1,0 +1,389 @@
+"""What each cluster watches, what to send it next, and where it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from helpers import engine, privacy
+from helpers.disclosure import whole_percent
+from helpers.evidence import false_discovery, part
+
+if TYPE_CHECKING:
+    from helpers.run import Run
+
+LEVEL = 0.05
+USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
+"""Completion of business videos [percent] by length: under so many seconds, so much is watched."""
+
+CELLS = {
+    "cluster": "cluster",
+    "title": "video",
+    "viewers": "viewers",
+    "reach": "reach [share of the cluster]",
+    "avg_percent_watched": "completion [%]",
+    "lift": "lift [times all viewers]",
+    "lift_low": "lift, low",
+    "lift_high": "lift, high",
+    "q_value": "q-value",
+    "preference": "preference [times all viewings]",
+}
+PLACES = {
+    "kind": "kind",
+    "value": "value",
+    "cluster": "cluster",
+    "viewers": "viewers",
+    "reach": "reach [share of the cluster]",
+    "lift": "lift [times all viewers]",
+    "lift_low": "lift, low",
+    "lift_high": "lift, high",
+    "q_value": "q-value",
+}
+
+
+def prepare(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the temporary tables ``members``, ``plays`` and ``titles`` that the analysis reads.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        With sessions, viewers (with cluster) and medias.
+    """
+    con.execute(engine.sql("plays"))
+
+
+def usual_percent(seconds: pd.Series) -> np.ndarray:
+    """Completion usual for videos of that length [percent]; missing where the length is."""
+    seconds = seconds.to_numpy(float)
+    limits, percents = zip(*USUAL_COMPLETION, strict=True)
+    usual = np.array(percents, float)[np.searchsorted(limits[:-1], seconds, side="right")]
+    return np.where(np.isnan(seconds), np.nan, usual)
+
+
+def lift(count, size, all_count, all_size) -> dict[str, np.ndarray]:
+    """How much more often something occurs in a group than in all, with its evidence.
+
+    Parameters
+    ----------
+    count, size : arrays of int
+        Members of the group that have it, members of the group.
+    all_count, all_size : arrays of int
+        The same of all, the group included.
+
+    Returns
+    -------
+    dict of arrays
+        ``lift`` (share in the group by share in all), ``low`` and ``high`` (95 % interval: that of
+        the risk ratio against everyone else on the log scale, of which lift is a rising function),
+        ``p_value`` (Fisher's exact test, twice the smaller tail).
+
+    References
+    ----------
+    Katz, D. et al. (1978). Obtaining confidence intervals for the risk ratio in cohort studies.
+    """
+    from scipy.stats import hypergeom, norm
+
+    count, size, all_count, all_size = (
+        np.asarray(values, float)
+        for values in np.broadcast_arrays(count, size, all_count, all_size)
+    )
+    others, rest = all_count - count, all_size - size
+    half = np.where((count == 0) | (others == 0), 0.5, 0.0)  # a zero cell has no logarithm
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = ((count + half) / (size + half)) / ((others + half) / (rest + half))
+        error = np.sqrt(
+            1 / (count + half) - 1 / (size + half) + 1 / (others + half) - 1 / (rest + half)
+        )
+        part_of_all = size / all_size
+        wide = norm.ppf(0.975) * error
+        low, high = (
+            r / (part_of_all * r + 1 - part_of_all)
+            for r in (ratio * np.exp(-wide), ratio * np.exp(wide))
+        )
+        observed = (count / size) / (all_count / all_size)
+    args = (all_size, all_count, size)
+    tails = np.minimum(hypergeom.cdf(count, *args), hypergeom.sf(count - 1, *args))
+    return {
+        "lift": observed,
+        "low": np.where(rest > 0, np.fmin(low, observed), observed),
+        "high": np.where(rest > 0, np.fmax(high, observed), observed),
+        "p_value": np.minimum(2 * tails, 1),
+    }
+
+
+def _cells(con: duckdb.DuckDBPyConnection, query: str, min_cell: int) -> pd.DataFrame:
+    """Viewers of every kind, value and cluster with lift; small cells dropped after the tests.
+
+    Which cells are tested depends on totals alone, never on what a cell holds: so the control of
+    false discoveries stays valid.
+    """
+    cells = con.execute(query).df()
+    sizes = con.execute("SELECT cluster, count(*) AS size FROM members GROUP BY cluster").df()
+    all_size = int(sizes["size"].sum())
+    sizes = sizes[sizes["size"] >= min_cell]
+    totals = cells.groupby(["kind", "value"], as_index=False)["viewers"].sum()
+    totals = totals.rename(columns={"viewers": "all_viewers"})
+    totals = totals[totals["all_viewers"] >= max(min_cell, 1)]
+    frame = totals.merge(sizes, how="cross").merge(
+        cells, on=["kind", "value", "cluster"], how="left"
+    )
+    frame["viewers"] = frame["viewers"].fillna(0).astype("int64")
+    frame["reach"] = frame["viewers"] / frame["size"]
+    _add_lift(frame, "lift", frame["size"], all_size)
+    plays = frame.assign(n=frame["viewers"]).groupby(["kind", "cluster"])["n"].transform("sum")
+    all_plays = frame["kind"].map(totals.groupby("kind")["all_viewers"].sum())
+    _add_lift(frame, "preference", plays, all_plays)
+    return frame[frame["viewers"] >= max(min_cell, 1)].reset_index(drop=True)
+
+
+def _add_lift(frame: pd.DataFrame, name: str, size, all_size) -> None:
+    found = lift(frame["viewers"], size, frame["all_viewers"], all_size)
+    frame[name], frame[f"{name}_low"], frame[f"{name}_high"] = (
+        found[key] for key in ("lift", "low", "high")
+    )
+    q_name = "q_value" if name == "lift" else f"{name}_q"
+    frame[q_name] = found["p_value"]
+    frame[q_name] = frame.groupby("kind")[q_name].transform(false_discovery)
+
+
+def table(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFrame:
+    """Content affinity: a row per cluster and video with at least ``min_cell`` viewers.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        After :func:`prepare`.
+
+    Returns
+    -------
+    DataFrame, by cluster, then lift
+        cluster, media_id, title, viewers [viewers], reach (0–1 of the cluster),
+        avg_percent_watched (0–100, mean over viewers of the best session), lift (reach by the reach
+        among all viewers) with lift_low and lift_high (95 %) and q_value (Benjamini and Hochberg
+        over the table), preference (share of the cluster's viewings by the share of all viewings:
+        tells taste from watching more of everything) with its interval and preference_q, usual_percent
+        (0–100, completion usual at this length) and minutes; missing where the length is not known.
+    """
+    return _videos(con, _cells(con, engine.sql("affinity"), min_cell))
+
+
+def _videos(con: duckdb.DuckDBPyConnection, cells: pd.DataFrame) -> pd.DataFrame:
+    cells = cells[cells["kind"] == "video"].rename(columns={"value": "media_id"})
+    named = con.execute("SELECT media_id, title, duration FROM titles").df()
+    frame = cells.merge(named, on="media_id", how="left")
+    frame["usual_percent"] = usual_percent(frame["duration"])
+    frame["minutes"] = frame["duration"] / 60
+    columns = [
+        "cluster", "media_id", "title", "viewers", "reach", "avg_percent_watched", "lift",
+        "lift_low", "lift_high", "q_value", "preference", "preference_low", "preference_high",
+        "preference_q", "usual_percent", "minutes",
+    ]  # fmt: skip
+    order = ["cluster", "lift", "viewers", "media_id"]
+    return frame.sort_values(order, ascending=[True, False, False, True])[columns].reset_index(
+        drop=True
+    )
+
+
+def write(run: Run) -> pd.DataFrame:
+    """Write ``data/affinity.csv`` and return it; see :func:`table`."""
+    from helpers.enrich import connection
+
+    con = connection(run)
+    prepare(con)
+    frame = table(con, min_cell=run.params["min_cell"])
+    privacy.write_csv(frame, run.data("affinity.csv"))
+    return frame
+
+
+def next_videos(
+    con: duckdb.DuckDBPyConnection, *, min_cell: int = 10, most: int = 3
+) -> pd.DataFrame:
+    """The next video to send each cluster, best first.
+
+    Candidates are what members who watched a video to at least 75 % played next; where too few of
+    a cluster did (a bouncer has no next video), what all viewers did. They are ranked by followers
+    × their completion × the share of the cluster that has not seen it.
+
+    Returns
+    -------
+    DataFrame
+        cluster, own (bool: seen among the cluster's own members), media_id, title, followers
+        [viewers, at least ``min_cell``], avg_percent_watched (0–100, of the followers), unseen
+        [viewers of the cluster].
+    """
+    options = {"min_cell": max(min_cell, 1), "most": most}
+    return con.execute(engine.sql("next_video"), options).df().drop(columns="worth")
+
+
+def videos(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFrame:
+    """Completion of each video against what is usual for its length.
+
+    Returns
+    -------
+    DataFrame, most viewers first
+        media_id, title, minutes, viewers, avg_session_percent (0–100: mean over viewers of the mean
+        of a viewer's sessions) with low and high (95 %, t), usual_percent, verdict (text).
+    """
+    from scipy.stats import t
+
+    frame = con.execute(
+        """
+        SELECT media_id, title, duration / 60 AS minutes, count(*) AS viewers,
+               favg(mean_percent) * 100 AS avg_session_percent,
+               stddev_samp(mean_percent) * 100 / sqrt(count(*)) AS error, any_value(duration) AS s
+        FROM plays JOIN titles USING (media_id)
+        GROUP BY media_id, title, duration HAVING count(*) >= $least
+        ORDER BY viewers DESC, media_id
+        """,
+        {"least": max(min_cell, 1)},
+    ).df()
+    half = t.ppf(0.975, (frame["viewers"] - 1).clip(lower=1)) * frame["error"]
+    mean, usual = frame["avg_session_percent"], usual_percent(frame["s"])
+    frame["low"], frame["high"] = (mean - half).clip(lower=0), (mean + half).clip(upper=100)
+    frame["usual_percent"] = usual
+    frame["verdict"] = np.select(
+        [np.isnan(usual), half.isna(), frame["low"] > usual, frame["high"] < usual],
+        ["length not known", "too few to say", "above", "below"],
+        "as usual",
+    )
+    return frame.drop(columns=["error", "s"])
+
+
+def content(
+    con: duckdb.DuckDBPyConnection, titles: dict[str, str], *, min_cell: int = 10, most: int = 5
+) -> dict[str, Any]:
+    """The part ``content`` of the insights: affinity, next video, folders, length.
+
+    Parameters
+    ----------
+    titles : dict
+        Title of each cluster by its name, in the order of the rules.
+    """
+    cells = _cells(con, engine.sql("affinity"), min_cell)
+    frame = _videos(con, cells)
+    folders = cells[cells["kind"] == "folder"].rename(columns={"value": "title"})
+    return part(
+        _favourite(frame, titles),
+        _first_of_each(frame, titles, most, "preference"),
+        CELLS,
+        f"Cells under {min_cell} viewers are not shown. Lift: reach in the cluster by reach among "
+        "all viewers, 95 % interval. Preference: the same of viewings, so that a cluster that "
+        "watches more of everything shows its taste. q-values control false discoveries at 5 % "
+        f"over {len(frame)} cells shown and those tested with them.",
+        cells=len(frame),
+        standing_out=int((frame["q_value"] < LEVEL).sum()),
+        more={
+            "next_video": _next_part(next_videos(con, min_cell=min_cell), titles),
+            "folders": part(
+                f"{folders['title'].nunique()} folders have {min_cell} viewers or more in a cluster."
+                if len(folders)
+                else "No folder is known, or none has enough viewers.",
+                _first_of_each(folders, titles, most, "lift"),
+                {**CELLS, "title": "folder"},
+                "A viewer counts once for a folder.",
+            ),
+            "videos": _length_part(videos(con, min_cell=min_cell)),
+        },
+    )
+
+
+def _first_of_each(frame: pd.DataFrame, titles: dict[str, str], most: int, by: str):
+    order = {name: place for place, name in enumerate(titles)}
+    ranked = frame.assign(place=frame["cluster"].map(order)).sort_values(
+        ["place", f"{by}_low", "viewers"], ascending=[True, False, False], kind="stable"
+    )
+    groups = ["kind", "cluster"] if "kind" in frame else ["cluster"]
+    return ranked.groupby(groups, sort=False).head(most).drop(columns="place")
+
+
+def _favourite(frame: pd.DataFrame, titles: dict[str, str]) -> str:
+    if frame.empty:
+        return "No video has enough viewers in any cluster to show what it prefers."
+    clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > 1)]
+    taste = clear[(clear["preference_q"] < LEVEL) & (clear["preference_low"] > 1)]
+    if clear.empty:
+        return f"None of {len(frame)} cells stands out: the clusters watch much the same videos."
+    best = (taste if len(taste) else clear).sort_values("lift_low", ascending=False).iloc[0]
+    return (
+        f"{titles.get(best['cluster'], best['cluster'])} stand out for “{best['title']}”: "
+        f"{whole_percent(best['reach'])} of them watched it, {best['lift']:.1f} times the share of "
+        f"all viewers (95 % interval {best['lift_low']:.1f} to {best['lift_high']:.1f})."
+    )
+
+
+def _next_part(frame: pd.DataFrame, titles: dict[str, str]) -> dict[str, Any]:
+    first = frame.groupby("cluster", sort=False).head(1).set_index("cluster")
+    known = [name for name in titles if name in first.index]
+    finding = "No video was followed by another often enough to recommend a next one."
+    if known:
+        best = first.loc[known[0]]
+        finding = (
+            f"Next for {titles[known[0]]}: “{best['title']}”, watched next by "
+            f"{best['followers']:,} viewers after one they had finished, and new to "
+            f"{best['unseen']:,} of the cluster."
+        )
+    columns = {
+        "cluster": "cluster",
+        "title": "next video to send",
+        "followers": "watched it next [viewers]",
+        "avg_percent_watched": "their completion [%]",
+        "unseen": "have not seen it [viewers]",
+        "basis": "seen among",
+    }
+    frame = frame.assign(basis=np.where(frame["own"].astype(bool), "the cluster", "all viewers"))
+    note = "Watched next: the video first played after one that was watched to 75 % or more."
+    return part(finding, _in_order(frame, titles), columns, note)
+
+
+def _in_order(frame: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
+    order = {name: place for place, name in enumerate(titles)}
+    return frame.sort_values("cluster", key=lambda names: names.map(order), kind="stable")
+
+
+def _length_part(frame: pd.DataFrame) -> dict[str, Any]:
+    counts = frame["verdict"].value_counts()
+    judged = int(counts.reindex(["above", "below", "as usual"]).sum())
+    finding = (
+        f"Of {judged} videos of known length, {counts.get('above', 0)} are watched further than "
+        f"usual for their length and {counts.get('below', 0)} less far."
+        if judged
+        else "No video of known length has enough viewers to judge its completion."
+    )
+    columns = {
+        "title": "video",
+        "minutes": "length [min]",
+        "viewers": "viewers",
+        "avg_session_percent": "watched per session [%]",
+        "low": "low [%]",
+        "high": "high [%]",
+        "usual_percent": "usual at this length [%]",
+        "verdict": "against usual",
+    }
+    note = "Usual: business videos under 1 min 66 %, to 2 min 56, to 10 min 50, to 20 min 39, 22."
+    return part(finding, frame.head(20), columns, note, videos=len(frame), judged=judged)
+
+
+def sources(
+    con: duckdb.DuckDBPyConnection, titles: dict[str, str], *, min_cell: int = 10, most: int = 3
+) -> dict[str, Any]:
+    """The part ``sources``: pages and utm values that brought each cluster, above ``min_cell``."""
+    frame = _cells(con, engine.sql("sources"), min_cell)
+    clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > 1)]
+    bounce = clear[clear["cluster"] == "bouncers"]
+    finding = "No page or campaign brings one cluster more than others."
+    if frame.empty:
+        finding = "No page or utm value has enough viewers in a cluster to show."
+    elif len(clear):
+        best = (bounce if len(bounce) else clear).sort_values("lift_low", ascending=False).iloc[0]
+        finding = (
+            f"{titles.get(best['cluster'], best['cluster'])} come {best['lift']:.1f} times as often "
+            f"as all viewers by {best['kind']} {best['value']} (95 % interval "
+            f"{best['lift_low']:.1f} to {best['lift_high']:.1f})."
+        )
+    note = (
+        f"Of a viewer's first session that names one. Cells under {min_cell} viewers are not shown."
+    )
+    return part(finding, _first_of_each(frame, titles, most, "lift"), PLACES, note)

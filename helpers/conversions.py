@@ -1,0 +1,164 @@
+"""What viewers did: sessions with a conversion, and what became of an earlier period's clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from helpers.disclosure import whole_percent
+from helpers.evidence import TOO_FEW, part, people, with_interval
+
+
+def rates(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
+    """How many viewers of each cluster converted.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        With sessions and viewers.
+
+    Returns
+    -------
+    DataFrame, a row per cluster in order
+        cluster, viewers, converted [viewers with a session with a conversion], conversions
+        [sessions], rate (0–1) with rate_low and rate_high (95 %, Wilson), observed: "high" or "low"
+        when that interval lies above or below the rate of all viewers, else "medium".
+    """
+    counted = con.execute(
+        """
+        WITH converted AS (
+            SELECT visitor_key, count(*) AS conversions
+            FROM sessions WHERE conversion_type IS NOT NULL GROUP BY visitor_key
+        )
+        SELECT cluster, count(*) AS viewers, count(conversions) AS converted,
+               coalesce(sum(conversions), 0)::BIGINT AS conversions
+        FROM viewers LEFT JOIN converted USING (visitor_key) GROUP BY cluster
+        """
+    ).df()
+    frame = counted.set_index("cluster").reindex(names).fillna(0).astype("int64").reset_index()
+    frame = with_interval(frame, "converted", "viewers", "rate")
+    overall = frame["converted"].sum() / max(frame["viewers"].sum(), 1)
+    few = frame["viewers"] < TOO_FEW
+    frame["observed"] = np.select(
+        [few, overall == 0, frame["rate_low"] > overall, frame["rate_high"] < overall],
+        ["too few to say", "none seen", "high", "low"],
+        "medium",
+    )
+    return frame
+
+
+def look_back(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
+    """Of an earlier period's viewers, how many came back or converted in the later one.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        With ``earlier`` (visitor_key, cluster) and ``later_sessions`` (visitor_key,
+        conversion_type), as :func:`helpers.change.against_period` leaves them.
+
+    Returns
+    -------
+    DataFrame, a row per cluster of the earlier period
+        cluster, viewers, came_back, converted [viewers], and came_back_share and converted_share
+        (0–1) with _low and _high (95 %, Wilson).
+    """
+    counted = con.execute(
+        """
+        WITH back AS (
+            SELECT visitor_key, bool_or(conversion_type IS NOT NULL) AS converted
+            FROM later_sessions GROUP BY visitor_key
+        )
+        SELECT cluster, count(*) AS viewers, count(converted) AS came_back,
+               count(*) FILTER (converted) AS converted
+        FROM earlier LEFT JOIN back USING (visitor_key) GROUP BY cluster
+        """
+    ).df()
+    frame = counted.set_index("cluster").reindex(names).fillna(0).astype("int64").reset_index()
+    for what in ("came_back", "converted"):
+        frame = with_interval(frame, what, "viewers", f"{what}_share")
+    return frame
+
+
+def conversions(
+    con: duckdb.DuckDBPyConnection,
+    titles: dict[str, str],
+    *,
+    min_cell: int = 10,
+    compared: str | None = None,
+) -> dict[str, Any]:
+    """The part ``conversions``: rates per cluster, by kind, and the look back.
+
+    Parameters
+    ----------
+    titles : dict
+        Title of each cluster by its name, in the order of the rules.
+    compared : str, optional
+        What ``earlier`` and ``later`` are; None: there are no such tables.
+    """
+    frame = rates(con, list(titles))
+    total, viewers = int(frame["converted"].sum()), int(frame["viewers"].sum())
+    finding = "No session of the window has a conversion."
+    if total:
+        best = frame[frame["viewers"] >= TOO_FEW].nlargest(1, "rate")
+        best = (best if len(best) else frame.nlargest(1, "rate")).iloc[0]
+        finding = (
+            f"{people(total)} of {viewers:,} converted ({whole_percent(total / viewers)}), "
+            f"{titles[best['cluster']]} most often: {whole_percent(best['rate'])} (95 % interval "
+            f"{best['rate_low'] * 100:.0f} to {best['rate_high'] * 100:.0f} %)."
+        )
+    columns = {
+        "cluster": "cluster",
+        "viewers": "viewers",
+        "converted": "converted [viewers]",
+        "rate": "rate",
+        "rate_low": "low",
+        "rate_high": "high",
+        "observed": "observed",
+    }
+    more = {"kinds": _kinds(con, min_cell)}
+    if compared:
+        more["look_back"] = _look_back_part(look_back(con, list(titles)), titles, compared)
+    note = (
+        "A conversion is one that Wistia recorded on a session (a form, a click on a call to "
+        "action). Observed: high or low when the interval leaves out the rate of all viewers."
+    )
+    return part(finding, frame, columns, note, more=more, converted=total, viewers=viewers)
+
+
+def _kinds(con: duckdb.DuckDBPyConnection, min_cell: int) -> dict[str, Any]:
+    frame = con.execute(
+        """
+        SELECT conversion_type AS kind, count(DISTINCT visitor_key) AS viewers,
+               count(*) AS sessions
+        FROM sessions WHERE conversion_type IS NOT NULL
+        GROUP BY 1 HAVING count(DISTINCT visitor_key) >= $least ORDER BY 2 DESC, 1 LIMIT 20
+        """,
+        {"least": max(min_cell, 1)},
+    ).df()
+    columns = {"kind": "kind", "viewers": "viewers", "sessions": "sessions"}
+    return part(f"{people(len(frame), 'kind')} of conversion with {min_cell} viewers or more.",
+                frame, columns)  # fmt: skip
+
+
+def _look_back_part(frame: pd.DataFrame, titles: dict[str, str], compared: str) -> dict[str, Any]:
+    first = frame.iloc[0]
+    finding = f"Nobody was in {titles[first['cluster']]} in the earlier period."
+    if first["viewers"]:
+        finding = (
+            f"Of {people(first['viewers'])} who were {titles[first['cluster']]} in the earlier "
+            f"period, {first['came_back']:,} came back and {first['converted']:,} converted."
+        )
+    columns = {
+        "cluster": "cluster then",
+        "viewers": "viewers then",
+        "came_back": "came back [viewers]",
+        "came_back_share": "came back",
+        "came_back_share_low": "low",
+        "came_back_share_high": "high",
+        "converted": "converted [viewers]",
+        "converted_share": "converted later",
+    }
+    return part(finding, frame, columns, f"Compared: {compared}.")
