@@ -192,7 +192,10 @@ def _rows(file: Path) -> list[dict]:
     try:
         rows = json.loads(file.read_text("utf-8"))
     except ValueError as error:
-        raise ParameterError(f"{file}: not JSON ({error}). Save the API's answer as it is.") from None
+        message = f"{file}: not JSON ({error}). Save the API's answer as it is."
+        raise ParameterError(message) from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ParameterError(f"{file}: a JSON array of objects was expected, as the API answers.")
+        raise ParameterError(
+            f"{file}: not a JSON array of objects. Save the API's answer as it is."
+        )
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -96,7 +96,7 @@ class Wistia:
         for name in ("start_date", "end_date"):
             text = request.query_params.get(name)
             try:
-                days[name] = date.fromisoformat(text) if text else None
+                days[name] = datetime.strptime(text, "%Y-%m-%d").date() if text else None
             except ValueError:
                 return answer({"error": f"{name} must have the format YYYY-MM-DD"}, 422)
         table = self.account.events
