@@ -16,6 +16,7 @@ import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 
@@ -90,6 +91,27 @@ def kernels(count: int) -> Iterator[Iterator[AsyncKernelManager]]:
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
         sockets.cleanup()
+
+
+def answers() -> str:
+    """Start a kernel and have it run something; what it says of itself.
+
+    Raises
+    ------
+    NotebookError
+        It does not start or does not answer.
+    """
+    cell = nbformat.v4.new_code_cell("import sys; print(sys.version.split()[0])")
+    asked = nbformat.v4.new_notebook(cells=[cell])
+    try:
+        with kernels(1) as ready:
+            done = NotebookClient(asked, km=next(ready), timeout=60).execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
+        raise NotebookError(
+            f"The kernel of this Python does not answer: {type(error).__name__}. "
+            "Install the project anew (make clean, then make report)."
+        ) from error
+    return f"Python {done.cells[0].outputs[0].text.strip()} runs cells"
 
 
 def execute(path: Path, output: Path, values: dict[str, Any], kernel: AsyncKernelManager) -> None:

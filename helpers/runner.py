@@ -348,6 +348,34 @@ def _finish(work: Plan) -> None:
     report.index(work.settings.outputs)
 
 
+def render(name: str) -> Path:
+    """Make the HTML of a run anew: its notebooks', the report, the index.
+
+    Raises
+    ------
+    ParameterError
+        There is no such run.
+    DataError
+        The scan found what must not be there.
+    """
+    settings = settings_module.load()
+    folder = settings.outputs / name
+    known = runs.read_manifest(folder) if parameters.RUN_NAME.match(name) else {}
+    if not known:
+        raise ParameterError(
+            f"There is no run {name!r} in {settings.outputs.name}/. `viewer-personas runs` lists "
+            "those there are."
+        )
+    for path in sorted(folder.glob("0*.ipynb")):
+        report.notebook_html(path)
+    built = known.get("stages", {}).get(STAGES[-1], {}).get("status") == "done"
+    page = report.build(folder) if built else None
+    shown = bool(known.get("parameters", {}).get("show_identities"))
+    privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=shown)
+    report.index(settings.outputs)
+    return page or folder
+
+
 def refuse_leaks(work: Plan) -> None:
     """Raise DataError when the run folder holds what must not be there."""
     shown = bool(work.values.get("show_identities"))

@@ -1,0 +1,165 @@
+"""The command line: ``viewer-personas …`` and ``python -m helpers …`` are the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from helpers.errors import KitError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="viewer-personas", message="%(version)s")
+def cli() -> None:
+    """From the viewing history of a Wistia account to clusters, personas and outreach.
+
+    \b
+    Exit status: 0 done, 1 unexpected, 2 wrong use, 3 keys or permissions, 4 a service
+    failed, 5 credits, 6 another run works, 7 the data broke a rule.
+    """
+
+
+@cli.command()
+@click.option("--outputs", metavar="DIR", help="Folder to write to (default: outputs).")
+@click.option("--run-date", metavar="D", help="Date the run bears (default: today, UTC).")
+@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
+@click.option("-f", "file", metavar="FILE.yml", help="Parameters as YAML; -p wins over it.")
+@click.option("--stages", default="", metavar="N or N-M", help="Only these of the five stages.")
+@click.option("--resume", default="", metavar="RUN", help="Go on with a run that failed.")
+@click.option("--max-credits", metavar="N", help="The most credits to spend at Mavera.")
+@click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
+def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
+    """Run the notebooks into a dated folder, then write the report."""
+    from helpers import runner
+
+    _choose(outputs)
+    flags = {"run_date": run_date, "max_credits": max_credits}
+    given = runner.read_file(Path(file)) if file else {}
+    given |= dict(parameters) | {k: v for k, v in flags.items() if v is not None}
+    work = runner.run(given, stages=stages, resume=resume, quiet=quiet)
+    if not quiet:
+        click.echo("\n".join(runner.summary(work.folder)))
+
+
+@cli.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    add_help_option=False,
+)
+@click.pass_context
+def sandbox(context: click.Context) -> None:
+    """Serve both services on 127.0.0.1 until stopped."""
+    from helpers import sandbox as server
+
+    context.exit(server.main(context.args))
+
+
+@cli.command()
+@click.option("--outputs", metavar="DIR", help="Folder to write to (default: outputs).")
+@click.option("--contract", is_flag=True, help="Compare live answers with the shapes relied on.")
+def doctor(outputs, contract) -> None:
+    """Check this machine, the keys and the services, by free calls only."""
+    from helpers import doctor as checks
+
+    _choose(outputs)
+    findings = checks.compare() if contract else checks.examine()
+    for finding in findings:
+        click.echo(str(finding))
+    checks.refuse(findings)
+
+
+@cli.command()
+@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
+def runs(outputs) -> None:
+    """List the runs, newest first."""
+    from helpers import run as known_runs
+    from helpers import settings
+
+    _choose(outputs)
+    found = known_runs.newest_first(settings.load().outputs)
+    if not found:
+        click.echo("No runs yet. `viewer-personas run` makes one.")
+    for folder, manifest in found:
+        source = "/".join(manifest.get("source", {}).get(s, "?") for s in ("wistia", "mavera"))
+        viewers = manifest.get("counts", {}).get("viewers")
+        click.echo(
+            f"{folder.name:<14} {manifest.get('status', '?'):<8} {manifest.get('account', '?'):<16}"
+            f" {source:<16} viewers: {'-' if viewers is None else format(viewers, ',')}"
+        )
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
+def render(run, outputs) -> None:
+    """Make a run's HTML anew."""
+    from helpers import runner
+
+    _choose(outputs)
+    click.echo(f"Report: {runner.shown(runner.render(run))}")
+
+
+@cli.command()
+@click.argument("person", metavar="EMAIL_OR_KEY")
+@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
+def erase(person, outputs) -> None:
+    """Forget a person in the store and in all runs."""
+    from helpers import erase as forgetting
+
+    _choose(outputs)
+    click.echo("\n".join(forgetting.forget(person)))
+
+
+@cli.command()
+@click.argument("entry")
+@click.argument("outcome", type=click.Choice(["made", "not-made"]))
+@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
+def settle(entry, outcome, outputs) -> None:
+    """Tell the ledger what became of a purchase, after a look at Mavera's own pages."""
+    from helpers import ledger, settings
+    from helpers.store import Store
+
+    _choose(outputs)
+    folder = settings.load().outputs
+    with ExitStack() as locks:
+        for account in sorted(folder.glob("store/*/")):
+            locks.enter_context(Store(account).lock())
+        settled = ledger.settle_by_hand(folder, entry, outcome == "made")
+    click.echo(f"Ledger entry {settled.entry} is {settled.state}; credits: {settled.credits}.")
+
+
+def _choose(outputs: str | None) -> None:
+    """A flag wins over the setting, and is relative to where the command is given."""
+    if outputs is not None:
+        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(outputs).absolute())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: one message on stderr and the exit status of its kind; no traceback."""
+    try:
+        status = cli.main(arguments, prog_name="viewer-personas", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort) as error:
+        status = _tell("Interrupted. What was fetched and bought is kept.", error, INTERRUPTED)
+    except KitError as error:
+        status = _tell(str(error), error, error.exit_status)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0][:300]
+        status = _tell(f"Unexpected: {type(error).__name__}: {first}", error, 1)
+    sys.exit(status)
+
+
+def _tell(message: str, error: BaseException, status: int) -> int:
+    click.echo("\n".join([message, *getattr(error, "__notes__", ())]), err=True)
+    return status
+
+
+if __name__ == "__main__":
+    main()
