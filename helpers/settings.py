@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from helpers.errors import ParameterError
 
 WISTIA_BASE_URL = "https://api.wistia.com"
 MAVERA_BASE_URL = "https://app.mavera.io/api/v1"
+ENV_FILE = "VIEWER_PERSONAS_ENV_FILE"
+"""Names another file than the project's ``.env``: tests must never find live keys there."""
 
 
 def project_root() -> Path:
@@ -73,7 +76,7 @@ def load(*, env_file: Path | None = None) -> Settings:
         A value has the wrong form; the message names the setting, never its value.
     """
     try:
-        found = Settings(_env_file=env_file or project_root() / ".env")
+        found = Settings(_env_file=env_file or os.environ.get(ENV_FILE) or project_root() / ".env")
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
