@@ -1,0 +1,114 @@
+"""A notebook as one HTML page: code folded away, nothing from outside run or fetched."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import nh3
+
+TEMPLATES = Path(__file__).parent / "templates"
+TAGS = nh3.ALLOWED_TAGS - {"img", "map", "area"} | {
+    "article", "section", "details", "summary", "figure", "figcaption", "mark", "dl", "dt", "dd",
+    "tfoot", "caption",
+}  # fmt: skip
+ATTRIBUTES = {
+    "a": {"href"}, "th": {"scope", "colspan", "rowspan"}, "td": {"colspan", "rowspan"},
+    "mark": {"title"}, "details": {"open"},
+}  # fmt: skip
+IMAGES = ("image/png", "image/jpeg")
+
+
+def notebook_html(path: Path) -> Path:
+    """Write the HTML page beside a notebook, by nbconvert and a template of our own.
+
+    Parameters
+    ----------
+    path : Path
+        An executed notebook, ``.ipynb``.
+
+    Returns
+    -------
+    Path of the page. It has one h1 (the notebook's title), folded code, images with the alt text
+    their figures gave, and a Content-Security-Policy; HTML in outputs is sanitised.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    from helpers.report import POLICY, stylesheet
+
+    book = nbformat.read(path, as_version=4)
+    page = _Page()
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_filter("safe_markdown", page.markdown)
+    exporter.register_filter("safe_output", page.output)
+    titles = [re.search(r"^# +(.+)$", cell.source, re.M) for cell in book.cells
+              if cell.cell_type == "markdown"]  # fmt: skip
+    title = next((match[1] for match in titles if match), path.stem)
+    resources = {"policy": POLICY, "css": stylesheet(), "has_title": any(titles),
+                 "title": re.sub(r"[*_`#]", "", title).strip(),
+                 "place": f"{path.stem}, run {path.parent.name}"}  # fmt: skip
+    html, _ = exporter.from_notebook_node(book, resources)
+    target = path.with_suffix(".html")
+    target.write_text(html, "utf-8")
+    return target
+
+
+class _Page:
+    """Filters of one page: they count headings and tables."""
+
+    def __init__(self):
+        self.titled, self.tables = False, itertools.count(1)
+
+    def markdown(self, text: str) -> str:
+        """A Markdown cell; raw HTML in it is shown, not run. The first h1 stays the only one."""
+        from markdown_it import MarkdownIt
+
+        parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+        return self._html(parser.render(text))
+
+    def output(self, output: Any) -> str:
+        """What a cell put out: the richest form that needs no script."""
+        data = output.get("data", {})
+        for kind in IMAGES:
+            if kind in data:
+                alt = output.get("metadata", {}).get(kind, {}).get("alt")
+                return _image(kind, data[kind], alt or "Figure without a description")
+        if "text/html" in data:
+            return self._html(data["text/html"])
+        if "text/markdown" in data:
+            return self.markdown(data["text/markdown"])
+        return (
+            f'<pre class="text">{nh3.clean_text(data["text/plain"])}</pre>'
+            if "text/plain" in data
+            else ""
+        )
+
+    def _html(self, html: str) -> str:
+        html = nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, url_schemes={"http", "https"},
+                         link_rel="noopener noreferrer nofollow")  # fmt: skip
+        html = re.sub(r"<(/?)h1>", self._one_title, html)
+        return re.sub(r"<table>.*?</table>", self._table, html, flags=re.S)
+
+    def _one_title(self, match: re.Match) -> str:
+        level = "2" if self.titled else "1"
+        self.titled = self.titled or bool(match[1])
+        return f"<{match[1]}h{level}>"
+
+    def _table(self, match: re.Match) -> str:
+        """pandas writes neither scope nor caption, and an empty corner as a heading."""
+        head, body, rest = match[0].partition("<tbody>")
+        head = head.replace("<th></th>", "<td></td>").replace("<th>", '<th scope="col">')
+        body_rows = rest.replace("<th></th>", "<td></td>").replace("<th>", '<th scope="row">')
+        label = f"Table {next(self.tables)}"
+        return (f'<div class="scroll" role="group" tabindex="0" aria-label="{label}">'
+                f"{head}{body}{body_rows}</div>")  # fmt: skip
+
+
+def _image(kind: str, base64: str, alt: str) -> str:
+    data = re.sub(r"[^A-Za-z0-9+/=]", "", base64)
+    return (
+        f'<p class="figure"><img src="data:{kind};base64,{data}" alt="{nh3.clean_text(alt)}"></p>'
+    )

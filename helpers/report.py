@@ -1,0 +1,270 @@
+"""HTML to share: the report of a run, the index of all runs, and the notebooks beside them.
+
+``report.json`` is written first; the page is made from it alone. No page holds a script or asks
+anything of the network, and each says so to the browser.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from helpers import palette, report_data
+from helpers.disclosure import span, whole_percent, wilson
+from helpers.notebook_page import notebook_html
+from helpers.run import newest_first, write_json
+
+__all__ = ["build", "index", "notebook_html", "render"]
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+CONTENTS = {
+    "answer": "Answer", "clusters": "Clusters", "content": "Content", "change": "Change",
+    "people": "People", "personas": "Personas", "advice": "Mave’s advice",
+    "stability": "How sure", "method": "Method", "stamp": "Stamp",
+}  # fmt: skip
+NAMES = {
+    "next_video": "Next video to send", "videos": "Completion against length",
+    "migration": "Who moved", "causes": "Why the shares differ", "look_back": "Looking back",
+    "kinds": "Kinds of conversion", "discovery": "Clusters the data show by themselves",
+    "stage_seconds": "Seconds of each stage", "rules": "Clusters file",
+}  # fmt: skip
+STATUS = {
+    "draft": "draft, not bought", "bought": "new at Mavera", "reused": "reused",
+    "updated": "updated", "sandbox": "simulated",
+}  # fmt: skip
+NBSP = "\u00a0"
+
+
+def build(folder: Path) -> Path:
+    """Write ``report.json``, then ``report.html`` from it.
+
+    Parameters
+    ----------
+    folder : Path
+        A run folder; only its files are read.
+
+    Returns
+    -------
+    Path of the page.
+
+    Raises
+    ------
+    DataError
+        See :func:`helpers.report_data.gather`.
+    """
+    write_json(folder / "report.json", report_data.gather(folder))
+    page = folder / "report.html"
+    page.write_text(render(json.loads((folder / "report.json").read_text("utf-8"))), "utf-8")
+    return page
+
+
+def render(facts: dict[str, Any]) -> str:
+    """The page of a report.json."""
+    looks = palette.looks(row["cluster"] for row in facts["clusters"]["rows"])
+    template = _environment().get_template("report.html.j2")
+    return template.render(**facts, contents=CONTENTS.items(), look=lambda name: looks.get(name, 7))
+
+
+def index(outputs: Path) -> Path:
+    """Write ``index.html``: all runs from their run.json, by account, newest first.
+
+    Parameters
+    ----------
+    outputs : Path
+        The outputs folder; ``dev`` is no run.
+    """
+    accounts: dict[str, list[dict[str, Any]]] = {}
+    for folder, manifest in newest_first(outputs):
+        row = _run_row(folder, manifest)
+        accounts.setdefault(str(manifest.get("account") or "not known"), []).append(row)
+    page = outputs / "index.html"
+    page.write_text(_environment().get_template("index.html.j2").render(accounts=accounts), "utf-8")
+    return page
+
+
+def _run_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    status = manifest.get("status", "not readable")
+    error = manifest.get("error") or {}
+    stopped = [name for name, stage in manifest.get("stages", {}).items()
+               if stage.get("status") in ("failed", "running")]  # fmt: skip
+    links = [path.name for path in sorted(folder.glob("0*.html"))]
+    return {
+        "run": folder.name, "status": status, "window": manifest.get("window"),
+        "source": manifest.get("source", {}), "counts": manifest.get("counts", {}),
+        "clusters": manifest.get("clusters", {}), "credits": manifest.get("credits"),
+        "reason": error.get("message") if isinstance(error, dict) else str(error),
+        "stopped": stopped, "links": links, "report": (folder / "report.html").is_file(),
+    }  # fmt: skip
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("helpers", "templates"), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    made.filters.update(
+        count=_count, percent=whole_percent, mean=_mean, day=_day, run_day=_run_day,
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
+    )  # fmt: skip
+    made.globals.update(
+        policy=POLICY, span=span, share=_share, at=_at, cell=_cell, table_columns=_table_columns,
+        prose=_prose, flat=_flat, confidence=_confidence, max_of=_max_of, max_reach=_max_reach,
+        name_of=lambda key: NAMES.get(key, str(key).replace("_", " ").capitalize()),
+        status_of=lambda status: STATUS.get(status, status),
+        dict_of=lambda rows: {row["cluster"]: row["title"] for row in rows},
+        run_number=lambda run: run.partition(".")[2] or "1",
+    )  # fmt: skip
+    css = made.get_template("style.css").render(light=palette.COLOURS, dark=palette.DARK)
+    made.globals["css"] = Markup(css)
+    return made
+
+
+def stylesheet() -> str:
+    """The one style of all pages."""
+    return _environment().globals["css"]
+
+
+def _count(value: Any) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _mean(value: float | None, digits: int = 1, unit: str = "") -> str:
+    return "–" if value is None else f"{value:.{digits}f}{unit.replace(' ', NBSP)}"
+
+
+def _day(text: str) -> str:
+    moment = date.fromisoformat(text[:10])
+    return f"{moment.day}{NBSP}{moment:%B}{NBSP}{moment.year}"
+
+
+def _run_day(run: str) -> str:
+    try:
+        born, _, number = run.partition(".")
+        return _day(born).replace(NBSP, " ") + (f", run {number}" if number else "")
+    except ValueError:
+        return run
+
+
+def _share(count: int, total: int) -> str:
+    return f"{whole_percent(count / total)}; 95{NBSP}% interval {span(*wilson(count, total))}"
+
+
+def _at(value: float, top: float) -> str:
+    """A length in percent of an axis that leaves room for labels."""
+    return f"{value / top * 82:.2f}%"
+
+
+def _max_of(rows: list[dict], key: str) -> float:
+    return max((row[key] for row in rows if row[key]), default=1)
+
+
+def _max_reach(videos: list[dict]) -> float:
+    return max((cell["reach"] for video in videos for cell in video["cells"] if cell), default=1)
+
+
+def _prose(text: str | None, unsupported: list[str]) -> Markup:
+    from helpers import prose
+
+    return Markup(prose.markdown_html(text or "", unsupported))
+
+
+def _confidence(known: Any) -> str:
+    if not isinstance(known, dict):
+        return f"Mave’s own confidence: {known}."
+    words = {
+        key.replace("_", " "): value for key, value in known.items() if value not in (None, [])
+    }
+    return (
+        "Mave’s own judgement: " + "; ".join(f"{key}: {_flat(v)}" for key, v in words.items()) + "."
+    )
+
+
+def _flat(value: Any) -> str:
+    """A small JSON value as a line of text."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{str(key).replace('_', ' ')}: {_flat(item)}" for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return ", ".join(map(_flat, value)) or "none"
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table_columns(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Columns to show; the low and high end of an interval join the value they belong to."""
+    labels, shown = part["columns"], []
+    for key, label in labels.items():
+        if key in ("low", "high") or key.endswith(("_low", "_high")):
+            base, _, end = key.rpartition("_")
+            owner = next((column for column in shown if column["key"] == base), None)
+            owner = owner or (shown[-1] if shown and not base else None)
+            if owner:
+                owner[end or key] = key
+                continue
+        values = [row.get(key) for row in part["rows"] if row.get(key) is not None]
+        number = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool)
+                                      for v in values)  # fmt: skip
+        shown.append({"key": key, "label": _plain_label(label), "number": number,
+                      "form": _form(key, label)})  # fmt: skip
+    return shown
+
+
+def _plain_label(label: str) -> str:
+    label = label[:1].upper() + label[1:]
+    return label.removesuffix(" [%]").replace(" [share of the cluster]", ", share of the cluster")
+
+
+def _form(key: str, label: str) -> str:
+    """How a column's numbers are written: by its unit in the label, else by its name."""
+    if key.startswith(("difference", "by_")):
+        return "points"
+    if "[%]" in label or "percent" in key:
+        return "percent"
+    if any(word in key for word in ("share", "reach", "rate")) or key in (
+        "reported",
+        "now",
+        "kept",
+    ):
+        return "share"
+    return "p" if key.endswith(("q_value", "p_value")) else "number"
+
+
+FORMS = {
+    "points": lambda value: f"{value * 100:+.1f} points".replace(" ", NBSP),
+    "percent": lambda value: f"{value:.0f}{NBSP}%",
+    "share": whole_percent,
+    "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",
+    "number": lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    if abs(value) < 1 else f"{value:.1f}",
+}  # fmt: skip
+
+
+def _cell(row: dict[str, Any], column: dict[str, Any], titles: dict[str, str]) -> str:
+    value, form = row.get(column["key"]), FORMS[column["form"]]
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and column["form"] in ("number", "p"):
+        return f"{value:,}"
+    if not isinstance(value, int | float):
+        return titles.get(value, str(value)) if isinstance(value, str) else _flat(value)
+    ends = [row.get(column.get(end)) for end in ("low", "high")]
+    if None in ends:
+        return form(value)
+    low, high = (form(end).removesuffix(f"{NBSP}%").removesuffix(f"{NBSP}points") for end in ends)
+    return f"{form(value)} ({low} to {high})"
