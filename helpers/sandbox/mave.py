@@ -102,11 +102,11 @@ def _research(clusters: list[dict], data: dict, closing: str) -> str:
     parts = [f"{SAYS_SO}\n\n{intro}".strip()]
     people = data.get("personas")
     names = {
-        row.get("cluster"): row.get("name")
+        str(row.get("cluster")): row.get("name")
         for row in (people if isinstance(people, list) else [])
         if isinstance(row, dict)
     }
-    parts += [_section({"persona": names.get(row.get("cluster"))} | row) for row in clusters]
+    parts += [_section({"persona": names.get(str(row.get("cluster")))} | row) for row in clusters]
     best = _most_valuable(clusters)
     known = _float(best.get("identified_viewers"))
     if known:
