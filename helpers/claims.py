@@ -43,7 +43,8 @@ NUMBER = re.compile(
     r"(?P<unit>\s?%|[\s-](?:percent(?:age)?(?:[\s-]points?)?|per\scent|pp)\b|\s?[x×](?![a-z])|-?fold\b"
     r"|\s(?:USD|EUR|GBP|dollars?|euros?|pounds?)\b)?"
 )
-SCALES = dict(k=1e3, thousand=1e3, m=1e6, million=1e6, b=1e9, bn=1e9, billion=1e9)
+SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9}
+SCALES["billion"] = 1e9
 DURATION = re.compile(
     r"(?:[\s-]*(?:\+|or (?:more|less|fewer)))?[\s-]*"
     r"(?:(?:business|working|full|calendar|more|short)[\s-])?(?:(?:milli)?seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|quarters?"

@@ -241,8 +241,13 @@ def rule_text(when: str | None) -> str | None:
 
 
 def data_block(content: Numbers) -> str:
-    """The numbers as the fenced JSON block of the message."""
-    return "```json\n" + json.dumps(content.body(), ensure_ascii=False, indent=1) + "\n```"
+    """The numbers as the fenced JSON block of the message, a line for each cluster and persona."""
+    body = content.body()
+    lines = {key: json.dumps(value, ensure_ascii=False) for key, value in body.items()}
+    for key in ("clusters", "personas"):
+        rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in body[key])
+        lines[key] = f"[\n  {rows}\n ]"
+    return "```json\n{\n " + ",\n ".join(f'"{k}": {v}' for k, v in lines.items()) + "\n}\n```"
 
 
 def question_of_analyst(text: str) -> str:

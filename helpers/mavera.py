@@ -65,6 +65,10 @@ class Mavera:
                 )
             seen.add(cursor)
 
+    def persona(self, persona_id: str) -> dict[str, Any]:
+        """One persona with its details."""
+        return self.client.get(f"/personas/{persona_id}", expect=dict)
+
     def create_persona(self, payload: gateway.Persona) -> dict[str, Any]:
         """Charges 300 credits."""
         return self.client.post("/personas", payload.body(), where=payload.name)

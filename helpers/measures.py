@@ -37,6 +37,13 @@ def of_clusters(run: Run) -> list[ClusterNumbers]:
     DataError
         Stage 03 has not run, or a number is out of its range.
     """
+    known = getattr(run, "_measures", None)
+    if known is None:  # the stages that read them do not change them
+        known = run._measures = _of_clusters(run)
+    return known
+
+
+def _of_clusters(run: Run) -> list[ClusterNumbers]:
     table, least = cluster.summary(run), run.params["min_cell"]
     large = table.index[table["viewers"] >= least]
     spreads, parts, videos = _spreads(run), _parts(run, table), _videos(run)

@@ -268,7 +268,16 @@ def buy(run: Run) -> pd.DataFrame:
                     _note(step, account, "draft" if step["status"] == "buy" else "reused")
         finally:
             _close(run, account, content)
+        content["credits"]["after"] = balance(run, account)
+        _write(run, content)
     return _statuses(content["personas"])
+
+
+def balance(run: Run, account: Account) -> dict[str, Any]:
+    """The account's credits after spending, also written to run.json."""
+    usage = account.mavera.usage()
+    run.record(credits={"after": usage["remaining"]})
+    return usage
 
 
 def _approved(account: Account, content: dict, rows: list[dict]) -> int:

@@ -77,9 +77,26 @@ class Account:
 
     def spent(self) -> int:
         """Credits charged in this run so far, by the ledger."""
+        return sum(entry.credits for entry in self._of_run())
+
+    def _of_run(self) -> list[Entry]:
         first = (self.run.manifest().get("credits") or {}).get("ledger_from", 0)
         rows = self.ledger.entries()[first:]
-        return sum(entry.credits for entry in rows if entry.run == self.run.folder.name)
+        return [entry for entry in rows if entry.run == self.run.folder.name]
+
+    def credits_of(self, entry: Entry | None) -> int:
+        """What an entry was charged in this run; 0 when an earlier run paid for it."""
+        return next(
+            (row.credits for row in self._of_run() if entry and row.entry == entry.entry), 0
+        )
+
+    def by_item(self) -> dict[str, int]:
+        """Credits charged in this run, by what for."""
+        items: dict[str, int] = {}
+        for row in self._of_run():
+            if row.credits:
+                items[row.name] = items.get(row.name, 0) + row.credits
+        return items
 
     def begin(self) -> None:
         """Note where this run's spending begins; in dev, with every start of stage 04."""
@@ -114,6 +131,11 @@ class Account:
             )
         self.allowed = bill
         return usage
+
+    def adopt(self, name: str, persona_id: str, **facts: Any) -> Entry:
+        """Write down a persona that the account has and this ledger does not know."""
+        entry = self.ledger.open("persona", name, run=self.run.folder.name, **facts)
+        return self.ledger.settle(entry, persona_id=persona_id, by="search")
 
     def kept(self, fingerprint: str) -> dict[str, Any] | None:
         """An answer bought earlier, with its date."""
