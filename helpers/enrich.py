@@ -140,10 +140,8 @@ def features(run: Run) -> pd.DataFrame:
     con = connection(run)
     target = run.data("features.parquet")
     staged = target.with_suffix(".tmp")
-    con.execute(
-        f"COPY ({engine.sql('features')}) TO {engine.quoted(staged)} (FORMAT parquet, "
-        "COMPRESSION zstd)"
-    )
+    con.execute(engine.sql("features"))
+    con.execute(f"COPY new_features TO {engine.quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
     staged.replace(target)
     show(con, "features", target)
     counts = _counts(con)

@@ -1,65 +1,93 @@
 -- Features: one row of behaviour per viewer, a viewer being a visitor_key with a session in the
 -- window. Percentages run from 0 to 100, times are UTC, missing is null.
-WITH per_video AS (
-    SELECT
-        visitor_key,
-        media_id,
-        count(*) AS session_count,
-        max(percent_viewed) AS best
-    FROM sessions
-    GROUP BY visitor_key, media_id
-), videos AS (
-    SELECT
-        visitor_key,
-        count(*) AS video_count,
-        favg(best) * 100 AS avg_percent_watched,
-        first(media_id ORDER BY session_count DESC, best DESC, media_id) AS top_video
-    FROM per_video
-    GROUP BY visitor_key
-), starts AS (
-    -- A visit is a run of sessions; one that starts 30 minutes or more after the start of the one
-    -- before begins a new visit.
-    SELECT
-        *,
-        coalesce(
-            received_at - lag(received_at) OVER (PARTITION BY visitor_key ORDER BY received_at)
-                >= INTERVAL 30 MINUTE,
-            true
-        ) AS begins_visit
-    FROM sessions
-), behaviour AS (
-    SELECT
-        visitor_key,
-        count(*) AS session_count,
-        favg(percent_viewed) * 100 AS avg_session_percent,
-        count(*) FILTER (begins_visit) AS total_visits,
-        count(DISTINCT day) AS active_days,
-        min(received_at) AS first_seen,
-        max(received_at) AS last_active,
-        first(
-            {'city': city, 'region': region, 'country': country}
-            ORDER BY received_at DESC, event_key
-        ) FILTER (coalesce(city, region, country) IS NOT NULL) AS place
-    FROM starts
-    GROUP BY visitor_key
+-- Keys are hashed to integers once (64 bits; viewer_keys proves that no two share a hash), and the
+-- sessions are then read from that small table.
+CREATE OR REPLACE TEMP TABLE keyed AS
+SELECT
+    hash(visitor_key) AS viewer,
+    hash(media_id) AS video,
+    hash(event_key) AS event,
+    epoch_us(received_at) AS moment,
+    percent_viewed,
+    CASE WHEN coalesce(city, region, country) IS NOT NULL THEN hash(city, region, country) END
+        AS place
+FROM sessions;
+
+CREATE OR REPLACE TEMP TABLE viewer_keys AS
+SELECT
+    hash(visitor_key) AS viewer,
+    CASE WHEN min(visitor_key) = max(visitor_key) THEN min(visitor_key)
+         ELSE error('two visitor_keys share a hash: shard the store by visitor_key') END
+        AS visitor_key
+FROM sessions
+GROUP BY viewer;
+
+CREATE OR REPLACE TEMP TABLE video_keys AS
+SELECT hash(media_id) AS video, media_id, row_number() OVER (ORDER BY media_id DESC) AS precedence
+FROM (SELECT DISTINCT media_id FROM sessions);
+
+CREATE OR REPLACE TEMP TABLE places AS
+SELECT hash(city, region, country) AS place, city, region, country
+FROM (SELECT DISTINCT city, region, country FROM sessions);
+
+-- A visit is a run of sessions; one that starts 30 minutes or more after the start of the one
+-- before begins a new visit. Sessions in order also tell the distinct days and the newest place.
+CREATE OR REPLACE TEMP TABLE behaviour AS
+WITH ordered AS (
+    SELECT *, lag(moment) OVER (PARTITION BY viewer ORDER BY moment) AS previous
+    FROM keyed
 )
 SELECT
-    behaviour.visitor_key,
+    viewer,
+    count(*) AS session_count,
+    favg(percent_viewed) * 100 AS avg_session_percent,
+    count(*) FILTER (previous IS NULL OR moment - previous >= 1_800_000_000) AS total_visits,
+    count(*) FILTER (previous IS NULL OR moment // 86_400_000_000 <> previous // 86_400_000_000)
+        AS active_days,
+    min(moment) AS first_seen,
+    max(moment) AS last_active,
+    arg_max(place, moment::HUGEINT * 18_446_744_073_709_551_616 + event) AS place
+FROM ordered
+GROUP BY viewer;
+
+-- Completion: the mean over a viewer's videos of the best session of each.
+CREATE OR REPLACE TEMP TABLE watched AS
+WITH per_video AS (
+    SELECT viewer, video, count(*) AS sessions, max(percent_viewed) AS best
+    FROM keyed
+    GROUP BY viewer, video
+)
+SELECT
+    viewer,
+    count(*) AS video_count,
+    favg(best) * 100 AS avg_percent_watched,
+    arg_max(media_id, (sessions, best, precedence)) AS top_video
+FROM per_video
+JOIN video_keys USING (video)
+GROUP BY viewer;
+
+DROP TABLE keyed;
+
+CREATE OR REPLACE TEMP VIEW new_features AS
+SELECT
+    visitor_key,
     nullif(trim(visitors.name), '') AS name,
     viewer_emails.email,
     viewer_emails.email IS NOT NULL AS identified,
-    nullif(concat_ws(', ', place.city, place.region, place.country), '') AS location,
-    place.country AS country,
+    nullif(concat_ws(', ', city, region, country), '') AS location,
+    country,
     video_count,
-    behaviour.session_count,
+    session_count,
     avg_percent_watched,
     avg_session_percent,
     total_visits,
     active_days,
-    first_seen,
-    last_active,
+    make_timestamptz(first_seen) AS first_seen,
+    make_timestamptz(last_active) AS last_active,
     top_video
 FROM behaviour
-JOIN videos USING (visitor_key)
+JOIN watched USING (viewer)
+JOIN viewer_keys USING (viewer)
+LEFT JOIN places USING (place)
 LEFT JOIN visitors USING (visitor_key)
-LEFT JOIN viewer_emails USING (visitor_key)
+LEFT JOIN viewer_emails USING (visitor_key);
