@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import ExitStack
@@ -141,6 +142,7 @@ def _choose(outputs: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: one message on stderr and the exit status of its kind; no traceback."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of kernels that an error ended
     try:
         status = cli.main(arguments, prog_name="viewer-personas", standalone_mode=False) or 0
     except click.ClickException as error:

@@ -69,11 +69,14 @@ class _Manager(AsyncKernelManager):
 def kernels(count: int) -> Iterator[Iterator[AsyncKernelManager]]:
     """An iterator of ``count`` started kernels, always one ahead; all are gone at the end."""
     managers: list[AsyncKernelManager] = []
+    # A backend set for scripts, as cron jobs do, would leave notebooks without figures.
+    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     sockets = tempfile.TemporaryDirectory(prefix="vp-")  # a short path, as sockets need
 
     def start() -> AsyncKernelManager:
         manager = _Manager(transport="ipc", connection_file=f"{sockets.name}/{len(managers)}.json")
-        run_sync(manager.start_kernel)(extra_arguments=[f"--IPKernelApp.exec_lines={WARM_UP}"])
+        warm_up = f"--IPKernelApp.exec_lines={WARM_UP}"
+        run_sync(manager.start_kernel)(extra_arguments=[warm_up], env=inherited)
         managers.append(manager)
         return manager
 

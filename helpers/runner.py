@@ -338,14 +338,23 @@ def _stage(work: Plan, stage: str, output: Path, kernel: Any) -> None:
 
 def _finish(work: Plan) -> None:
     """Report, scan, index; only then is the run done."""
-    finished = work.manifest["stages"]
-    if finished.get(STAGES[-1], {}).get("status") == "done":
+    work.record(seconds=round(time.monotonic() - work.started, 2))
+    if _is_told(work.manifest):
         work.say("report.html")
         report.build(work.folder)
-    seconds = round(time.monotonic() - work.started, 2)
-    work.record(status="done", seconds=seconds)
-    refuse_leaks(work)
+    _refuse_leaks(work.folder, work.settings)
+    work.record(status="done")
     report.index(work.settings.outputs)
+
+
+def _is_told(manifest: dict[str, Any]) -> bool:
+    """Whether the last stage has run, so that there is something to report."""
+    return manifest.get("stages", {}).get(STAGES[-1], {}).get("status") == "done"
+
+
+def _refuse_leaks(folder: Path, settings: Settings) -> None:
+    shown = runs.read_manifest(folder).get("parameters", {}).get("show_identities")
+    privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=bool(shown))
 
 
 def render(name: str) -> Path:
@@ -368,18 +377,10 @@ def render(name: str) -> Path:
         )
     for path in sorted(folder.glob("0*.ipynb")):
         report.notebook_html(path)
-    built = known.get("stages", {}).get(STAGES[-1], {}).get("status") == "done"
-    page = report.build(folder) if built else None
-    shown = bool(known.get("parameters", {}).get("show_identities"))
-    privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=shown)
+    page = report.build(folder) if _is_told(known) else folder
+    _refuse_leaks(folder, settings)
     report.index(settings.outputs)
-    return page or folder
-
-
-def refuse_leaks(work: Plan) -> None:
-    """Raise DataError when the run folder holds what must not be there."""
-    shown = bool(work.values.get("show_identities"))
-    privacy.refuse_leaks(work.folder, secrets=work.settings.secrets, emails_allowed=shown)
+    return page
 
 
 def _fail(work: Plan, error: BaseException) -> None:
@@ -396,8 +397,11 @@ def _fail(work: Plan, error: BaseException) -> None:
         f"Run {name} failed; its log is {shown(work.folder / 'run.log')}. "
         f"To go on with it: viewer-personas run --resume {name}"
     )
-    with contextlib.suppress(Exception):  # the first error is the one to be told
+    try:
+        _refuse_leaks(work.folder, work.settings)
         report.index(work.settings.outputs)
+    except Exception as other:  # the first error decides the exit status
+        error.add_note(str(other))
 
 
 def shown(path: Path) -> str:
@@ -420,9 +424,16 @@ def relative(text: str, folder: Path | None = None) -> str:
 
 
 def _clean_notebook(path: Path, work: Plan) -> None:
-    """Take this machine's paths out of an executed notebook: papermill writes them in."""
-    text = relative(path.read_text("utf-8"), work.folder)
-    path.write_text(text, "utf-8")
+    """Take this machine's paths out of an executed notebook, and people out of its errors."""
+    known = json.loads(path.read_text("utf-8"))
+    for output in (out for cell in known["cells"] for out in cell.get("outputs", ())):
+        if output["output_type"] == "error":  # an error may quote a value
+            output["evalue"] = _plain(output["evalue"], work.folder)
+            output["traceback"] = [_plain(line, work.folder) for line in output["traceback"]]
+    written = known["metadata"].get("papermill", {})
+    written |= {"input_path": f"notebooks/{path.name}", "output_path": path.name}
+    text = json.dumps(known, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(relative(text, work.folder), "utf-8")
 
 
 def _plain(text: str, folder: Path) -> str:
