@@ -16,6 +16,13 @@ def rules_of(run: Run) -> ClusterRules:
     return rules.load(run.params["clusters_file"], folder=run.folder)
 
 
+def rules_table(chosen: ClusterRules) -> pd.DataFrame:
+    """The rules as a table, index cluster: title, rule in SQL, reading in words."""
+    rows = [(one.title, one.when or "the rest", one.description) for one in chosen.clusters]
+    index = pd.Index(chosen.names, name="cluster")
+    return pd.DataFrame(rows, index=index, columns=["title", "rule", "reading"])
+
+
 def assign(run: Run) -> pd.DataFrame:
     """Write ``data/viewers.parquet`` and ``data/clusters.csv``.
 

@@ -188,28 +188,29 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     return _finish(ax, f"{found} saw “{_clip(best['title'], 34)}”")
 
 
-def sessions_by_week(weeks: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Sessions over time.
+def sessions_over_time(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Sessions by day or week.
 
     Parameters
     ----------
-    weeks : DataFrame
-        week (first UTC day of it), sessions [sessions].
+    counts : DataFrame
+        Index ``day`` or ``week`` (its first UTC day), column sessions [sessions].
     """
     ax = _axes(ax, height=2.6)
-    if weeks.empty or not weeks["sessions"].sum():
+    if counts.empty or not counts["sessions"].sum():
         return _nothing(ax)
-    days, sessions = pd.to_datetime(weeks["week"]), weeks["sessions"]
-    ax.fill_between(days, sessions, step="post", color=COLOURS[0], alpha=0.25)
-    ax.step(days, sessions, where="post", color=COLOURS[0], linewidth=1.4)
-    top = sessions.idxmax()
+    unit = counts.index.name
+    days, sessions = pd.to_datetime(counts.index), counts["sessions"].to_numpy()
+    ax.fill_between(days, sessions, step="mid", color=COLOURS[0], alpha=0.25)
+    ax.step(days, sessions, where="mid", color=COLOURS[0], linewidth=1.4)
+    top = int(sessions.argmax())
     style = {"textcoords": "offset points", "ha": "center", "size": 8.5}
     ax.annotate(f"{sessions[top]:,}", (days[top], sessions[top]), (0, 4), **style)
     ax.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylim(0, sessions.max() * 1.12)
-    ax.set_ylabel("sessions a week")
-    ax.set_xlabel("first day of the week [UTC]")
-    return _finish(ax, f"Busiest week: {days[top].date()}, {sessions[top]:,} sessions")
+    ax.set_ylabel(f"sessions a {unit}")
+    ax.set_xlabel("UTC day" if unit == "day" else "first day of the week [UTC]")
+    return _finish(ax, f"Busiest {unit}: {days[top].date()}, {sessions[top]:,} sessions")
 
 
 def migration(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
