@@ -41,6 +41,15 @@ def span(low: float, high: float) -> str:
     return f"{low * 100:.0f}–{high * 100:.0f}\u00a0%"
 
 
+def share_of(count: int, total: int) -> str:
+    """A share with its 95 % interval and what it is a share of, in words."""
+    if not total:
+        return "not known"
+    low, high = wilson(count, total)
+    interval = f"95\u00a0% interval {span(low, high)}"
+    return f"{whole_percent(count / total)} ({interval}, n\u00a0=\u00a0{total:,})"
+
+
 def suppress(table: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     """Hide the cells of a cross-table of people that are too small, and enough others.
 

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from helpers import palette, report_data
-from helpers.disclosure import span, whole_percent, wilson
+from helpers.disclosure import share_of, span, whole_percent
 from helpers.notebook_page import notebook_html
 from helpers.run import newest_first, write_json
 
@@ -114,10 +114,9 @@ def _environment() -> jinja2.Environment:
     )  # fmt: skip
     made.filters.update(
         count=_count, percent=whole_percent, mean=_mean, day=_day, run_day=_run_day,
-        capitalize_first=lambda text: text[:1].upper() + text[1:],
     )  # fmt: skip
     made.globals.update(
-        policy=POLICY, span=span, share=_share, at=_at, cell=_cell, table_columns=_table_columns,
+        policy=POLICY, span=span, share=share_of, at=_at, cell=_cell, table_columns=_table_columns,
         prose=_prose, flat=_flat, confidence=_confidence, max_of=_max_of, max_reach=_max_reach,
         name_of=lambda key: NAMES.get(key, str(key).replace("_", " ").capitalize()),
         status_of=lambda status: STATUS.get(status, status),
@@ -155,10 +154,6 @@ def _run_day(run: str) -> str:
         return run
 
 
-def _share(count: int, total: int) -> str:
-    return f"{whole_percent(count / total)}; 95{NBSP}% interval {span(*wilson(count, total))}"
-
-
 def _at(value: float, top: float) -> str:
     """A length in percent of an axis that leaves room for labels."""
     return f"{value / top * 82:.2f}%"
@@ -178,15 +173,13 @@ def _prose(text: str | None, unsupported: list[str]) -> Markup:
     return Markup(prose.markdown_html(text or "", unsupported))
 
 
-def _confidence(known: Any) -> str:
-    if not isinstance(known, dict):
-        return f"Mave’s own confidence: {known}."
-    words = {
-        key.replace("_", " "): value for key, value in known.items() if value not in (None, [])
-    }
-    return (
-        "Mave’s own judgement: " + "; ".join(f"{key}: {_flat(v)}" for key, v in words.items()) + "."
-    )
+def _confidence(known: dict[str, Any]) -> str:
+    """What Mavera says of its own answer."""
+    said = [f"confidence {known['score']:g} of 1"] if known.get("score") is not None else []
+    said += [f"risk of error: {known['risk']}"] if known.get("risk") else []
+    claimed = "; ".join(known.get("unsupported_claims") or [])
+    said += [f"claims it could not support: {claimed}"] if claimed else []
+    return f"Mave’s own judgement: {'; '.join(said)}." if said else ""
 
 
 def _flat(value: Any) -> str:

@@ -109,7 +109,7 @@ def personas(titles: dict[str, str], *, status: str = "bought") -> dict:
     cards = [
         {"cluster": cluster, "title": title, "name": title, "draft": {}, "status": status,
          "persona_id": f"p{place}", "credits": 300 if status == "bought" else 0,
-         "facts": [f"{SIZES[cluster][0]:,} viewers", "Half of them watched 6 videos or more"],
+         "facts": [{"text": f"{SIZES[cluster][0]:,} viewers.", "from": "clusters.csv"}],
          "description": f"A busy lead who watches {title.lower()} to decide this quarter."}
         for place, (cluster, title) in enumerate(titles.items())
     ]  # fmt: skip
@@ -127,8 +127,8 @@ def analysis(**changes) -> dict:
         "sources": [{"title": "Video statistics", "url": "https://example.org/video"},
                     {"title": "bad", "url": "javascript:alert(1)"}],
         "credits": 24, "thread_id": "t1", "unsupported_figures": ["9,999"],
-        "confidence": {"confidence_score": 0.82, "hallucination_risk": "low",
-                       "unsupported_claims": []}, "replies": [
+        "confidence": {"score": 0.82, "risk": "low", "unsupported_claims": []},
+        "follow_ups": [], "replies": [
             {"cluster": "binge_watchers", "watch_on": "Show me the audit log in action.",
              "talk_to_sales": "A price for forty seats."}],
     }  # fmt: skip
@@ -185,7 +185,9 @@ def write(
     if hostile:
         answer = {**answer, "answer": ANSWER + HOSTILE, "closing": HOSTILE}
         answer["by_cluster"] = {"bouncers": HOSTILE, HOSTILE: "x"}
-        cards["personas"][0].update(name=HOSTILE, description=HOSTILE, facts=[HOSTILE])
+        cards["personas"][0].update(
+            name=HOSTILE, description=HOSTILE, facts=[{"text": HOSTILE, "from": "x"}]
+        )
     if empty:
         cards, answer = {**cards, "personas": []}, {**answer, "status": "not_asked", "answer": None,
                                                     "by_cluster": {}, "closing": None}  # fmt: skip
