@@ -74,12 +74,15 @@ def refuse(findings: list[Finding]) -> None:
             raise finding.error
 
 
-def _check(name: str, look: Callable[[], Any]) -> list[Finding]:
+def _check(name: str, look: Callable[[], str | Iterator[str]]) -> list[Finding]:
+    findings = []
     try:
         said = look()
+        for line in [said] if isinstance(said, str) else said:
+            findings.append(Finding(name, line))
     except KitError as error:
-        return [Finding(name, str(error), error)]
-    return [Finding(name, line) for line in ([said] if isinstance(said, str) else said)]
+        findings.append(Finding(name, str(error), error))
+    return findings
 
 
 def _outputs(settings: Settings) -> str:
