@@ -57,6 +57,8 @@ def parameters_of(path: Path) -> dict[str, Any]:
 class _Manager(AsyncKernelManager):
     """Kernels of this Python, whatever kernel specs other environments left on the machine."""
 
+    _talking = None
+
     @property
     def kernel_spec(self) -> KernelSpec:
         launcher = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
@@ -65,15 +67,27 @@ class _Manager(AsyncKernelManager):
         )
 
 
+    def client(self, **options: Any) -> Any:
+        self._talking = super().client(**options)
+        return self._talking
+
+    def stop(self) -> None:
+        """Close the connection, which nbclient leaves open, and end the kernel at once."""
+        if self._talking:
+            self._talking.stop_channels()
+        if self.has_kernel:
+            run_sync(self.shutdown_kernel)(now=True)
+
+
 @contextlib.contextmanager
 def kernels(count: int) -> Iterator[Iterator[AsyncKernelManager]]:
     """An iterator of ``count`` started kernels, always one ahead; all are gone at the end."""
-    managers: list[AsyncKernelManager] = []
+    managers: list[_Manager] = []
     # A backend set for scripts, as cron jobs do, would leave notebooks without figures.
     inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     sockets = tempfile.TemporaryDirectory(prefix="vp-")  # a short path, as sockets need
 
-    def start() -> AsyncKernelManager:
+    def start() -> _Manager:
         manager = _Manager(transport="ipc", connection_file=f"{sockets.name}/{len(managers)}.json")
         warm_up = f"--IPKernelApp.exec_lines={WARM_UP}"
         run_sync(manager.start_kernel)(extra_arguments=[warm_up], env=inherited)
@@ -85,14 +99,13 @@ def kernels(count: int) -> Iterator[Iterator[AsyncKernelManager]]:
         for number in range(count):
             present, ahead = ahead, start() if number < count - 1 else None
             yield present
-            run_sync(present.shutdown_kernel)(now=True)
+            present.stop()
 
     try:
         yield one_ahead()
     finally:
         for manager in managers:
-            if manager.has_kernel:
-                run_sync(manager.shutdown_kernel)(now=True)
+            manager.stop()
         sockets.cleanup()
 
 
