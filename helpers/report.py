@@ -17,10 +17,9 @@ from markupsafe import Markup
 
 from helpers import palette, report_data
 from helpers.disclosure import share_of, span, whole_percent
-from helpers.notebook_page import notebook_html
 from helpers.run import newest_first, write_json
 
-__all__ = ["build", "index", "notebook_html", "render"]
+__all__ = ["build", "index", "render"]
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "

@@ -22,7 +22,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from helpers import clock, gateway, notebook, parameters, privacy, report, rules
+from helpers import clock, gateway, notebook, notebook_page, parameters, privacy, report, rules
 from helpers import run as runs
 from helpers import settings as settings_module
 from helpers.errors import ParameterError
@@ -317,7 +317,7 @@ def _execute(work: Plan) -> None:
             finally:
                 if output.is_file():
                     _clean_notebook(output, work)
-                    pages.append(renderer.submit(report.notebook_html, output))
+                    pages.append(renderer.submit(notebook_page.notebook_html, output))
         for page in pages:
             page.result()
 
@@ -376,7 +376,7 @@ def render(name: str) -> Path:
             "those there are."
         )
     for path in sorted(folder.glob("0*.ipynb")):
-        report.notebook_html(path)
+        notebook_page.notebook_html(path)
     page = report.build(folder) if _is_told(known) else folder
     _refuse_leaks(folder, settings)
     report.index(settings.outputs)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from helpers import notebook as notebook_module
-from helpers import parameters, report
+from helpers import notebook_page, parameters, report
 from helpers.run import STAGES
 
 SPEC = {"name": "python3", "language": "python", "display_name": "Python 3"}
@@ -38,7 +38,7 @@ def plain_report(monkeypatch):
     """No warm-up of kernels and a report of one line: these tests are about the runner."""
     monkeypatch.setattr(notebook_module, "WARM_UP", "pass")
     monkeypatch.setattr(report, "build", _one_line)
-    monkeypatch.setattr(report, "notebook_html", _page, raising=False)
+    monkeypatch.setattr(notebook_page, "notebook_html", _page)
 
 
 def _one_line(folder: Path) -> Path:
