@@ -13,7 +13,7 @@ from helpers.parameters import Window
 from helpers.run import Run, read_manifest
 from helpers.store import MEDIAS, SESSIONS, VISITORS
 
-LOADED_ROWS = 1_000_000
+LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
