@@ -42,12 +42,11 @@ def span(low: float, high: float) -> str:
 
 
 def share_of(count: int, total: int) -> str:
-    """A share with its 95 % interval and what it is a share of, in words."""
+    """A share, what it is a share of, and its 95 % interval: ``33 % of 1,247 (95 % ...)``."""
     if not total:
         return "not known"
-    low, high = wilson(count, total)
-    interval = f"95\u00a0% interval {span(low, high)}"
-    return f"{whole_percent(count / total)} ({interval}, n\u00a0=\u00a0{total:,})"
+    interval = f"95\u00a0% interval {span(*wilson(count, total))}"
+    return f"{whole_percent(count / total)} of {total:,} ({interval})"
 
 
 def suppress(table: pd.DataFrame, min_cell: int) -> pd.DataFrame:

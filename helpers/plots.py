@@ -8,6 +8,7 @@ says why it is empty.
 from __future__ import annotations
 
 import sys
+import textwrap
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -166,21 +167,23 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     Parameters
     ----------
     affinity : DataFrame
-        cluster, title, viewers [viewers], reach (0 to 1); cells left out are under ``min_cell``.
+        cluster, media_id, title, viewers [viewers], reach (0 to 1); cells under ``min_cell`` are
+        left out.
     videos : int
         Most-watched videos to draw.
     """
     shown = affinity.dropna(subset=["reach"])
-    rows = min(videos, max(shown["title"].nunique(), 3))
+    rows = min(videos, max(shown["media_id"].nunique(), 3))
     ax = _axes(ax, height=0.36 * rows + 1.4)
     if shown.empty:
         return _nothing(ax, "no video was watched by enough viewers to show")
-    top = shown.groupby("title", sort=False)["viewers"].sum().nlargest(videos).index
+    top = shown.groupby("media_id", sort=False)["viewers"].sum().nlargest(videos).index
+    titles = shown.drop_duplicates("media_id").set_index("media_id")["title"]
     columns = list(dict.fromkeys(shown["cluster"]))
-    grid = shown.pivot_table(index="title", columns="cluster", values="reach", aggfunc="max")
+    grid = shown.pivot(index="media_id", columns="cluster", values="reach")
     grid = grid.reindex(index=top, columns=columns)
     _cells(ax, grid * 100, "{:.0f} %", blank="few")
-    ax.set_yticks(np.arange(len(grid)) + 0.5, map(_clip, grid.index))
+    ax.set_yticks(np.arange(len(grid)) + 0.5, map(_clip, titles[grid.index]))
     ax.set_xticks(np.arange(len(columns)) + 0.5, map(_stacked, columns))
     ax.set_xlabel("share of the cluster's viewers who saw the video [%]")
     best = shown.loc[shown["reach"].idxmax()]
@@ -286,7 +289,7 @@ def _nothing(ax: Axes, words: str = "no viewers in the window") -> Axes:
 
 
 def _finish(ax: Axes, finding: str) -> Axes:
-    ax.set_title(finding, wrap=True)
+    ax.set_title(textwrap.fill(finding, 84))  # wrap=True would take dollars for a formula
     ax.figure.set_label(f"{finding}.")
     return ax
 

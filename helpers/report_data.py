@@ -181,8 +181,10 @@ def _completion(source: _Files) -> dict[str, Any]:
         for cluster, line in disclosure.suppress(counts, source.min_cell).iterrows()
     ]  # fmt: skip
     mean = (means["percent"] * means["viewers"]).sum() / total
-    one = share_of(int(counts[1].sum()), total)
-    finding = f"{one} of viewers watched one video; on average {mean:.0f}\u00a0% of each was seen."
+    finding = (
+        f"Viewers who watched one video: {share_of(int(counts[1].sum()), total)}; on average "
+        f"{mean:.0f}\u00a0% of each video was seen."
+    )
     return {"finding": finding, "videos": list(BUCKETS.values()), "rows": rows}
 
 
@@ -224,7 +226,7 @@ def _content(source: _Files) -> dict[str, Any]:
     best = table.loc[table["reach"].idxmax()]
     share = share_of(int(best["viewers"]), int(sizes[best["cluster"]]))
     video = titles[best["media_id"]] or best["media_id"]
-    finding = f"{share} of {source.titles[best['cluster']]} watched “{video}”."
+    finding = f"{source.titles[best['cluster']]} saw “{video}” most: {share}."
     return {**found, "finding": found["finding"] if found["known"] else finding, "videos": videos}
 
 
@@ -250,7 +252,7 @@ def _people(source: _Files) -> dict[str, Any]:
     found = source.insight("outreach")
     finding = "Nobody is identified, so there is nobody to write to by name."
     if total:
-        finding = f"{people(total)} are identified, {share_of(total, source.viewers)}."
+        finding = f"{people(total)} are identified: {share_of(total, source.viewers)}."
     return {
         "finding": found["finding"] if found["known"] else finding, "identified": total,
         "now": source.end, "recency": list(RECENCY.values()), "rows": rows,
