@@ -97,6 +97,7 @@ class Client:
         *,
         where: str = "",
         expect: type = list,
+        attempts: int | None = None,
     ) -> Any:
         """GET `path`, again on 429, 5xx, timeouts and dropped, truncated or non-JSON answers.
 
@@ -110,6 +111,8 @@ class Client:
             For messages: "2026-10-03, page 3".
         expect : type
             JSON type of a good answer, list or dict.
+        attempts : int, optional
+            Fewer tries than usual.
 
         Raises
         ------
@@ -120,7 +123,9 @@ class Client:
         ServiceError
             Any other refusal, or no good answer in time.
         """
-        return self._retrying("GET", path, where=where, expect=expect, params=params)
+        return self._retrying(
+            "GET", path, attempts=attempts, where=where, expect=expect, params=params
+        )
 
     def patch(self, path: str, payload: Mapping[str, Any], *, where: str = "") -> dict:
         """PATCH `path`: may be repeated, so retried and refused like :meth:`get`."""
@@ -162,7 +167,7 @@ class Client:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _retrying(self, method: str, path: str, **request) -> Any:
+    def _retrying(self, method: str, path: str, *, attempts: int | None = None, **request) -> Any:
         started = time.monotonic()
         failures = 0
 
@@ -175,9 +180,13 @@ class Client:
             failures += not error.throttled
             limit = self.THROTTLED_DEADLINE if error.status_code == 429 else self.DEADLINE
             quiet = time.monotonic() - max(started, self._last_good)
-            return failures >= self.ATTEMPTS or quiet + (error.retry_after or 0) >= limit
+            return (
+                failures >= (attempts or self.ATTEMPTS) or quiet + (error.retry_after or 0) >= limit
+            )
 
-        backoff = wait_exponential_jitter(self.FIRST_WAIT / 2, max=16, jitter=self.FIRST_WAIT / 4)
+        backoff = wait_exponential_jitter(
+            multiplier=self.FIRST_WAIT / 2, max=16, jitter=self.FIRST_WAIT / 4
+        )
         for attempt in Retrying(
             retry=retry_if_exception(again),
             stop=stop,
