@@ -113,7 +113,7 @@ class TopVideo(Payload):
 class Part(Payload):
     """A group of the cluster's viewers, such as a country, with at least min_cell of them."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9 :–-]{2,40}$")]
+    name: Annotated[str, Field(pattern=r"^([A-Z]{2}|mobile|week(days|ends) [0-9: to]{9,18})$")]
     viewers: Count
     share: Share
 

@@ -187,8 +187,13 @@ class Account:
                 answer = send(entry)
             except UnknownOutcome as error:
                 grace = 0 if error.status_code == 500 else QUIET[kind]
-            except KitError:  # refused, or never sent
+            except KitError as error:  # refused, or never sent
                 self.ledger.void(entry)
+                if isinstance(error, CreditError):
+                    raise CreditError(
+                        f"{error} What was bought before is kept, and reused by the next run.",
+                        status_code=error.status_code,
+                    ) from error
                 raise
             else:
                 if kind != "persona" or answer.get("id"):

@@ -9,11 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from helpers import affinity, analysis, cluster, enrich, personas
+from helpers import affinity, analysis, cluster, enrich, personas, purchases
 from helpers import http as http_module
-from helpers import purchases
 from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.faults import Faults

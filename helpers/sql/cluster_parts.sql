@@ -12,7 +12,7 @@ WITH watched AS (
 parts AS (
     SELECT 'countries' AS kind, cluster, country AS name, visitor_key
     FROM viewers
-    WHERE regexp_full_match(country, '[A-Za-z][A-Za-z ]{1,39}')
+    WHERE regexp_full_match(country, '[A-Z]{2}') -- anything else is no country but text
     UNION ALL
     SELECT 'mobile', cluster, 'mobile', visitor_key FROM watched WHERE mobile
     UNION ALL
