@@ -200,20 +200,20 @@ class _Sweep:
             ) TO {quoted(fresh)} (FORMAT parquet, COMPRESSION zstd)
             """
         )
-        rows, new, changed = f"read_parquet({quoted(fresh)})", None, 0
+        for name, path in (("fresh", fresh), ("old", old if old.exists() else fresh)):
+            sql(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet({quoted(path)})")
+        rows, new, changed = "fresh", None, 0
         if old.exists():
-            before = f"read_parquet({quoted(old)})"
-            new, changed = sql(
-                f"""
+            new, differ = sql(
+                """
                 SELECT
-                    count(*) FILTER (old.visitor_key IS NULL),
-                    count(*) FILTER (old.visitor_key IS NOT NULL AND old IS DISTINCT FROM fresh)
-                FROM {rows} fresh LEFT JOIN {before} old USING (visitor_key)
+                    (SELECT count(*) FROM fresh ANTI JOIN old USING (visitor_key)),
+                    (SELECT count(*) FROM (FROM fresh EXCEPT FROM old))
                 """
             ).fetchone()
+            changed = differ - new
             if self.mark or not self.ordered:
-                kept = f"FROM {before} ANTI JOIN {rows} USING (visitor_key)"
-                rows = f"(FROM {rows} UNION ALL BY NAME {kept})"
+                rows = "(FROM fresh UNION ALL BY NAME FROM old ANTI JOIN fresh USING (visitor_key))"
         merged = self.spool.folder / "merged.parquet"
         sql(
             f"COPY (FROM {rows} ORDER BY visitor_key) TO {quoted(merged)} "
