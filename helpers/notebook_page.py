@@ -46,9 +46,9 @@ def notebook_html(path: Path) -> Path:
     exporter.register_filter("safe_output", page.output)
     titles = [re.search(r"^# +(.+)$", cell.source, re.M) for cell in book.cells
               if cell.cell_type == "markdown"]  # fmt: skip
-    title = next((match[1] for match in titles if match), path.stem)
+    title = next((re.sub(r"[*_`#]", "", found[1]) for found in titles if found), path.stem)
     resources = {"policy": POLICY, "css": stylesheet(), "has_title": any(titles),
-                 "title": re.sub(r"[*_`#]", "", title).strip(),
+                 "title": title.strip(),
                  "place": f"{path.stem}, run {path.parent.name}"}  # fmt: skip
     html, _ = exporter.from_notebook_node(book, resources)
     target = path.with_suffix(".html")

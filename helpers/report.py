@@ -19,8 +19,6 @@ from helpers import palette, report_data
 from helpers.disclosure import share_of, span, whole_percent
 from helpers.run import newest_first, write_json
 
-__all__ = ["build", "index", "render"]
-
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"

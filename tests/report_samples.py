@@ -101,8 +101,63 @@ def affinity(titles: list[str]) -> pd.DataFrame:
 
 def part(finding: str, rows=(), columns=None, note: str = "", more=None, **figures) -> dict:
     """A part of insights.json."""
-    return {"finding": finding, "rows": list(rows), "columns": columns or {}, "note": note,
+    columns = columns or {key: key for row in rows for key in row}
+    return {"finding": finding, "rows": list(rows), "columns": columns, "note": note,
             "figures": figures, "more": more or {}}  # fmt: skip
+
+
+def insights(*, bad: str = "") -> dict:
+    """insights.json; ``bad`` is put wherever an outsider's text may stand."""
+    interval = {"lift": 2.1, "lift_low": 1.6, "lift_high": 2.8, "q_value": 0.0004}
+    video = {"cluster": "binge_watchers", "title": f"Pricing explained{bad}", "viewers": 41}
+    share = {
+        "cluster": "bouncers",
+        "before": 300,
+        "after": 412,
+        "share_before": 0.26,
+        "share_after": 0.33,
+        "difference": 0.07,
+        "low": 0.03,
+        "high": 0.11,
+        "changed": True,
+    }
+    moves = [{"before": "binge_watchers", "binge_watchers": 60, "bouncers": None, "(left)": 12}]
+    return {
+        "schema_version": 1,
+        "content": part(
+            f"Binge Watchers stand out for “Pricing explained{bad}”.", [{**video, **interval}],
+            {"cluster": "cluster", "title": "video", "viewers": "viewers",
+             "lift": "lift [times all viewers]", "lift_low": "low", "lift_high": "high",
+             "q_value": "q-value"},
+            "Lift: reach in the cluster by reach among all.",
+            more={"next_video": part("Next for Binge Watchers: “Admin deep dive”.")},
+        ),
+        "sources": part(f"Bouncers come by page blog.example/{bad}.",
+                        [{"kind": "page", "value": f"blog.example/{bad}", "viewers": 88}]),
+        "conversions": part("31 viewers of 1,247 converted (2 %).",
+                            [{"cluster": "skimmers", "viewers": 187, "rate": 0.0214,
+                              "rate_low": 0.01, "rate_high": 0.05}],
+                            {"cluster": "cluster", "viewers": "viewers", "rate": "rate",
+                             "rate_low": "low", "rate_high": "high"}),
+        "change": part("Bouncers went from 26 % to 33 % of viewers since run 2026-06-01.", [share],
+                       {"cluster": "cluster", "before": "before [viewers]",
+                        "after": "now [viewers]", "share_before": "share before",
+                        "share_after": "share now", "difference": "difference", "low": "low",
+                        "high": "high", "changed": "changed"},
+                       more={"migration": part("40 joined, 12 left.", moves,
+                                               {"before": "before, down; now, across",
+                                                "binge_watchers": "Binge Watchers",
+                                                "bouncers": "Bouncers", "(left)": "left"})}),
+        "outreach": part("31 people to call within 48 hours.",
+                         [{"cluster": "binge_watchers", "people": 67, "fresh": 31}]),
+        "companies": part("12 companies have two viewers or more.", [{"company": f"Acme{bad}",
+                                                                    "viewers": 14}]),
+        "stability": part("91 % of labels hold when sessions are drawn again.",
+                          [{"cluster": "bouncers", "viewers": 412, "kept": 0.97, "kept_low": 0.95,
+                            "kept_high": 0.98}]),
+        "discovery": part("The data show no clusters of their own."),
+        "coverage": part("63 % of viewers are anonymous.", note="Private browsing is not seen."),
+    }  # fmt: skip
 
 
 def personas(titles: dict[str, str], *, status: str = "bought") -> dict:
@@ -164,7 +219,7 @@ def manifest(**changes) -> dict:
 
 
 def write(
-    folder: Path, *, hostile: bool = False, insights: dict | None = None, empty: bool = False,
+    folder: Path, *, hostile: bool = False, told: bool = False, empty: bool = False,
     **changes,
 ) -> Path:  # fmt: skip
     """Write a run folder; ``changes`` replace keys of run.json, or analysis by that name."""
@@ -194,8 +249,8 @@ def write(
         changes = {"counts": {"visitors": 0, "viewers": 0, "sessions": 0}, **changes}
     files = {"data/personas.json": cards, "data/analysis.json": answer,
              "run.json": manifest(**changes)}  # fmt: skip
-    if insights is not None:
-        files["data/insights.json"] = insights
+    if told:
+        files["data/insights.json"] = insights(bad=HOSTILE if hostile else "")
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content), "utf-8")
     return folder

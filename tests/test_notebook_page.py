@@ -1,0 +1,89 @@
+"""Notebooks as pages: readable, folded, and safe whatever a cell put out."""
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from helpers.notebook_page import notebook_html
+
+BAD = "<h1>hi</h1><img src=x onerror=alert(1)><script>alert(2)</script><style>p{}</style>"
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg==\n"
+)
+TABLE = (
+    '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th>'
+    "<th>viewers</th></tr></thead><tbody><tr><th>bouncers</th><td>412</td></tr></tbody></table>"
+)
+
+
+def shown(kind: str, value, **metadata):
+    return new_output("display_data", data={kind: value}, metadata={kind: metadata})
+
+
+@pytest.fixture
+def page(tmp_path):
+    cells = [
+        new_markdown_cell("# Who *watched*?\n\n[x](javascript:alert(1)) <b>raw</b>\n\n# Again"),
+        new_code_cell("viewers = 1  # a comment", execution_count=1, outputs=[
+            shown("image/png", PIXEL, alt='Bouncers lead: "33 %"'), shown("image/png", PIXEL),
+            shown("text/html", TABLE), shown("text/html", BAD), shown("text/markdown", BAD),
+            shown("application/javascript", "alert(3)"),
+            shown("image/svg+xml", "<svg><script>alert(4)</script></svg>"),
+            new_output("stream", name="stdout", text="<script>alert(5)</script>"),
+            new_output("error", ename="E", evalue="", traceback=["\x1b[31mE: <script>\x1b[0m"]),
+        ]),
+    ]  # fmt: skip
+    path = tmp_path / "2026-07-01" / "02_enrich.ipynb"
+    path.parent.mkdir()
+    nbformat.write(new_notebook(cells=cells), path)
+    made = notebook_html(path)
+    assert made == path.with_suffix(".html")
+    return BeautifulSoup(made.read_text("utf-8"), "html.parser")
+
+
+def test_the_page_has_language_title_one_h1_and_a_way_past_the_top(page):
+    assert page.html["lang"] == "en"
+    assert page.title.get_text() == "Who watched? (02_enrich, run 2026-07-01)"
+    assert [h1.get_text() for h1 in page.find_all("h1")] == ["Who watched?"]
+    assert page.find("a", class_="skip")["href"] == "#main"
+
+
+def test_code_is_folded_and_kept(page):
+    assert page.details.summary.get_text() == "Code of cell 1"
+    assert "viewers = 1  # a comment" in page.details.get_text()
+
+
+def test_nothing_runs_and_nothing_is_asked_for(page):
+    assert not page.find_all(["script", "iframe", "link", "svg"])
+    assert len(page.find_all("style")) == 1
+    assert all(img["src"].startswith("data:image/png;base64,") for img in page.find_all("img"))
+    assert not [e for e in page.find_all(True) if any(name.startswith("on") for name in e.attrs)]
+    assert not [a for a in page.find_all("a") if "javascript" in a.get("href", "")]
+    policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert policy["content"].startswith("default-src 'none'")
+
+
+def test_a_figure_keeps_its_alt_text(page):
+    alts = [img["alt"] for img in page.find_all("img")]
+    assert alts == ['Bouncers lead: "33 %"', "Figure without a description"]
+
+
+def test_a_frame_gets_scopes_and_no_empty_heading(page):
+    table = page.table
+    assert table.thead.td.get_text() == ""
+    assert [th["scope"] for th in table.find_all("th")] == ["col", "row"]
+    assert table.parent["tabindex"] == "0"
+
+
+def test_streams_and_errors_are_text(page):
+    assert "<script>alert(5)</script>" in page.get_text()
+    assert page.find("pre", class_="error").get_text() == "E: <script>"
+
+
+def test_a_notebook_without_a_title_is_named_after_its_file(tmp_path):
+    path = tmp_path / "03_cluster.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), path)
+    page = BeautifulSoup(notebook_html(path).read_text("utf-8"), "html.parser")
+    assert page.h1.get_text() == "03_cluster"
