@@ -1,0 +1,104 @@
+"""Clusters by rule: a row for every rule, shares that add up, a preview that saves nothing."""
+
+import duckdb
+import pandas as pd
+import pytest
+
+from helpers import cluster, rules
+from helpers.errors import DataError, ParameterError
+from helpers.run import Run
+from tests.test_enrich import new_run, session, visitor  # noqa: F401
+
+SESSIONS = [
+    # five videos at 80 %: a binge watcher, known by e-mail
+    *(session(f"a{n}", "anna", f"m{n}", "2026-06-01T10:00:00", 0.8) for n in range(5)),
+    # three at 60 %: an engaged explorer
+    *(session(f"b{n}", "bert", f"m{n}", "2026-06-01T10:00:00", 0.6) for n in range(3)),
+    # one to the end: casual; one left at 10 %: a bouncer
+    session("c", "carl", "m1", "2026-06-01T10:00:00", 1.0),
+    session("d", "dora", "m1", "2026-06-01T10:00:00", 0.1),
+]
+
+
+@pytest.fixture
+def clustered(new_run):  # noqa: F811
+    from helpers import enrich
+
+    enrich.features(new_run(SESSIONS, [visitor("anna", email="anna@example.com")]))
+    run = Run.open("03_cluster", source="sandbox")
+    return run, cluster.assign(run)
+
+
+def test_every_rule_has_a_row_and_shares_add_up(clustered):
+    _, table = clustered
+    assert table["viewers"].to_dict() == {
+        "binge_watchers": 1, "engaged_explorers": 1, "bouncers": 1, "skimmers": 0,
+        "casual_viewers": 1,
+    }  # fmt: skip
+    assert table["share"].tolist() == [0.25, 0.25, 0.25, 0, 0.25]
+    assert table.loc["binge_watchers", "avg_videos"] == 5
+    assert table.loc["binge_watchers", "avg_percent_watched"] == pytest.approx(80)
+    assert table["identified_viewers"].tolist() == [1, 0, 0, 0, 0]
+    assert table.loc["binge_watchers", "identified_share"] == 1
+    assert pd.isna(table.loc["skimmers", "avg_videos"])
+
+
+def test_clusters_csv_has_the_columns_of_the_design(clustered):
+    run, _ = clustered
+    table = pd.read_csv(run.data("clusters.csv"))
+    assert list(table.columns) == [
+        "cluster", "viewers", "share", "avg_videos", "avg_percent_watched", "avg_visits",
+        "identified_viewers", "identified_share",
+    ]  # fmt: skip
+    viewers = pd.read_parquet(run.data("viewers.parquet"))
+    assert list(viewers.columns)[-1] == "cluster"
+    assert viewers["cluster"].value_counts().sum() == table["viewers"].sum() == 4
+
+
+def test_a_preview_says_who_would_move_and_saves_nothing(clustered):
+    run, table = clustered
+    before = run.data("viewers.parquet").read_bytes()
+    changed = cluster.rules_of(run).replace("engaged_explorers", "avg_percent_watched", 70)
+    moves = cluster.preview(run, changed)
+    assert moves.loc["engaged_explorers", "casual_viewers"] == 1
+    assert moves.loc["engaged_explorers", "engaged_explorers"] == 0
+    assert moves.to_numpy().sum() == 4
+    assert run.data("viewers.parquet").read_bytes() == before
+
+
+def test_a_clusters_file_of_one_s_own_names_the_clusters(clustered, tmp_path):
+    own = tmp_path / "own.yml"
+    own.write_text(
+        "clusters:\n  - name: finishers\n    when: avg_percent_watched >= 80\n  - name: others\n"
+    )
+    run = Run.open("03_cluster", source="sandbox", clusters_file=str(own))
+    assert cluster.assign(run)["viewers"].to_dict() == {"finishers": 2, "others": 2}
+
+
+def test_completion_by_videos_is_an_aggregate(clustered):
+    run, _ = clustered
+    table = cluster.completion_by_videos(run)
+    assert table["viewers"].sum() == 4
+    assert set(table.columns) == {
+        "cluster", "videos", "viewers", "avg_percent_watched", "p10", "p90",
+    }  # fmt: skip
+
+
+def test_clustering_before_enriching_is_a_clear_error(bare_environment):
+    with pytest.raises(DataError, match="Run 02_enrich first"):
+        cluster.assign(Run.open("03_cluster", source="sandbox"))
+
+
+def test_a_missing_clusters_file_is_wrong_use(clustered):
+    with pytest.raises(ParameterError, match="not there"):
+        cluster.assign(Run.open("03_cluster", source="sandbox", clusters_file="nowhere.yml"))
+
+
+def test_the_summary_works_on_any_table_of_viewers():
+    con = duckdb.connect()
+    con.execute(
+        "CREATE TABLE people AS SELECT 'a' AS visitor_key, 'bouncers' AS cluster, 1 AS "
+        "video_count, 10.0 AS avg_percent_watched, 2 AS total_visits, true AS identified"
+    )
+    table = cluster.summarize(con, rules.load(), "people")
+    assert table.loc["bouncers", ["viewers", "avg_visits"]].tolist() == [1, 2]
