@@ -10,7 +10,7 @@ import pandas as pd
 
 from helpers import engine, privacy
 from helpers.disclosure import whole_percent
-from helpers.evidence import false_discovery, part
+from helpers.evidence import false_discovery, label, part, people
 
 if TYPE_CHECKING:
     from helpers.run import Run
@@ -19,29 +19,8 @@ LEVEL = 0.05
 USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
 """Completion of business videos [percent] by length: under so many seconds, so much is watched."""
 
-CELLS = {
-    "cluster": "cluster",
-    "title": "video",
-    "viewers": "viewers",
-    "reach": "reach [share of the cluster]",
-    "avg_percent_watched": "completion [%]",
-    "lift": "lift [times all viewers]",
-    "lift_low": "lift, low",
-    "lift_high": "lift, high",
-    "q_value": "q-value",
-    "preference": "preference [times all viewings]",
-}
-PLACES = {
-    "kind": "kind",
-    "value": "value",
-    "cluster": "cluster",
-    "viewers": "viewers",
-    "reach": "reach [share of the cluster]",
-    "lift": "lift [times all viewers]",
-    "lift_low": "lift, low",
-    "lift_high": "lift, high",
-    "q_value": "q-value",
-}
+CELLS = "cluster title viewers reach avg_percent_watched lift lift_low lift_high q_value preference"
+PLACES = "kind value cluster viewers reach lift lift_low lift_high q_value"
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -163,9 +142,9 @@ def table(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFrame
         cluster, media_id, title, viewers [viewers], reach (0–1 of the cluster),
         avg_percent_watched (0–100, mean over viewers of the best session), lift (reach by the reach
         among all viewers) with lift_low and lift_high (95 %) and q_value (Benjamini and Hochberg
-        over the table), preference (share of the cluster's viewings by the share of all viewings:
-        tells taste from watching more of everything) with its interval and preference_q, usual_percent
-        (0–100, completion usual at this length) and minutes; missing where the length is not known.
+        over the table), preference (share of the cluster's viewings by the share of all viewings,
+        which tells taste from watching more of everything) with its interval and preference_q,
+        usual_percent (0–100, completion usual at this length) and minutes, where it is known.
     """
     return _videos(con, _cells(con, engine.sql("affinity"), min_cell))
 
@@ -278,11 +257,11 @@ def content(
         more={
             "next_video": _next_part(next_videos(con, min_cell=min_cell), titles),
             "folders": part(
-                f"{folders['title'].nunique()} folders have {min_cell} viewers or more in a cluster."
+                f"{people(folders['title'].nunique(), 'folder')} reached enough viewers to show."
                 if len(folders)
                 else "No folder is known, or none has enough viewers.",
                 _first_of_each(folders, titles, most, "lift"),
-                {**CELLS, "title": "folder"},
+                {name: label(name) for name in CELLS.split()} | {"title": "folder"},
                 "A viewer counts once for a folder.",
             ),
             "videos": _length_part(videos(con, min_cell=min_cell)),
@@ -325,14 +304,7 @@ def _next_part(frame: pd.DataFrame, titles: dict[str, str]) -> dict[str, Any]:
             f"{best['followers']:,} viewers after one they had finished, and new to "
             f"{best['unseen']:,} of the cluster."
         )
-    columns = {
-        "cluster": "cluster",
-        "title": "next video to send",
-        "followers": "watched it next [viewers]",
-        "avg_percent_watched": "their completion [%]",
-        "unseen": "have not seen it [viewers]",
-        "basis": "seen among",
-    }
+    columns = "cluster title followers avg_percent_watched unseen basis"
     frame = frame.assign(basis=np.where(frame["own"].astype(bool), "the cluster", "all viewers"))
     note = "Watched next: the video first played after one that was watched to 75 % or more."
     return part(finding, _in_order(frame, titles), columns, note)
@@ -352,16 +324,7 @@ def _length_part(frame: pd.DataFrame) -> dict[str, Any]:
         if judged
         else "No video of known length has enough viewers to judge its completion."
     )
-    columns = {
-        "title": "video",
-        "minutes": "length [min]",
-        "viewers": "viewers",
-        "avg_session_percent": "watched per session [%]",
-        "low": "low [%]",
-        "high": "high [%]",
-        "usual_percent": "usual at this length [%]",
-        "verdict": "against usual",
-    }
+    columns = "title minutes viewers avg_session_percent low high usual_percent verdict"
     note = "Usual: business videos under 1 min 66 %, to 2 min 56, to 10 min 50, to 20 min 39, 22."
     return part(finding, frame.head(20), columns, note, videos=len(frame), judged=judged)
 
@@ -378,10 +341,11 @@ def sources(
         finding = "No page or utm value has enough viewers in a cluster to show."
     elif len(clear):
         best = (bounce if len(bounce) else clear).sort_values("lift_low", ascending=False).iloc[0]
+        name = titles.get(best["cluster"], best["cluster"])
         finding = (
-            f"{titles.get(best['cluster'], best['cluster'])} come {best['lift']:.1f} times as often "
-            f"as all viewers by {best['kind']} {best['value']} (95 % interval "
-            f"{best['lift_low']:.1f} to {best['lift_high']:.1f})."
+            f"{name} come {best['lift']:.1f} times as often as all viewers by "
+            f"{best['kind']} {best['value']} (95 % interval {best['lift_low']:.1f} to "
+            f"{best['lift_high']:.1f})."
         )
     note = (
         f"Of a viewer's first session that names one. Cells under {min_cell} viewers are not shown."

@@ -13,7 +13,7 @@ import pandas as pd
 
 from helpers import engine
 from helpers.disclosure import suppress, whole_percent
-from helpers.evidence import TOO_FEW, false_discovery, part, people, with_interval
+from helpers.evidence import TOO_FEW, false_discovery, features, part, people, with_interval
 from helpers.parameters import Window
 from helpers.rules import ClusterRules
 
@@ -22,18 +22,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 JOINED, LEFT = "(joined)", "(left)"
-SHARES = {
-    "cluster": "cluster",
-    "before": "before [viewers]",
-    "after": "now [viewers]",
-    "share_before": "share before",
-    "share_after": "share now",
-    "difference": "difference",
-    "low": "low",
-    "high": "high",
-    "q_value": "q-value",
-    "changed": "changed",
-}
+SHARES = "cluster before after share_before share_after difference low high q_value changed"
 
 
 def period_viewers(
@@ -51,12 +40,8 @@ def period_viewers(
         UTC days, inclusive.
     """
     sessions = engine.sql("period").format(start=start, end=end)
-    features = engine.sql("features").replace("FROM sessions", f"FROM {table}_sessions")
     con.execute(f"CREATE OR REPLACE TEMP TABLE {table}_sessions AS {sessions}")
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT *, {rules.case_sql()} AS cluster "
-        f"FROM ({features})"
-    )
+    features(con, f"{table}_sessions", table, f"*, {rules.case_sql()} AS cluster")
     return con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
@@ -325,14 +310,7 @@ def against_run(
         if moved or reasons
         else "Rules, window length and selection are the same: the difference is the viewers' own.",
         table.reset_index(),
-        {
-            "cluster": "cluster",
-            "reported": "share then",
-            "by_rules": "by changed rules",
-            "by_settings": "by window or selection",
-            "by_viewers": "by viewers",
-            "now": "share now",
-        },
+        "cluster reported by_rules by_settings by_viewers now",
         "Shares of 0 to 1; the three steps add up from then to now.",
     )
     return result

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.disclosure import whole_percent
-from helpers.evidence import TOO_FEW, part, people, with_interval
+from helpers.evidence import TOO_FEW, hide_small, part, people, with_interval
 
 
 def rates(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
@@ -109,18 +109,15 @@ def conversions(
             f"{titles[best['cluster']]} most often: {whole_percent(best['rate'])} (95 % interval "
             f"{best['rate_low'] * 100:.0f} to {best['rate_high'] * 100:.0f} %)."
         )
-    columns = {
-        "cluster": "cluster",
-        "viewers": "viewers",
-        "converted": "converted [viewers]",
-        "rate": "rate",
-        "rate_low": "low",
-        "rate_high": "high",
-        "observed": "observed",
-    }
+    columns = "cluster viewers converted rate rate_low rate_high observed"
+    frame = hide_small(
+        frame, "converted", "viewers", min_cell, also=["rate", "rate_low", "rate_high"]
+    )
     more = {"kinds": _kinds(con, min_cell)}
     if compared:
-        more["look_back"] = _look_back_part(look_back(con, list(titles)), titles, compared)
+        more["look_back"] = _look_back_part(
+            look_back(con, list(titles)), titles, compared, min_cell
+        )
     note = (
         "A conversion is one that Wistia recorded on a session (a form, a click on a call to "
         "action). Observed: high or low when the interval leaves out the rate of all viewers."
@@ -138,12 +135,13 @@ def _kinds(con: duckdb.DuckDBPyConnection, min_cell: int) -> dict[str, Any]:
         """,
         {"least": max(min_cell, 1)},
     ).df()
-    columns = {"kind": "kind", "viewers": "viewers", "sessions": "sessions"}
     return part(f"{people(len(frame), 'kind')} of conversion with {min_cell} viewers or more.",
-                frame, columns)  # fmt: skip
+                frame, "kind viewers sessions")  # fmt: skip
 
 
-def _look_back_part(frame: pd.DataFrame, titles: dict[str, str], compared: str) -> dict[str, Any]:
+def _look_back_part(
+    frame: pd.DataFrame, titles: dict[str, str], compared: str, min_cell: int
+) -> dict[str, Any]:
     first = frame.iloc[0]
     finding = f"Nobody was in {titles[first['cluster']]} in the earlier period."
     if first["viewers"]:
@@ -151,14 +149,11 @@ def _look_back_part(frame: pd.DataFrame, titles: dict[str, str], compared: str) 
             f"Of {people(first['viewers'])} who were {titles[first['cluster']]} in the earlier "
             f"period, {first['came_back']:,} came back and {first['converted']:,} converted."
         )
-    columns = {
-        "cluster": "cluster then",
-        "viewers": "viewers then",
-        "came_back": "came back [viewers]",
-        "came_back_share": "came back",
-        "came_back_share_low": "low",
-        "came_back_share_high": "high",
-        "converted": "converted [viewers]",
-        "converted_share": "converted later",
-    }
-    return part(finding, frame, columns, f"Compared: {compared}.")
+    for name in ("came_back", "converted"):
+        also = [f"{name}_share{end}" for end in ("", "_low", "_high")]
+        frame = hide_small(frame, name, "viewers", min_cell, also=also)
+    columns = (
+        "cluster viewers came_back came_back_share came_back_share_low came_back_share_high "
+        "converted converted_share"
+    )
+    return part(finding, frame, columns, f"Cluster: in the earlier period. Compared: {compared}.")

@@ -6,17 +6,46 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
+
+from helpers import engine
+from helpers.disclosure import suppress
 
 TOO_FEW = 30
 """Groups of fewer viewers are marked: a 95 % interval of a share is then up to 36 points wide."""
 
 
+LABELS = {
+    "after": "now [viewers]", "again": "two visits or more", "apart": "parted by a valley",
+    "avg_percent_watched": "completion [%]", "avg_session_percent": "watched per session [%]",
+    "band": "stability", "basis": "seen among", "before": "before [viewers]",
+    "by_rules": "by changed rules", "by_settings": "by window or selection",
+    "by_viewers": "by viewers", "came_back": "came back [viewers]", "came_back_share": "came back",
+    "converted": "converted [viewers]", "converted_share": "converted later",
+    "followers": "watched it next [viewers]", "found": "found by the data",
+    "hours_48": "seen in the last 48 hours", "identified": "identified", "jaccard": "Jaccard",
+    "k": "clusters", "kept": "keep their label [share of draws]", "of": "of",
+    "lift": "lift [times all viewers]", "lowered": "move if lowered [viewers]",
+    "meaning": "what it means", "minutes": "length [min]", "now": "share now",
+    "one_session": "with one session [viewers]", "once": "one visit",
+    "people": "identified people", "percent": "completion [median %]",
+    "preference": "preference [times all viewings]", "q_value": "q-value",
+    "raised": "move if raised [viewers]", "reach": "reach [share of the cluster]",
+    "reported": "share then", "resampled": "resampled [viewers]", "share_after": "share now",
+    "share_before": "share before", "title": "video", "too_few": "too few to say",
+    "topic": "what", "unseen": "have not seen it [viewers]",
+    "usual_percent": "usual at this length [%]", "value": "value", "verdict": "against usual",
+    "videos": "videos [median]", "visits": "visits [median]", "week": "seen in the last 7 days",
+}  # fmt: skip
+"""Label with unit of each column a part may show; others are called by their own name."""
+
+
 def part(
     finding: str,
     rows: pd.DataFrame | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: str | Mapping[str, str] = "",
     note: str = "",
     *,
     more: Mapping[str, dict] | None = None,
@@ -30,8 +59,8 @@ def part(
         One sentence in plain English with its number.
     rows : DataFrame, optional
         Table of the part; its index is left out.
-    columns : mapping, optional
-        Label with unit of each column to show, in order. Columns without a label stay out.
+    columns : str or mapping
+        Names of the columns to show, in order; a mapping gives them other labels than ``LABELS``.
     note : str
         How it was reckoned, and what it cannot tell.
     more : mapping of str to part, optional
@@ -39,7 +68,9 @@ def part(
     **figures
         Single numbers and texts, under ``figures``.
     """
-    columns = dict(columns or {})
+    if isinstance(columns, str):
+        columns = {name: label(name) for name in columns.split()}
+    columns = dict(columns)
     shown = [] if rows is None else rows[list(columns)].to_dict("records")
     return {
         "finding": finding,
@@ -49,6 +80,12 @@ def part(
         "figures": plain(figures),
         "more": dict(more or {}),
     }
+
+
+def label(name: str) -> str:
+    """How a column is called in reports."""
+    end = next((end for end in ("low", "high") if name.endswith(f"_{end}")), None)
+    return end or LABELS.get(name, name.replace("_", " "))
 
 
 def plain(value: Any) -> Any:
@@ -64,7 +101,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
+        return None if not math.isfinite(value) else float(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
@@ -84,6 +121,19 @@ def with_interval(frame: pd.DataFrame, count: str, total: str, name: str) -> pd.
     return frame.assign(**{name: share, f"{name}_low": low, f"{name}_high": high})
 
 
+def hide_small(
+    frame: pd.DataFrame, count: str, total: str, min_cell: int, *, also: Iterable[str] = ()
+) -> pd.DataFrame:
+    """The frame without counts, and what follows from them, that tell of a small group.
+
+    Hidden are counts of 1 to ``min_cell`` − 1, those whose remainder of ``total`` is so small, and
+    others that would tell them; see :func:`helpers.disclosure.suppress`.
+    """
+    both = pd.DataFrame({"in": frame[count], "out": frame[total] - frame[count]})
+    hidden = suppress(both, min_cell)["in"].isna()
+    return frame.assign(**{name: frame[name].astype(float).mask(hidden) for name in (count, *also)})
+
+
 def false_discovery(p_values: Iterable[float]) -> np.ndarray:
     """q-values by Benjamini and Hochberg over all p-values given; missing ones stay missing."""
     from statsmodels.stats.multitest import multipletests
@@ -99,3 +149,17 @@ def false_discovery(p_values: Iterable[float]) -> np.ndarray:
 def people(count: int, one: str = "viewer", many: str = "") -> str:
     """A count with its noun: ``1 viewer``, ``1,247 viewers``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def features(con: duckdb.DuckDBPyConnection, sessions: str, table: str, columns: str = "*") -> None:
+    """Make ``table``: the features of the viewers of other sessions, by the same SQL file.
+
+    Parameters
+    ----------
+    sessions : str
+        Table with the columns of ``sessions``.
+    columns : str
+        What to select of the features, as SQL.
+    """
+    con.execute(engine.sql("features").replace("FROM sessions", f"FROM {sessions}"))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM new_features")

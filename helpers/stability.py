@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from helpers import engine
-from helpers.disclosure import whole_percent
-from helpers.evidence import TOO_FEW, part, people, with_interval
+from helpers.disclosure import suppress, whole_percent
+from helpers.evidence import TOO_FEW, features, hide_small, part, people, with_interval
 from helpers.rules import COLUMNS, ClusterRules
 
 DRAWS = 20
@@ -21,19 +21,10 @@ LONGEST = 500
 """Viewers with more sessions are left out of resampling: they would cost more than they tell."""
 PERCENT_STEP, COUNT_STEP = 5.0, 1.0
 KNOWN_OF_VIEWER = ("name", "email", "identified")
-COLUMNS_SHOWN = {
-    "cluster": "cluster",
-    "viewers": "viewers",
-    "share": "share",
-    "share_low": "low",
-    "share_high": "high",
-    "one_session": "with one session [viewers]",
-    "resampled": "resampled [viewers]",
-    "kept": "keep their label [share of draws]",
-    "kept_low": "low",
-    "kept_high": "high",
-    "too_few": "too few to say",
-}
+SHOWN = (
+    "cluster viewers share share_low share_high one_session resampled kept kept_low kept_high "
+    "too_few"
+)
 
 
 def shares(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
@@ -42,14 +33,14 @@ def shares(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame, a row per cluster in order
-        cluster, viewers, one_session, one_visit, repeat [viewers], share (0–1) with share_low and
+        cluster, viewers, one_session, once, again [viewers], share (0–1) with share_low and
         share_high (95 %, Wilson), too_few (bool: 1 to 29 viewers).
     """
     frame = con.execute(
         """
         SELECT cluster, count(*) AS viewers, count(*) FILTER (session_count = 1) AS one_session,
-               count(*) FILTER (total_visits = 1) AS one_visit,
-               count(*) FILTER (total_visits > 1) AS repeat
+               count(*) FILTER (total_visits = 1) AS once,
+               count(*) FILTER (total_visits > 1) AS again
         FROM viewers GROUP BY cluster
         """
     ).df()
@@ -84,15 +75,15 @@ def resample(
         draws=int(draws), per_cluster=int(per_cluster), longest=LONGEST, seed=int(seed)
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE drawn_sessions AS {drawn}")
-    features = engine.sql("features").replace("FROM sessions", "FROM drawn_sessions")
+    features(con, "drawn_sessions", "drawn_features")
     known = ", ".join(f"viewers.{column} AS {column}" for column in KNOWN_OF_VIEWER)
     frame = con.execute(
         f"""
-        WITH features AS ({features}), drawn AS (
-            SELECT features.* REPLACE ({known}), members.viewer, members.cluster AS label,
-                   split_part(features.visitor_key, '#', 2) AS draw
-            FROM features
-            JOIN members ON members.viewer = split_part(features.visitor_key, '#', 1)::INTEGER
+        WITH drawn AS (
+            SELECT again.* REPLACE ({known}), members.viewer, members.cluster AS label,
+                   split_part(again.visitor_key, '#', 2) AS draw
+            FROM drawn_features AS again
+            JOIN members ON members.viewer = split_part(again.visitor_key, '#', 1)::INTEGER
             JOIN viewers ON viewers.visitor_key = members.visitor_key
         ), named AS (SELECT viewer, draw, label, {rules.case_sql()} AS cluster FROM drawn)
         SELECT viewer, label AS cluster,
@@ -102,7 +93,7 @@ def resample(
         FROM named GROUP BY viewer, label ORDER BY viewer
         """
     ).df()
-    con.execute("DROP TABLE drawn_sessions")
+    con.execute("DROP TABLE drawn_sessions; DROP TABLE drawn_features")
     return frame
 
 
@@ -198,7 +189,7 @@ def sensitivity(con: duckdb.DuckDBPyConnection, rules: ClusterRules) -> pd.DataF
 
 
 def stability(
-    con: duckdb.DuckDBPyConnection, rules: ClusterRules, *, seed: int = 0
+    con: duckdb.DuckDBPyConnection, rules: ClusterRules, *, min_cell: int = 10, seed: int = 0
 ) -> dict[str, Any]:
     """The part ``stability`` of the insights."""
     table = shares(con, rules.names)
@@ -217,36 +208,30 @@ def stability(
             f"{whole_percent(halves['agree'])} of viewers with two sessions or more; "
             f"{people(alone)} of {viewers:,} have one session, which tells nothing about stability."
         )
+    once, again = int(table["once"].sum()), int(table["again"].sum())
+    table[["once", "again"]] = suppress(table[["once", "again"]], min_cell)
+    table = hide_small(table, "one_session", "viewers", min_cell)
     note = (
         f"Sessions drawn again within each viewer, {DRAWS} times, up to {PER_CLUSTER} viewers of a "
         "cluster. A draw leaves out a third of the sessions, so counts of videos shrink: read the "
         "share that keeps its label as a lower bound. Shares: 95 % Wilson intervals over viewers."
     )
     steps = part(
-        f"{people(borderline)} of {viewers:,} would change cluster if one threshold moved by a step."
+        f"{people(borderline)} of {viewers:,} would change cluster if a threshold moved by a step."
         if viewers
         else "There are no viewers to move.",
         moved,
-        {
-            "cluster": "cluster",
-            "column": "column",
-            "comparison": "",
-            "value": "threshold",
-            "step": "step",
-            "lowered": "move if lowered [viewers]",
-            "raised": "move if raised [viewers]",
-        },
+        "cluster column comparison value step lowered raised",
         "A step is 1 for counts and 5 points for percents.",
         borderline=borderline,
     )
     visits = part(
-        f"{people(int(table['one_visit'].sum()))} came once and {int(table['repeat'].sum()):,} "
-        "came again.",
+        f"{people(once)} came once and {again:,} came again.",
         table,
-        {"cluster": "cluster", "one_visit": "one visit", "repeat": "two visits or more"},
+        "cluster once again",
         "A visit begins 30 minutes or more after the start of the session before.",
     )
     return part(
-        finding, table, COLUMNS_SHOWN, note, more={"sensitivity": steps, "visits": visits},
+        finding, table, SHOWN, note, more={"sensitivity": steps, "visits": visits},
         split_half=halves, one_session=alone, viewers=viewers,
     )  # fmt: skip

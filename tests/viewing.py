@@ -9,23 +9,11 @@ import pandas as pd
 from helpers import engine, rules
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
-TEXTS = [
-    "media_name",
-    "email",
-    "country",
-    "region",
-    "city",
-    "org",
-    "page",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-    "conversion_type",
-    "browser",
-    "platform",
-]
+TEXTS = (
+    "media_name email country region city org page utm_source utm_medium utm_campaign",
+    "utm_term utm_content conversion_type browser platform",
+)
+TEXTS = " ".join(TEXTS).split()
 SESSION_COLUMNS = ["event_key", "visitor_key", "media_id", "received_at", "percent_viewed"]
 
 
@@ -83,9 +71,8 @@ def tables(sessions, *, earlier=(), visitors=(), medias=(), chosen=None):
         "WHERE contains(email, '@')"
     )
     case = (chosen or rules.load()).case_sql()
-    con.execute(
-        f"CREATE TABLE viewers AS SELECT *, {case} AS cluster FROM ({engine.sql('features')})"
-    )
+    con.execute(engine.sql("features"))
+    con.execute(f"CREATE TABLE viewers AS SELECT *, {case} AS cluster FROM new_features")
     return con
 
 

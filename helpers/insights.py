@@ -1,0 +1,105 @@
+"""``data/insights.json``: what an expert would add to the cluster table.
+
+``insights.json`` holds ``schema_version``, ``basis`` (window, rules and source they were made with)
+and these parts, each of the form of :func:`helpers.evidence.part`::
+
+    {"finding": one sentence with its number,
+     "rows": [flat objects], "columns": {column: label with unit},
+     "note": how it was reckoned, "figures": {name: number},
+     "more": {name: a further part of the same form}}
+
+=============  ===================================================================================
+content        cells of cluster and video; more: next_video, folders, videos (against length)
+sources        pages and utm values by cluster
+conversions    rates by cluster (observed: high, medium, low); more: kinds, look_back
+change         since the run before; more: migration, causes, period (which has migration too)
+stability      shares with intervals, resampling; more: sensitivity, visits; figures.split_half
+discovery      clusters found by the data; more: finishers, cross (with the rules), evidence
+outreach       counts of people to call; the people stand in ``private/outreach_<cluster>.csv``
+companies      counts of companies; the companies stand in ``private/companies.csv``
+coverage       what the data cover and cannot tell
+=============  ===================================================================================
+
+Shares run from 0 to 1, columns that say ``[%]`` from 0 to 100; missing and hidden are null. No
+name, address or visitor_key is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from helpers import (
+    affinity,
+    change,
+    cluster,
+    conversions,
+    coverage,
+    discovery,
+    outreach,
+    privacy,
+    stability,
+)
+from helpers.enrich import connection
+from helpers.evidence import plain
+from helpers.run import Run, write_json
+
+SCHEMA_VERSION = 1
+PARTS = (
+    "content", "sources", "conversions", "change", "stability", "discovery", "outreach",
+    "companies", "coverage",
+)  # fmt: skip
+
+
+def write(run: Run) -> dict[str, Any]:
+    """Write ``data/insights.json``, ``data/affinity.csv`` and the private files.
+
+    Parameters
+    ----------
+    run : Run
+        Reads ``data/viewers.parquet`` and the account's store.
+
+    Returns
+    -------
+    dict
+        What was written; see the module's docstring.
+
+    Raises
+    ------
+    DataError
+        Stage 03 has not named the clusters yet.
+    """
+    run.need("viewers.parquet", "03_cluster")
+    con, rules, window = connection(run), cluster.rules_of(run), run.window
+    titles, seed, min_cell = rules.titles, run.params["seed"], run.params["min_cell"]
+    affinity.prepare(con)
+    privacy.write_csv(affinity.table(con, min_cell=min_cell), run.data("affinity.csv"))
+    changed = change.since_last_run(run, con, rules)
+    compared = changed["more"]["period"]["figures"].get("what")
+    found = outreach.people_of(
+        con, rules, window, min_cell=min_cell,
+        opt_out=outreach.opted_out(run.settings.outputs / outreach.OPT_OUT),
+    )  # fmt: skip
+    outreach.write(run, found, rules)
+    run.data("clusters_with_finishers.yml").write_text(discovery.clusters_file(rules), "utf-8")
+    parts = {
+        "content": affinity.content(con, titles, min_cell=min_cell),
+        "sources": affinity.sources(con, titles, min_cell=min_cell),
+        "conversions": conversions.conversions(con, titles, min_cell=min_cell, compared=compared),
+        "change": changed,
+        "stability": stability.stability(con, rules, min_cell=min_cell, seed=seed),
+        "discovery": discovery.discovery(con, rules, min_cell=min_cell, seed=seed),
+        "outreach": outreach.outreach(found, rules),
+        "companies": outreach.companies_part(found),
+        "coverage": coverage.coverage(con, window, titles, fetched=run.store.days()),
+    }
+    basis = {"window": window.as_dict(), "rules": rules.fingerprint, "source": run.source}
+    result = plain({"schema_version": SCHEMA_VERSION, "basis": basis, **parts})
+    write_json(run.data("insights.json"), result)
+    return result
+
+
+def read(run: Run) -> dict[str, Any]:
+    """``data/insights.json`` of the run; empty when stage 03 has not written it."""
+    path = run.find("insights.json")
+    return json.loads(path.read_text("utf-8")) if path else {}
