@@ -6,7 +6,7 @@ import duckdb
 import pandas as pd
 
 from helpers import engine, privacy, rules
-from helpers.enrich import connection, show
+from helpers.enrich import connection
 from helpers.rules import ClusterRules
 from helpers.run import Run
 
@@ -51,7 +51,7 @@ def assign(run: Run) -> pd.DataFrame:
     query = engine.sql("viewers").format(rules=chosen.case_sql())
     con.execute(f"COPY ({query}) TO {engine.quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
     staged.replace(target)
-    show(con, "viewers", target)
+    engine.show(con, "viewers", target)
     table = summarize(con, chosen)
     privacy.write_csv(table.reset_index(), run.data("clusters.csv"))
     run.record(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import duckdb
 import pandas as pd
 
@@ -11,10 +9,6 @@ from helpers import engine
 from helpers.errors import DataError
 from helpers.parameters import Window
 from helpers.run import Run, read_manifest
-from helpers.store import MEDIAS, SESSIONS, VISITORS
-
-LOADED_ROWS = 300_000
-"""Up to so many sessions are read into memory once; more are read from Parquet as needed."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -41,22 +35,19 @@ def connection(run: Run) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(run: Run) -> duckdb.DuckDBPyConnection:
+    if not run.store.days():
+        raise DataError(
+            f"{run.stage}: nothing was fetched yet for account {run.account}. "
+            "Run 01_fetch first; it fills the store."
+        )
     window, media_ids, domains = _scope(run)
-    connection = engine.connect(run.settings, run.spill)
-    _store_tables(run, connection)
-    values = {
-        "window_start": f"DATE '{window.start}'",
-        "window_end": f"DATE '{window.end}'",
-        "media_ids": _texts(media_ids),
-        "exclude_domains": _texts(domain.strip().lstrip("@").lower() for domain in domains),
-    }
-    for name, value in values.items():
-        connection.execute(f"SET VARIABLE {name} = {value}")
-    connection.execute(engine.sql("sessions"))
+    connection = engine.over_store(
+        run.settings, run.store, window, media_ids=media_ids, exclude_domains=domains
+    )
     for table in ("features", "viewers"):
         path = run.find(f"{table}.parquet")
         if path:
-            show(connection, table, path)
+            engine.show(connection, table, path)
     return connection
 
 
@@ -69,48 +60,6 @@ def _scope(run: Run) -> tuple[Window, list[str], list[str]]:
         window = Window.from_dict(manifest["window"])
         params = {**params, **manifest.get("parameters", {})}
     return window, params["media_ids"], params["exclude_domains"]
-
-
-def _texts(values) -> str:
-    return f"[{', '.join(engine.quoted(value) for value in values)}]::VARCHAR[]"
-
-
-def show(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Make a Parquet file a view of the connection."""
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {table} AS FROM read_parquet({engine.quoted(path)})"
-    )
-
-
-def _store_tables(run: Run, connection: duckdb.DuckDBPyConnection) -> None:
-    """stored_sessions, visitors and medias: of the store, or empty with the same columns."""
-    store = run.store
-    if not store.days():
-        raise DataError(
-            f"{run.stage}: nothing was fetched yet for account {run.account}. "
-            "Run 01_fetch first; it fills the store."
-        )
-    pattern = store.sessions_glob()
-    if pattern:
-        rows = sum(day.get("rows", 0) for day in store.days().values())
-        kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
-        connection.execute(
-            f"CREATE TEMP {kind} stored_sessions AS FROM read_parquet({engine.quoted(pattern)}, "
-            "hive_partitioning = true, hive_types = {'day': DATE})"
-        )
-    else:
-        connection.register("no_sessions", SESSIONS.empty_table())
-        connection.execute(
-            "CREATE TEMP TABLE stored_sessions AS SELECT *, NULL::DATE AS day FROM no_sessions"
-        )
-    for table, path, schema in (
-        ("visitors", store.visitors_path, VISITORS),
-        ("medias", store.medias_path, MEDIAS),
-    ):
-        if path.is_file():
-            show(connection, table, path)
-        else:
-            connection.register(table, schema.empty_table())
 
 
 def features(run: Run) -> pd.DataFrame:
@@ -143,7 +92,7 @@ def features(run: Run) -> pd.DataFrame:
     con.execute(engine.sql("features"))
     con.execute(f"COPY new_features TO {engine.quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
     staged.replace(target)
-    show(con, "features", target)
+    engine.show(con, "features", target)
     counts = _counts(con)
     watch_times(run)
     run.record(

@@ -18,7 +18,7 @@ from helpers.errors import AccessError, ServiceError
 from helpers.paging import Crawl
 from helpers.run import Run
 from helpers.sessions import SETTLES, SessionReader
-from helpers.store import MEDIAS, SESSIONS, VISITORS, Store
+from helpers.store import MEDIAS, Store
 from helpers.visitors import sweep
 from helpers.wistia import Wistia
 
@@ -259,35 +259,8 @@ def _disk_errors(store: Store) -> Iterator[None]:
 
 
 def _tables(run: Run) -> duckdb.DuckDBPyConnection:
-    """stored_sessions, ranked_repeats, window_sessions and visitors, nothing left out."""
-    connection = engine.connect(run.settings, run.spill)
-    pattern = run.store.sessions_glob()
-    if pattern:
-        connection.execute(
-            f"CREATE TEMP VIEW stored_sessions AS FROM read_parquet({engine.quoted(pattern)}, "
-            "hive_partitioning = true, hive_types = {'day': DATE})"
-        )
-    else:
-        connection.register("none", SESSIONS.empty_table())
-        connection.execute(
-            "CREATE TEMP VIEW stored_sessions AS SELECT *, NULL::DATE AS day FROM none"
-        )
-    if run.store.visitors_path.exists():
-        connection.execute(
-            "CREATE TEMP VIEW visitors AS FROM "
-            f"read_parquet({engine.quoted(run.store.visitors_path)})"
-        )
-    else:
-        connection.register("visitors", VISITORS.empty_table())
-    for name, value in {
-        "window_start": f"DATE '{run.window.start}'",
-        "window_end": f"DATE '{run.window.end}'",
-        "media_ids": "[]::VARCHAR[]",
-        "exclude_domains": "[]::VARCHAR[]",
-    }.items():
-        connection.execute(f"SET VARIABLE {name} = {value}")
-    connection.execute(engine.sql("sessions"))
-    return connection
+    """The store in the engine, nothing of the window left out."""
+    return engine.over_store(run.settings, run.store, run.window)
 
 
 def _counts(run: Run) -> dict[str, Any]:
