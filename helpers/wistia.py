@@ -113,12 +113,15 @@ class Wistia:
             try:
                 return _session(row)
             except _Refused as error:
-                message = f"Wistia: {error} · event {_shown(row.get('event_key'))}, {{}}{where}. "
-                message += f"Expected {error.expected}. {error.remedy}"
                 day = _time(row.get("received_at"))
+                message = (
+                    f"Wistia: {error} · event {_shown(row.get('event_key'))}, "
+                    f"day {day.date() if day else 'unknown'}, {where}. "
+                    f"Expected {error.expected}. {error.remedy}"
+                )
                 if day is None:
-                    raise DataError(message.format("")) from None
-                refused.setdefault(day.date(), message.format(f"day {day.date()}, "))
+                    raise DataError(message) from None
+                refused.setdefault(day.date(), message)
                 return None
 
         table = self._table(EVENTS_PATH, page, query, where, read, SESSIONS)
