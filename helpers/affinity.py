@@ -93,21 +93,21 @@ def lift(count, size, all_count, all_size) -> dict[str, np.ndarray]:
     }
 
 
-def _cells(con: duckdb.DuckDBPyConnection, query: str, min_cell: int) -> pd.DataFrame:
+def cells(con: duckdb.DuckDBPyConnection, name: str, min_cell: int = 10) -> pd.DataFrame:
     """Viewers of every kind, value and cluster with lift; small cells dropped after the tests.
 
     Which cells are tested depends on totals alone, never on what a cell holds: so the control of
     false discoveries stays valid.
     """
-    cells = con.execute(query).df()
+    counted = con.execute(engine.sql(name)).df()
     sizes = con.execute("SELECT cluster, count(*) AS size FROM members GROUP BY cluster").df()
     all_size = int(sizes["size"].sum())
     sizes = sizes[sizes["size"] >= min_cell]
-    totals = cells.groupby(["kind", "value"], as_index=False)["viewers"].sum()
+    totals = counted.groupby(["kind", "value"], as_index=False)["viewers"].sum()
     totals = totals.rename(columns={"viewers": "all_viewers"})
     totals = totals[totals["all_viewers"] >= max(min_cell, 1)]
     frame = totals.merge(sizes, how="cross").merge(
-        cells, on=["kind", "value", "cluster"], how="left"
+        counted, on=["kind", "value", "cluster"], how="left"
     )
     frame["viewers"] = frame["viewers"].fillna(0).astype("int64")
     frame["reach"] = frame["viewers"] / frame["size"]
@@ -128,13 +128,17 @@ def _add_lift(frame: pd.DataFrame, name: str, size, all_size) -> None:
     frame[q_name] = frame.groupby("kind")[q_name].transform(false_discovery)
 
 
-def table(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFrame:
+def table(
+    con: duckdb.DuckDBPyConnection, *, min_cell: int = 10, found: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Content affinity: a row per cluster and video with at least ``min_cell`` viewers.
 
     Parameters
     ----------
     con : DuckDBPyConnection
         After :func:`prepare`.
+    found : DataFrame, optional
+        Cells of ``affinity`` that :func:`cells` found before.
 
     Returns
     -------
@@ -146,13 +150,10 @@ def table(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFrame
         which tells taste from watching more of everything) with its interval and preference_q,
         usual_percent (0–100, completion usual at this length) and minutes, where it is known.
     """
-    return _videos(con, _cells(con, engine.sql("affinity"), min_cell))
-
-
-def _videos(con: duckdb.DuckDBPyConnection, cells: pd.DataFrame) -> pd.DataFrame:
-    cells = cells[cells["kind"] == "video"].rename(columns={"value": "media_id"})
+    found = cells(con, "affinity", min_cell) if found is None else found
+    found = found[found["kind"] == "video"].rename(columns={"value": "media_id"})
     named = con.execute("SELECT media_id, title, duration FROM titles").df()
-    frame = cells.merge(named, on="media_id", how="left")
+    frame = found.merge(named, on="media_id", how="left")
     frame["usual_percent"] = usual_percent(frame["duration"])
     frame["minutes"] = frame["duration"] / 60
     columns = [
@@ -232,18 +233,24 @@ def videos(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFram
 
 
 def content(
-    con: duckdb.DuckDBPyConnection, titles: dict[str, str], *, min_cell: int = 10, most: int = 5
+    con: duckdb.DuckDBPyConnection,
+    found: pd.DataFrame,
+    titles: dict[str, str],
+    *,
+    min_cell: int = 10,
+    most: int = 5,
 ) -> dict[str, Any]:
     """The part ``content`` of the insights: affinity, next video, folders, length.
 
     Parameters
     ----------
+    found : DataFrame
+        Cells of ``affinity``, by :func:`cells`.
     titles : dict
         Title of each cluster by its name, in the order of the rules.
     """
-    cells = _cells(con, engine.sql("affinity"), min_cell)
-    frame = _videos(con, cells)
-    folders = cells[cells["kind"] == "folder"].rename(columns={"value": "title"})
+    frame = table(con, found=found)
+    folders = found[found["kind"] == "folder"].rename(columns={"value": "title"})
     return part(
         _favourite(frame, titles),
         _first_of_each(frame, titles, most, "preference"),
@@ -333,7 +340,7 @@ def sources(
     con: duckdb.DuckDBPyConnection, titles: dict[str, str], *, min_cell: int = 10, most: int = 3
 ) -> dict[str, Any]:
     """The part ``sources``: pages and utm values that brought each cluster, above ``min_cell``."""
-    frame = _cells(con, engine.sql("sources"), min_cell)
+    frame = cells(con, "sources", min_cell)
     clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > 1)]
     bounce = clear[clear["cluster"] == "bouncers"]
     finding = "No page or campaign brings one cluster more than others."

@@ -90,8 +90,7 @@ def migration(
     matrix = pd.DataFrame(0, index=[*names, JOINED], columns=[*names, LEFT], dtype="int64")
     for row in counted.itertuples():
         matrix.loc[
-            JOINED if pd.isna(row.before) else row.before,
-            LEFT if pd.isna(row.after) else row.after,
+            JOINED if pd.isna(row.before) else row.before, LEFT if pd.isna(row.after) else row.after
         ] = row.viewers
     return matrix.rename_axis(index="before", columns="after")
 

@@ -142,16 +142,20 @@ def _kinds(con: duckdb.DuckDBPyConnection, min_cell: int) -> dict[str, Any]:
 def _look_back_part(
     frame: pd.DataFrame, titles: dict[str, str], compared: str, min_cell: int
 ) -> dict[str, Any]:
-    first = frame.iloc[0]
-    finding = f"Nobody was in {titles[first['cluster']]} in the earlier period."
-    if first["viewers"]:
-        finding = (
-            f"Of {people(first['viewers'])} who were {titles[first['cluster']]} in the earlier "
-            f"period, {first['came_back']:,} came back and {first['converted']:,} converted."
-        )
     for name in ("came_back", "converted"):
         also = [f"{name}_share{end}" for end in ("", "_low", "_high")]
         frame = hide_small(frame, name, "viewers", min_cell, also=also)
+    first = frame.iloc[0]
+    finding = f"Nobody was in {titles[first['cluster']]} in the earlier period."
+    if first["viewers"]:
+        back, converted = (
+            f"under {min_cell}" if pd.isna(first[name]) else f"{first[name]:,}"
+            for name in ("came_back", "converted")
+        )
+        finding = (
+            f"Of {people(first['viewers'])} who were {titles[first['cluster']]} in the earlier "
+            f"period, {back} came back and {converted} converted."
+        )
     columns = (
         "cluster viewers came_back came_back_share came_back_share_low came_back_share_high "
         "converted converted_share"

@@ -240,7 +240,7 @@ def discovery(
 ) -> dict[str, Any]:
     """The part ``discovery``: clusters found by the data against the rules, and the finishers."""
     viewers = sample(con, seed=seed)
-    more = {"finishers": _finishers_part(finishers(con, rules), rules)}
+    more = {"finishers": _finishers_part(finishers(con, rules), rules, min_cell)}
     single = float((viewers["sessions"] == 1).mean()) if len(viewers) else np.nan
     figures = {"sampled": len(viewers), "one_session_share": single, "clusters_found": 0}
     if len(viewers) < FEWEST:
@@ -332,14 +332,21 @@ def _finisher_rule() -> str:
     return f"video_count = 1 AND avg_percent_watched >= {FINISHED:g}"
 
 
-def _finishers_part(found: dict[str, Any], rules: ClusterRules) -> dict[str, Any]:
+def _finishers_part(found: dict[str, Any], rules: ClusterRules, min_cell: int) -> dict[str, Any]:
     title = rules.titles[found["cluster"]]
+    if 0 < found["identified"] < min_cell:
+        found = found | {"identified": None}
+    if 0 < found["viewers"] < min_cell:
+        found = found | dict.fromkeys(("viewers", "share", "low", "high", "identified"))
     finding = f"The rules leave no viewer in {title}."
-    if found["of"]:
+    if found["viewers"] is None:
+        finding = f"Under {min_cell} of {found['of']:,} {title} watched one video to the end."
+    elif found["of"]:
+        few = f"under {min_cell}" if found["identified"] is None else f"{found['identified']:,}"
         finding = (
             f"{people(found['viewers'])} of {found['of']:,} {title} "
-            f"({whole_percent(found['share'])}) watched one video to the end; "
-            f"{found['identified']:,} of them are identified."
+            f"({whole_percent(found['share'])}) watched one video to the end; {few} of them are "
+            "identified."
         )
     columns = "cluster viewers of share low high identified"
     note = (

@@ -131,7 +131,8 @@ def hide_small(
     """
     both = pd.DataFrame({"in": frame[count], "out": frame[total] - frame[count]})
     hidden = suppress(both, min_cell)["in"].isna()
-    return frame.assign(**{name: frame[name].astype(float).mask(hidden) for name in (count, *also)})
+    shown = {name: frame[name].mask(hidden) for name in also}
+    return frame.assign(**{count: frame[count].astype("Int64").mask(hidden)}, **shown)
 
 
 def false_discovery(p_values: Iterable[float]) -> np.ndarray:

@@ -29,6 +29,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pandas as pd
+
 from helpers import (
     affinity,
     change,
@@ -73,7 +75,8 @@ def write(run: Run) -> dict[str, Any]:
     con, rules, window = connection(run), cluster.rules_of(run), run.window
     titles, seed, min_cell = rules.titles, run.params["seed"], run.params["min_cell"]
     affinity.prepare(con)
-    privacy.write_csv(affinity.table(con, min_cell=min_cell), run.data("affinity.csv"))
+    cells = affinity.cells(con, "affinity", min_cell)
+    privacy.write_csv(affinity.table(con, found=cells), run.data("affinity.csv"))
     changed = change.since_last_run(run, con, rules)
     compared = changed["more"]["period"]["figures"].get("what")
     found = outreach.people_of(
@@ -83,7 +86,7 @@ def write(run: Run) -> dict[str, Any]:
     outreach.write(run, found, rules)
     run.data("clusters_with_finishers.yml").write_text(discovery.clusters_file(rules), "utf-8")
     parts = {
-        "content": affinity.content(con, titles, min_cell=min_cell),
+        "content": affinity.content(con, cells, titles, min_cell=min_cell),
         "sources": affinity.sources(con, titles, min_cell=min_cell),
         "conversions": conversions.conversions(con, titles, min_cell=min_cell, compared=compared),
         "change": changed,
@@ -103,3 +106,15 @@ def read(run: Run) -> dict[str, Any]:
     """``data/insights.json`` of the run; empty when stage 03 has not written it."""
     path = run.find("insights.json")
     return json.loads(path.read_text("utf-8")) if path else {}
+
+
+def findings(insights: dict[str, Any]) -> pd.DataFrame:
+    """One finding of each part, index part: a sentence with its number."""
+    rows = {name: insights[name]["finding"] for name in PARTS if insights.get(name)}
+    return pd.DataFrame({"finding": rows}).rename_axis("part")
+
+
+def table(part: dict[str, Any]) -> pd.DataFrame:
+    """The rows of a part, such as ``insights["stability"]``, under their labels with units."""
+    frame = pd.DataFrame(part["rows"], columns=list(part["columns"]))
+    return frame.rename(columns=part["columns"])

@@ -190,7 +190,7 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules) -> dict[str, Any]:
         finding = (
             f"{people(first['hours_48'], 'person', 'people')} to call within {CALL_HOURS} hours: "
             f"identified {rules.titles[first.name]} whose last view is that fresh; "
-            f"{first['week']:,} were seen in the last 7 days, {first['people']:,} are identified in all."
+            f"{first['week']:,} were seen in the last 7 days, {first['people']:,} are identified."
         )
     columns = "cluster people hours_48 week"
     note = (

@@ -169,7 +169,7 @@ def sensitivity(con: duckdb.DuckDBPyConnection, rules: ClusterRules) -> pd.DataF
     """
     rows, moves, base = [], [], rules.case_sql()
     for cluster, column, comparison, value in rules.thresholds():
-        if COLUMNS[column] not in ("BIGINT", "DOUBLE"):
+        if comparison in ("=", "<>"):  # a kind of viewer, not a threshold
             continue
         step = COUNT_STEP if COLUMNS[column] == "BIGINT" else PERCENT_STEP
         rows.append((cluster, column, comparison, value, step))
