@@ -37,7 +37,7 @@ def notebook_html(path: Path) -> Path:
     import nbformat
     from nbconvert import HTMLExporter
 
-    from helpers.report import POLICY, stylesheet
+    from helpers.pages import POLICY, environment, headings_in_order
 
     book = nbformat.read(path, as_version=4)
     page = _Page()
@@ -47,12 +47,12 @@ def notebook_html(path: Path) -> Path:
     titles = [re.search(r"^# +(.+)$", cell.source, re.M) for cell in book.cells
               if cell.cell_type == "markdown"]  # fmt: skip
     title = next((re.sub(r"[*_`#]", "", found[1]) for found in titles if found), path.stem)
-    resources = {"policy": POLICY, "css": stylesheet(), "has_title": any(titles),
+    resources = {"policy": POLICY, "css": environment().globals["css"], "has_title": any(titles),
                  "title": title.strip(),
                  "place": f"{path.stem}, run {path.parent.name}"}  # fmt: skip
     html, _ = exporter.from_notebook_node(book, resources)
     target = path.with_suffix(".html")
-    target.write_text(html, "utf-8")
+    target.write_text(headings_in_order(html), "utf-8")
     return target
 
 

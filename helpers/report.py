@@ -17,12 +17,9 @@ from markupsafe import Markup
 
 from helpers import palette, report_data
 from helpers.disclosure import share_of, span, whole_percent
+from helpers.pages import environment, headings_in_order
 from helpers.run import newest_first, write_json
 
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-    "form-action 'none'"
-)
 CONTENTS = {
     "answer": "Answer", "clusters": "Clusters", "content": "Content", "change": "Change",
     "people": "People", "personas": "Personas", "advice": "Mave’s advice",
@@ -67,8 +64,12 @@ def build(folder: Path) -> Path:
 def render(facts: dict[str, Any]) -> str:
     """The page of a report.json."""
     looks = palette.looks(row["cluster"] for row in facts["clusters"]["rows"])
-    template = _environment().get_template("report.html.j2")
-    return template.render(**facts, contents=CONTENTS.items(), look=lambda name: looks.get(name, 7))
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(**facts, contents=CONTENTS.items(), look=lambda name: looks.get(name, 7))
+    )
+    return headings_in_order(html)
 
 
 def index(outputs: Path) -> Path:
@@ -105,29 +106,19 @@ def _run_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("helpers", "templates"), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    made = environment()
     made.filters.update(
         count=_count, percent=whole_percent, mean=_mean, day=_day, run_day=_run_day,
     )  # fmt: skip
     made.globals.update(
-        policy=POLICY, span=span, share=share_of, at=_at, cell=_cell, table_columns=_table_columns,
+        span=span, share=share_of, at=_at, cell=_cell, table_columns=_table_columns,
         prose=_prose, flat=_flat, confidence=_confidence, max_of=_max_of, max_reach=_max_reach,
         name_of=lambda key: NAMES.get(key, str(key).replace("_", " ").capitalize()),
         status_of=lambda status: STATUS.get(status, status),
         dict_of=lambda rows: {row["cluster"]: row["title"] for row in rows},
         run_number=lambda run: run.partition(".")[2] or "1",
     )  # fmt: skip
-    css = made.get_template("style.css").render(light=palette.COLOURS, dark=palette.DARK)
-    made.globals["css"] = Markup(css)
     return made
-
-
-def stylesheet() -> str:
-    """The one style of all pages."""
-    return _environment().globals["css"]
 
 
 def _count(value: Any) -> str:

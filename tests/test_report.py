@@ -8,7 +8,7 @@ import pytest
 import report_samples as samples
 from bs4 import BeautifulSoup
 
-from helpers import palette, report, report_data
+from helpers import pages, palette, report, report_data
 from helpers.errors import DataError
 
 SECTIONS = [
@@ -319,4 +319,12 @@ def test_an_index_without_runs_says_how_to_make_one(tmp_path):
 
 
 def test_the_style_holds_the_palette_of_the_figures():
-    assert all(colour in report.stylesheet() for colour in palette.COLOURS + palette.DARK)
+    css = pages.environment().globals["css"]
+    assert all(colour in css for colour in palette.COLOURS + palette.DARK)
+
+
+def test_headings_from_outside_leave_no_level_out():
+    html = "<h1>a</h1><h2>b</h2><h6 id='x'>c</h6><h4>d</h4><h6>e</h6><h6>f</h6><h2>g</h2>"
+    assert pages.headings_in_order(html) == (
+        "<h1>a</h1><h2>b</h2><h3 id='x'>c</h3><h3>d</h3><h4>e</h4><h4>f</h4><h2>g</h2>"
+    )
