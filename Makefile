@@ -27,8 +27,14 @@ lint: .venv/.ready  ## style, layers of the package, notebooks hold sandbox outp
 format: .venv/.ready  ## rewrite the code in the project's style
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format .
 
+# No key and no .env: what is committed comes from the sandbox. A fresh folder: nothing is reused.
 notebooks: .venv/.ready  ## execute the committed notebooks anew, against the sandbox, in place
-	@$(PY) -m helpers.runner
+	@outputs=$$(mktemp -d) && \
+	env -u WISTIA_API_TOKEN -u MAVERA_API_KEY -u WISTIA_BASE_URL -u MAVERA_BASE_URL -u MPLBACKEND \
+	  VIEWER_PERSONAS_ENV_FILE=/dev/null VIEWER_PERSONAS_OUTPUTS=$$outputs $(PY) -m nbconvert \
+	  --to notebook --execute --inplace --log-level=WARN --ExecutePreprocessor.record_timing=False \
+	  --KernelManager.transport=ipc notebooks/0*.ipynb; \
+	status=$$?; rm -rf $$outputs; exit $$status
 
 clean:  ## remove .venv and caches; outputs stay
 	@rm -rf .venv *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -44,7 +50,8 @@ clean:  ## remove .venv and caches; outputs stay
 	if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then echo "$$python has no venv module." \
 	  "Install it (Debian, Ubuntu: apt install python3-venv) and run again." >&2; exit 1; fi; \
 	echo "Setting up .venv with $$($$python --version): a few minutes, once."; \
-	$$python -m venv --clear .venv || exit 1; \
+	if [ -s .venv/.ready ] && [ "$$(cat .venv/.ready)" != '$(CURDIR)' ]; then rm -rf .venv; fi; \
+	$$python -m venv .venv || exit 1; \
 	{ $(PY) -m pip install --disable-pip-version-check --progress-bar off \
 	    -e '.[test]' -c constraints.txt && echo all-is-installed; } | \
 	awk '/^(Collecting|Obtaining)/ && ++n % 30 == 0 {print "  " n " packages read"; fflush()} \
