@@ -1,0 +1,321 @@
+"""Bad input, each with its exit status and message, and what was there before is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import date
+
+import pytest
+
+from helpers import __main__ as command
+from helpers import cluster, enrich, fetch, rules, runner
+from helpers.errors import AccessError, DataError, KitError, LockError, ParameterError
+from helpers.run import Run
+from helpers.sandbox.account import Account
+from helpers.sandbox.server import create_app, start_in_thread
+from helpers.store import Store
+from notebooks import plain_report, write  # noqa: F401
+
+WINDOW = {"start_date": "2026-06-01", "end_date": "2026-06-30"}
+DEVICE = {"browser": "Chrome", "browser_version": "100", "platform": "Mac", "mobile": False}
+
+
+def event(number: int, **more) -> dict:
+    known = {
+        "received_at": f"2026-06-{10 + number:02d}T10:00:00.000Z", "event_key": f"e{number}",
+        "visitor_key": f"v{number}", "media_id": "0012345678", "media_name": "Video",
+        "percent_viewed": 0.5, "email": None, "country": "US", "region": "", "city": "",
+        "org": "", "conversion_type": "", "conversion_data": {}, "embed_url": "",
+        "user_agent_details": DEVICE,
+    }  # fmt: skip
+    return known | more
+
+
+def visitor(key: str, **more) -> dict:
+    known = {
+        "visitor_key": key, "created_at": "2026-06-10T09:00:00.000Z",
+        "last_active_at": "2026-06-12T10:00:00.000Z", "load_count": 1, "play_count": 1,
+        "visitor_identity": {"name": "", "email": None, "org": {"name": None, "title": None}},
+        "user_agent_details": DEVICE,
+    }  # fmt: skip
+    return known | more
+
+
+MEDIA = {"id": 1, "hashed_id": "0012345678", "name": "Video", "duration": 60.0, "type": "Video"}
+
+
+@pytest.fixture
+def wistia(monkeypatch):
+    """Serve rows as a live Wistia; the environment then has its address and a token."""
+    stops = []
+
+    def serve(visitors=(), events=(), medias=(MEDIA,), token="any-token", **options) -> str:
+        account = Account.of_rows(visitors, events, medias)
+        url, stop = start_in_thread(create_app(account, **options))
+        stops.append(stop)
+        monkeypatch.setenv("WISTIA_BASE_URL", url)
+        monkeypatch.setenv("WISTIA_API_TOKEN", token)
+        return url
+
+    yield serve
+    for stop in stops:
+        stop()
+
+
+@pytest.fixture
+def viewer_personas(capsys, tmp_path, monkeypatch):
+    """Give ``run`` in this process, with tiny notebooks: (exit status, message)."""
+    books = write(tmp_path / "notebooks")
+    monkeypatch.setattr(runner, "project_root", lambda: tmp_path)
+
+    def give(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            command.main(["run", *arguments])
+        assert books.is_dir()
+        out, err = capsys.readouterr()
+        assert out == "" and "Traceback" not in err
+        return ended.value.code, err
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("-p", "source", "live"), 3, "WISTIA_API_TOKEN is not set"),
+        (("-p", "start_date", "2026-13-01"), 2, "start_date: '2026-13-01' is not a day"),
+        (("-p", "end_date", "30.06.2026"), 2, "end_date: '30.06.2026' is not a day"),
+        (("-p", "start_date", "2025-02-29"), 2, "start_date: '2025-02-29' is not a day"),
+        (("--run-date", "yesterday"), 2, "run_date: 'yesterday' is not a day"),
+        (
+            ("-p", "start_date", "2026-06-30", "-p", "end_date", "2026-06-01"),
+            2,
+            "end_date 2026-06-01 comes before start_date 2026-06-30",
+        ),
+        (("-p", "min_cells", "5"), 2, "has no parameter 'min_cells'. Did you mean 'min_cell'?"),
+        (("-p", "zzz", "5"), 2, "has no parameter 'zzz'. It has: run, run_date, start_date"),
+        (("-p", "max_credits", "many"), 2, "parameter max_credits is 'many', a str. Expected int"),
+        (("--max-credits", "1.5"), 2, "parameter max_credits is '1.5'"),
+        (("--max-credits", "-1"), 2, "max_credits is -1. Expected a number of 0 or more"),
+        (("-p", "show_identities", "perhaps"), 2, "Expected bool"),
+        (("-p", "media_ids", "[1, 2"), 2, "Expected a list of str"),
+        (("-p", "source", "test"), 2, "Expected auto, live or sandbox"),
+        (("-p", "time_zone", "Mars/Base"), 2, "Expected an IANA name"),
+        (("-p", "wistia_token", "abc"), 2, "sounds like a secret"),
+        (("-p", "mavera_api_key", "abc"), 2, "sounds like a secret"),
+        (("-p", "run", "2026-07-01"), 2, "--resume RUN"),
+        (("--stages", "0-9"), 2, "Expected N or N-M"),
+        (("--stages", "4"), 2, "04_personas reads what 01_fetch writes"),
+        (("--resume", "2026-01-01"), 2, "there is no such run"),
+        (("-f", "not-there.yml"), 2, "Parameter file not-there.yml: No such file"),
+        (("-p", "clusters_file", "not-there.yml"), 2, "Clusters file not-there.yml is not there"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_written(
+    viewer_personas, bare_environment, arguments, status, message
+):
+    found, said = viewer_personas(*arguments)
+    assert (found, message in said) == (status, True), said
+    assert said.count("\n") == 1
+    assert not bare_environment.exists()
+
+
+def test_a_secret_like_value_is_not_repeated_in_the_message(viewer_personas):
+    assert "sesame" not in viewer_personas("-p", "api_token", "sesame")[1]
+
+
+def test_an_address_without_its_key_is_wrong_use(viewer_personas, monkeypatch):
+    monkeypatch.setenv("WISTIA_BASE_URL", "https://example.com")
+    status, said = viewer_personas()
+    assert status == 2 and "WISTIA_BASE_URL is set but WISTIA_API_TOKEN is not" in said
+
+
+def test_outputs_that_cannot_be_written_are_wrong_use(viewer_personas, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    status, said = viewer_personas("--outputs", str(tmp_path / "taken"))
+    assert status == 2 and "cannot be written" in said and "--outputs" in said
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+CLUSTERS = """clusters:
+  - name: first
+    title: First
+    when: {when}
+    description: A rule.
+  - name: rest
+    title: Rest
+    description: The rest.
+"""
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "video_cout >= 5",
+        "random() > 0.5",
+        "visitor_key IN (SELECT visitor_key FROM viewers)",
+        "video_count >= 5; DROP TABLE viewers",
+        "read_text('/etc/passwd') = ''",
+        "cluster = 'rest'",
+    ],
+)
+def test_a_hostile_or_broken_rule_is_refused_by_name_and_line(
+    viewer_personas, bare_environment, tmp_path, when
+):
+    file = tmp_path / "mine.yml"
+    file.write_text(CLUSTERS.format(when=json.dumps(when)))
+    status, said = viewer_personas("-p", "clusters_file", str(file))
+    assert status == 2 and "mine.yml" in said and "first" in said and "line" in said, said
+    assert not bare_environment.exists()
+
+
+@pytest.mark.parametrize("text", ["clusters: [", "- a", "clusters: []", "\x00", "clusters: 5"])
+def test_a_clusters_file_of_another_form_is_refused(viewer_personas, tmp_path, text):
+    (tmp_path / "mine.yml").write_text(text)
+    status, said = viewer_personas("-p", "clusters_file", str(tmp_path / "mine.yml"))
+    assert status == 2 and "mine.yml" in said
+
+
+def test_a_wrong_key_is_an_access_error_and_the_store_is_kept(wistia, monkeypatch):
+    wistia([visitor("v1")], [event(1)])
+    run = Run.open("01_fetch", **WINDOW)
+    fetch.everything(run)
+    before = run.store.days()
+    monkeypatch.setenv("WISTIA_API_TOKEN", "wrong")
+    with pytest.raises(AccessError, match="WISTIA_API_TOKEN") as caught:
+        fetch.everything(Run.open("01_fetch", **WINDOW))
+    assert caught.value.exit_status == 3
+    assert run.store.days().keys() == before.keys()
+
+
+def test_a_key_without_permission_names_what_it_needs(wistia):
+    wistia([], [], token="m", scopes={"m": ("media:read",)})
+    with pytest.raises(AccessError, match="Read detailed stats"):
+        fetch.everything(Run.open("01_fetch", **WINDOW))
+
+
+def test_a_stats_only_key_goes_on_without_medias(wistia):
+    wistia([visitor("v1")], [event(1)], token="s", scopes={"s": ("stats:read",)})
+    run = Run.open("01_fetch", **WINDOW)
+    fetch.everything(run)
+    assert enrich.features(run)["rows"]["viewers"] == 1
+
+
+def test_an_empty_account_is_no_error_and_has_no_viewers(wistia):
+    wistia()
+    run = Run.open("01_fetch", **WINDOW)
+    fetch.everything(run)
+    enrich.features(run)
+    table = cluster.assign(run)
+    assert table["viewers"].tolist() == [0] * 5
+    assert run.manifest()["counts"]["viewers"] == 0
+
+
+def test_sessions_without_visitor_rows_are_viewers_all_the_same(wistia):
+    wistia([visitor("v1")], [event(1), event(2), event(3, email="a@example.com")])
+    run = Run.open("01_fetch", **WINDOW)
+    fetch.everything(run)
+    enrich.features(run)
+    viewers = read_viewers(run)
+    assert sorted(viewers["visitor_key"]) == ["v1", "v2", "v3"]
+    assert viewers.set_index("visitor_key").loc["v3", "identified"]
+
+
+def read_viewers(run):
+    import pandas as pd
+
+    return pd.read_parquet(run.find("features.parquet"))
+
+
+def test_a_null_identity_and_ids_like_numbers_stay_what_they_are(wistia):
+    people = [
+        visitor("5e98765432", visitor_identity=None),
+        visitor("0098765432", visitor_identity={"name": " ", "email": "anonymous", "org": None}),
+        {"visitor_key": "v3", "last_active_at": "2026-06-12T10:00:00.000Z"},
+    ]
+    events = [
+        event(1, visitor_key="5e98765432", media_id="5e12345678"),
+        event(2, visitor_key="0098765432", media_id="0012345678"),
+        event(3, visitor_key="v3"),
+    ]
+    wistia(people, events)
+    run = Run.open("01_fetch", **WINDOW)
+    fetch.everything(run)
+    run = Run.open("02_enrich", run, media_ids=["5e12345678", "0012345678"])
+    enrich.features(run)
+    viewers = read_viewers(run).set_index("visitor_key")
+    assert viewers.loc["5e98765432", "top_video"] == "5e12345678"
+    assert viewers.loc["0098765432", "top_video"] == "0012345678"
+    assert not viewers["identified"].any() and viewers["name"].isna().all()
+
+
+@pytest.mark.parametrize("percent", [55, 1.0001, -0.1, None, "0.5", True])
+def test_a_percent_viewed_outside_0_to_1_is_refused_and_other_days_are_kept(wistia, percent):
+    wistia([visitor("v1")], [event(1), event(5, percent_viewed=percent), event(9)])
+    run = Run.open("01_fetch", **WINDOW)
+    with pytest.raises(DataError, match="percent_viewed is") as caught:
+        fetch.everything(run)
+    assert caught.value.exit_status == 7
+    days = run.store.days()
+    assert date(2026, 6, 11) in days and date(2026, 6, 15) not in days
+
+
+def test_a_store_of_another_address_is_wrong_use_and_stays_as_it_was(wistia):
+    wistia([visitor("v1")], [event(1)])
+    run = Run.open("01_fetch", **WINDOW)
+    fetch.everything(run)
+    wistia([visitor("w1")], [event(2)])
+    with pytest.raises(ParameterError, match="filled from http://127.0.0.1") as caught:
+        fetch.everything(Run.open("01_fetch", **WINDOW))
+    assert caught.value.exit_status == 2
+    assert run.store.keys_of("v1") == {"v1"} and run.store.keys_of("w1") == set()
+
+
+def test_a_second_writer_waits_then_gives_way(wistia, bare_environment, monkeypatch):
+    wistia([visitor("v1")], [event(1)])
+    run = Run.open("01_fetch", **WINDOW)
+    patient = Store.lock
+    monkeypatch.setattr(Store, "lock", lambda self: patient(self, wait=0.2))
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, time; from pathlib import Path; from helpers.store import Store\n"
+        "with Store(Path(sys.argv[1])).run_lock(): print(1, flush=True); time.sleep(60)"
+    )
+    command_line = [sys.executable, "-c", code, str(run.store.folder)]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        with pytest.raises(LockError, match="another run works on it") as caught:
+            fetch.everything(run)
+        other.kill()
+    assert caught.value.exit_status == 6
+    fetch.everything(run)  # the lock of a dead process is free
+
+
+def test_an_error_from_a_stage_reaches_the_command_as_its_status(
+    wistia, bare_environment, tmp_path, capsys, monkeypatch, plain_report  # noqa: F811
+):  # fmt: skip
+    wistia([visitor("v1")], [event(1), event(5, percent_viewed=55)])
+    calls = (
+        "from helpers import fetch\n"
+        "run = Run.open('01_fetch', run, start_date=start_date, end_date=end_date)\n"
+        "fetch.everything(run)"
+    )
+    write(tmp_path / "notebooks", s1=calls)
+    monkeypatch.setattr(runner, "project_root", lambda: tmp_path)
+    arguments = [word for name, value in WINDOW.items() for word in ("-p", name, value)]
+    with pytest.raises(SystemExit) as ended:
+        command.main(["run", "--stages", "1", "--run-date", "2026-07-01", *arguments])
+    _, said = capsys.readouterr()
+    assert ended.value.code == 7
+    assert "percent_viewed is 55" in said and "--resume 2026-07-01" in said
+    assert "Traceback" not in said and os.fspath(tmp_path) not in said.splitlines()[0]
+    known = json.loads((bare_environment / "2026-07-01" / "run.json").read_text("utf-8"))
+    assert known["status"] == "failed" and known["error"]["kind"] == "DataError"
+
+
+def test_every_error_of_a_rule_is_an_error_of_the_kit():
+    with pytest.raises(KitError):
+        rules.parse("clusters: 1")
