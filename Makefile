@@ -30,10 +30,9 @@ format: .venv/.ready  ## rewrite the code in the project's style
 # No key and no .env: what is committed comes from the sandbox. A fresh folder: nothing is reused.
 notebooks: .venv/.ready  ## execute the committed notebooks anew, against the sandbox, in place
 	@outputs=$$(mktemp -d) && \
-	env -u WISTIA_API_TOKEN -u MAVERA_API_KEY -u WISTIA_BASE_URL -u MAVERA_BASE_URL -u MPLBACKEND \
-	  VIEWER_PERSONAS_ENV_FILE=/dev/null VIEWER_PERSONAS_OUTPUTS=$$outputs $(PY) -m nbconvert \
-	  --to notebook --execute --inplace --log-level=WARN --ExecutePreprocessor.record_timing=False \
-	  --KernelManager.transport=ipc notebooks/0*.ipynb; \
+	env -u WISTIA_API_TOKEN -u MAVERA_API_KEY -u WISTIA_BASE_URL -u MAVERA_BASE_URL \
+	  VIEWER_PERSONAS_ENV_FILE=/dev/null VIEWER_PERSONAS_OUTPUTS=$$outputs \
+	  $(PY) -m helpers.notebook notebooks/0*.ipynb; \
 	status=$$?; rm -rf $$outputs; exit $$status
 
 clean:  ## remove .venv and caches; outputs stay

@@ -171,3 +171,17 @@ def explained(stage: str, name: str, text: str) -> KitError:
         )
     first = (text.strip().splitlines() or [""])[0][:300]
     return NotebookError(f"{stage}: {name}: {first}")
+
+
+def refresh(*paths: Path) -> None:
+    """Execute notebooks one after another and save their outputs in place, without times."""
+    with kernels(len(paths)) as ready:
+        for path, kernel in zip(paths, ready, strict=True):
+            book = nbformat.read(path, as_version=4)
+            NotebookClient(book, km=kernel, record_timing=False).execute()
+            book.metadata["language_info"] = {"name": "python"}  # no version
+            nbformat.write(book, path)
+
+
+if __name__ == "__main__":
+    refresh(*map(Path, sys.argv[1:]))
