@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
-from money import NAME, World, impatient
+from money import World, hurry
 
-from helpers import analysis, http, ledger, personas, purchases
+from helpers import analysis, http, ledger, measures, personas, purchases
 from helpers.errors import CreditError, KitError
 from helpers.run import Run
 from helpers.sandbox.faults import Faults
 
 KINDS = ("drop_after", "drop_before", "drop_while", "500_after", "500_before", "truncated",
          "html_200", "empty", "429_retry_after", "502", "504", "402")  # fmt: skip
+_measure, _known = measures._of_clusters, {}
+
+
+def _measured(run: Run):
+    """Every trial has the same viewers: they are measured once."""
+    text = run.find("clusters.csv").read_text()
+    if text not in _known:
+        _known[text] = _measure(run)
+    return _known[text]
+
+
 BILL = 5 * 300 + 75 + 5 * 5
 
 
@@ -74,10 +84,20 @@ def trial(seed: int, folder: Path, template: Path, patch) -> dict:
         folder / "outputs", patch, template,
         credits=luck.choice([1700, 5000]), mave_seconds=luck.choice([0, 0.035]),
     )  # fmt: skip
-    patch.setattr(purchases, "pause", lambda seconds: time.sleep(seconds / 1000))
-    patch.setattr(http.Client, "FIRST_WAIT", 0.002)
+    hurry(patch)
+    patch.setattr(measures, "_of_clusters", _measured)
     if luck.random() < 0.3:  # base personas bear the names, and others have been busy
         world.mavera.add_personas([f"Other {n}" for n in range(luck.choice([3, 120]))])
+    others = []  # a colleague spends from the same account meanwhile
+    if luck.random() < 0.15:
+        when = luck.randint(30, 120)
+
+        def spend_too(number: int, *_):
+            if number == when:
+                others.append(7)
+                world.mavera.state["credits"]["used"] += 7
+
+        world.app.on_request = spend_too
     world.app.faults = Faults(
         seed=seed, rate=luck.choice([0.15, 0.4]), kinds=KINDS, limit=luck.choice([1, 2, 4]),
         only=lambda method, path: method == "POST", retry_after=0,
@@ -105,9 +125,9 @@ def trial(seed: int, folder: Path, template: Path, patch) -> dict:
     books = [ledger.Ledger(path) for path in world.outputs.glob("store/*/ledger-*.jsonl")]
     names = [row["name"] for row in world.mavera.personas if not row["name"].startswith("Other")]
     return {
-        "seed": seed, "personas": names, "used": world.mavera.used, "bill": BILL, "deaths": deaths,
-        "faults": [kind for *_, kind in world.app.faults.struck], "attempts": attempts,
-        "unknown": unknown, "done": done,
+        "seed": seed, "personas": names, "used": world.mavera.used - sum(others), "bill": BILL,
+        "deaths": deaths, "faults": [kind for *_, kind in world.app.faults.struck],
+        "attempts": attempts, "unknown": unknown, "done": done,
         "booked": sum(entry.credits for book in books for entry in book.entries()),
     }  # fmt: skip
 
@@ -120,6 +140,3 @@ def settle(world: World) -> None:
             asked = any(entry.mark in str(thread) for thread in world.mavera.state["threads"])
             made = entry.name in names if entry.kind == "persona" else asked
             ledger.settle_by_hand(world.outputs, entry.entry, made)
-
-
-__all__ = ["BILL", "NAME", "Executioner", "Killed", "impatient", "settle", "trial"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -60,6 +60,17 @@ def fill(run: Run, rows: list[dict], visitors: list[dict] = (), titles=TITLES) -
     affinity.write(run)
 
 
+def spend(max_credits: int, name: str = NAME, **given) -> Run:
+    """What the notebooks of stages 04 and 05 call, in a run folder that is there."""
+    run = Run.open("04_personas", name, max_credits=max_credits, **given)
+    personas.drafts(run)
+    personas.bill(run)
+    personas.buy(run)
+    run = Run.open("05_mave_analysis", name, max_credits=max_credits, **given)
+    analysis.ask(run)
+    return run
+
+
 class World:
     """An outputs folder whose stages 01 to 03 are done, and a Mavera on this machine.
 
@@ -74,6 +85,7 @@ class World:
     def __init__(self, outputs: Path, monkeypatch, template: Path | None = None, **mavera):
         self.outputs, self.patch, self.log = outputs, monkeypatch, []
         self.faults = Faults()
+        mavera = {"per_minute": 10**6, **mavera}
         self.app = create_app(Account([], [], []), log=self.log, faults=self.faults, **mavera)
         self.mavera = self.app.mavera
         self.url, self.stop = start_in_thread(self.app)
@@ -107,24 +119,17 @@ class World:
 
     def spend(self, max_credits: int = 2000, name: str = NAME, **given) -> Run:
         """Stages 04 and 05 as their notebooks run them."""
-        run = self.run("04_personas", name, max_credits=max_credits, **given)
-        personas.drafts(run)
-        personas.bill(run)
-        personas.buy(run)
-        run = self.run("05_mave_analysis", name, max_credits=max_credits, **given)
-        analysis.ask(run)
-        return run
+        self.run("04_personas", name)
+        return spend(max_credits, name, **given)
 
     def sent(self, method: str = "POST", path: str = "") -> list[dict]:
         return [r for r in self.log if r["method"] == method and path in r["path"]]
 
 
-@contextmanager
-def impatient(patch) -> None:
-    """No pause between two looks, and short waits of the HTTP client."""
-    patch.setattr(purchases, "pause", lambda seconds: None)
-    patch.setattr(http_module.Client, "FIRST_WAIT", 0.005)
-    yield
+def hurry(patch, scale: float = 1000) -> None:
+    """Seconds become milliseconds: pauses between two looks, and the waits of the HTTP client."""
+    patch.setattr(purchases, "pause", lambda seconds: time.sleep(seconds / scale))
+    patch.setattr(http_module.Client, "FIRST_WAIT", 2 / scale)
 
 
 def strike(world: World, kind: str, *, path: str, number: int = 1, method: str = "POST") -> None:
