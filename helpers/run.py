@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import SecretStr
 
 from helpers import parameters
@@ -204,6 +205,8 @@ class Run:
             window=opened.window.as_dict(),
             stages={stage: {"status": "running"}},
         )
+        # Tables in the notebooks hold sentences, and digits that nobody needs.
+        pd.set_option("display.max_colwidth", None, "display.precision", 3)
         return opened
 
     def __repr__(self) -> str:
