@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ NAMES = {
     "migration": "Who moved", "causes": "Why the shares differ", "look_back": "Looking back",
     "kinds": "Kinds of conversion", "discovery": "Clusters the data show by themselves",
     "stage_seconds": "Seconds of each stage", "rules": "Clusters file",
+    "period": "Against the period before", "sensitivity": "If a threshold moved by a step",
+    "visits": "One-time and repeat visitors", "finishers": "Good leads the rules miss",
+    "cross": "Rules against the data", "evidence": "How many clusters",
 }  # fmt: skip
 STATUS = {
     "draft": "draft, not bought", "bought": "new at Mavera", "reused": "reused",
@@ -109,10 +113,12 @@ def _environment() -> jinja2.Environment:
     made = environment()
     made.filters.update(
         count=_count, percent=whole_percent, mean=_mean, day=_day, run_day=_run_day,
+        sentence=_sentence,
     )  # fmt: skip
     made.globals.update(
         span=span, share=share_of, at=_at, cell=_cell, table_columns=_table_columns,
         prose=_prose, flat=_flat, confidence=_confidence, max_of=_max_of, max_reach=_max_reach,
+        matrix_top=_matrix_top,
         name_of=lambda key: NAMES.get(key, str(key).replace("_", " ").capitalize()),
         status_of=lambda status: STATUS.get(status, status),
         dict_of=lambda rows: {row["cluster"]: row["title"] for row in rows},
@@ -123,6 +129,10 @@ def _environment() -> jinja2.Environment:
 
 def _count(value: Any) -> str:
     return "–" if value is None else f"{value:,}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _mean(value: float | None, digits: int = 1, unit: str = "") -> str:
@@ -153,6 +163,11 @@ def _max_of(rows: list[dict], key: str) -> float:
 
 def _max_reach(videos: list[dict]) -> float:
     return max((cell["reach"] for video in videos for cell in video["cells"] if cell), default=1)
+
+
+def _matrix_top(part: dict[str, Any]) -> int:
+    return max((value for row in part["rows"] for value in row.values()
+                if isinstance(value, int)), default=1) or 1  # fmt: skip
 
 
 def _prose(text: str | None, unsupported: list[str]) -> Markup:
@@ -205,8 +220,8 @@ def _table_columns(part: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _plain_label(label: str) -> str:
-    label = label[:1].upper() + label[1:]
-    return label.removesuffix(" [%]").replace(" [share of the cluster]", ", share of the cluster")
+    label = re.sub(r" \[(%|viewers)\]", "", label)
+    return _sentence(re.sub(r" \[(.+)\]", r", \1", label))
 
 
 def _form(key: str, label: str) -> str:
@@ -215,11 +230,7 @@ def _form(key: str, label: str) -> str:
         return "points"
     if "[%]" in label or "percent" in key:
         return "percent"
-    if any(word in key for word in ("share", "reach", "rate")) or key in (
-        "reported",
-        "now",
-        "kept",
-    ):
+    if "share" in key + label or key.startswith(("reach", "rate")):
         return "share"
     return "p" if key.endswith(("q_value", "p_value")) else "number"
 
@@ -243,7 +254,8 @@ def _cell(row: dict[str, Any], column: dict[str, Any], titles: dict[str, str]) -
     if isinstance(value, int) and column["form"] in ("number", "p"):
         return f"{value:,}"
     if not isinstance(value, int | float):
-        return titles.get(value, str(value)) if isinstance(value, str) else _flat(value)
+        text = titles.get(value, value) if isinstance(value, str) else _flat(value)
+        return _sentence(text) if column["key"] == "topic" else text
     ends = [row.get(column.get(end)) for end in ("low", "high")]
     if None in ends:
         return form(value)

@@ -20,7 +20,7 @@ from helpers.run import read_manifest
 
 SCHEMA_VERSION = 1
 BUCKETS = {1: "1", 2: "2", 3: "3–4", 5: "5–9", 10: "10+"}
-RECENCY = {2: "last 48 hours", 7: "3 to 7 days", 30: "8 to 30 days", 99_999: "longer ago"}
+RECENCY = {7: "last 7 days", 30: "8 to 30 days", 99_999: "longer ago"}
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MOST_VIDEOS, MOST_NAMES = 12, 10
 MISSING = {
@@ -132,7 +132,7 @@ class _Files:
         known = isinstance(given, dict) and bool(given.get("finding"))
         finding = f"{MISSING.get(name)} not reckoned in this run."
         if name == "change":
-            finding = "This is the first run of the account: there is nothing to compare with yet."
+            finding = "There is no earlier run to compare with."
         return {**part(finding), **(given if known else {}), "known": known}
 
 
@@ -244,12 +244,13 @@ def _people(source: _Files) -> dict[str, Any]:
                      for days in list(RECENCY)[:-1])  # fmt: skip
     grid = source.count(f"CASE {whens} ELSE {list(RECENCY)[-1]} END", list(RECENCY), "identified")
     shown, total = disclosure.suppress(grid, source.min_cell), int(grid.to_numpy().sum())
+    found = source.insight("outreach")
+    listed = {row["cluster"]: row.get("people") for row in found["rows"]}
     rows = [
         {"cluster": name, "identified": grid.loc[name].sum(), "cells": list(line),
-         "file": f"private/outreach_{name}.csv"}
+         "people": listed.get(name), "file": f"private/outreach_{name}.csv"}
         for name, line in shown.iterrows()
     ]  # fmt: skip
-    found = source.insight("outreach")
     finding = "Nobody is identified, so there is nobody to write to by name."
     if total:
         finding = f"{people(total)} are identified: {share_of(total, source.viewers)}."
@@ -277,12 +278,14 @@ def _personas(source: _Files) -> dict[str, Any]:
     known, analysis = source.json("personas.json"), source.json("analysis.json")
     said = analysis.get("by_cluster") or {}
     replies = {reply.get("cluster"): reply for reply in analysis.get("replies") or []}
+    best_first = source.insight("content")["more"].get("next_video", {}).get("rows", [])
+    send = {row["cluster"]: row["title"] for row in reversed(best_first)}
     keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
     cards = [
         {**{key: card.get(key) for key in keys}, "advice": said.get(card["cluster"]),
          "facts": [fact["text"] if isinstance(fact, dict) else str(fact)
                    for fact in card.get("facts") or []],
-         "reply": replies.get(card["cluster"])}
+         "reply": replies.get(card["cluster"]), "next_video": send.get(card["cluster"])}
         for card in known.get("personas") or []
     ]  # fmt: skip
     counts = pd.Series([card["status"] for card in cards], dtype=object).value_counts()
@@ -347,16 +350,18 @@ def _answer(source: _Files, parts: dict[str, Any]) -> dict[str, Any]:
     """The first screen: who, whom to call, what changed, what to do."""
     rows, total = parts["clusters"]["rows"], source.viewers
     first = next((row for row in rows if row["identified_viewers"]), None)
-    headline, calls = "No viewers in the window", first["identified_viewers"] if first else 0
+    headline, calls = "No viewers in the window", 0
+    if first:
+        listed = {row["cluster"]: row["people"] for row in parts["people"]["rows"]}
+        calls = listed[first["cluster"]] or first["identified_viewers"]
     if total:
-        headline = (
-            f"{people(total)} in {people(sum(row['viewers'] > 0 for row in rows), 'cluster')}"
-        )
+        kinds = sum(row["viewers"] > 0 for row in rows)
+        headline = f"{people(total)} in {people(kinds, 'cluster')}"
         headline += f", {calls:,} worth a call" if calls else ""
     call = "Nobody is identified: there is no one to call."
     own = "Put an e-mail gate on your most-watched video, so that viewers can be written to."
     if first:
-        call = f"{calls:,} identified {first['title']} are the first to call."
+        call = f"{first['identified_viewers']:,} identified {first['title']} come first."
         own = f"Call the people of private/outreach_{first['cluster']}.csv, freshest first."
     outreach, advice = parts["people"]["more"]["outreach"], parts["advice"]
     mave = advice["closing"] if advice["status"] == "answered" else None
@@ -366,9 +371,17 @@ def _answer(source: _Files, parts: dict[str, Any]) -> dict[str, Any]:
         "visitors": counts.get("visitors"), "sessions": counts.get("sessions"),
         "identified_viewers": int(source.clusters["identified_viewers"].sum()),
         "call": outreach["finding"] if outreach["known"] else call, "calls": calls,
-        "change": parts["change"]["finding"],
+        "change": _change(parts["change"]),
         "action": {"by": "Mave" if mave else None, "text": _to_the_point(mave) if mave else own},
     }  # fmt: skip
+
+
+def _change(change: dict[str, Any]) -> str:
+    """What changed since the run before; on a first run, since the period before."""
+    if "no earlier run" not in change["finding"]:
+        return change["finding"]
+    period = change["more"].get("period", {}).get("finding", "")
+    return f"This is the first run of the account. {period}".strip()
 
 
 def _to_the_point(text: str, most: int = 260) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import rules
+from helpers import evidence, rules
 
 END = datetime(2026, 6, 30, 23, 59, tzinfo=UTC)
 SIZES = {
@@ -99,11 +99,10 @@ def affinity(titles: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def part(finding: str, rows=(), columns=None, note: str = "", more=None, **figures) -> dict:
-    """A part of insights.json."""
-    columns = columns or {key: key for row in rows for key in row}
-    return {"finding": finding, "rows": list(rows), "columns": columns, "note": note,
-            "figures": figures, "more": more or {}}  # fmt: skip
+def part(finding: str, rows=(), columns: str = "", note: str = "", **more) -> dict:
+    """A part of insights.json, as the analysis makes it."""
+    frame = pd.DataFrame(list(rows), dtype=object)
+    return evidence.part(finding, frame, columns or " ".join(frame), note, more=more)
 
 
 def insights(*, bad: str = "") -> dict:
@@ -126,37 +125,27 @@ def insights(*, bad: str = "") -> dict:
         "schema_version": 1,
         "content": part(
             f"Binge Watchers stand out for “Pricing explained{bad}”.", [{**video, **interval}],
-            {"cluster": "cluster", "title": "video", "viewers": "viewers",
-             "lift": "lift [times all viewers]", "lift_low": "low", "lift_high": "high",
-             "q_value": "q-value"},
-            "Lift: reach in the cluster by reach among all.",
-            more={"next_video": part("Next for Binge Watchers: “Admin deep dive”.")},
+            note="Lift: reach in the cluster by reach among all.",
+            next_video=part("Next for Binge Watchers: “Admin deep dive”.",
+                            [{"cluster": "binge_watchers", "title": f"Admin deep dive{bad}"}]),
         ),
         "sources": part(f"Bouncers come by page blog.example/{bad}.",
                         [{"kind": "page", "value": f"blog.example/{bad}", "viewers": 88}]),
         "conversions": part("31 viewers of 1,247 converted (2 %).",
                             [{"cluster": "skimmers", "viewers": 187, "rate": 0.0214,
-                              "rate_low": 0.01, "rate_high": 0.05}],
-                            {"cluster": "cluster", "viewers": "viewers", "rate": "rate",
-                             "rate_low": "low", "rate_high": "high"}),
+                              "rate_low": 0.01, "rate_high": 0.05}]),
         "change": part("Bouncers went from 26 % to 33 % of viewers since run 2026-06-01.", [share],
-                       {"cluster": "cluster", "before": "before [viewers]",
-                        "after": "now [viewers]", "share_before": "share before",
-                        "share_after": "share now", "difference": "difference", "low": "low",
-                        "high": "high", "changed": "changed"},
-                       more={"migration": part("40 joined, 12 left.", moves,
-                                               {"before": "before, down; now, across",
-                                                "binge_watchers": "Binge Watchers",
-                                                "bouncers": "Bouncers", "(left)": "left"})}),
+                       migration=part("40 joined, 12 left.", moves)),
         "outreach": part("31 people to call within 48 hours.",
-                         [{"cluster": "binge_watchers", "people": 67, "fresh": 31}]),
+                         [{"cluster": "binge_watchers", "people": 66, "hours_48": 31}]),
         "companies": part("12 companies have two viewers or more.", [{"company": f"Acme{bad}",
                                                                     "viewers": 14}]),
         "stability": part("91 % of labels hold when sessions are drawn again.",
                           [{"cluster": "bouncers", "viewers": 412, "kept": 0.97, "kept_low": 0.95,
                             "kept_high": 0.98}]),
         "discovery": part("The data show no clusters of their own."),
-        "coverage": part("63 % of viewers are anonymous.", note="Private browsing is not seen."),
+        "coverage": part("63 % of viewers are anonymous.",
+                         [{"topic": "anonymous viewers", "count": 780, "share": 0.63}]),
     }  # fmt: skip
 
 
