@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ import click
 
 from helpers.errors import KitError
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 4, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -149,10 +150,13 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        status = _tell("Interrupted. What was fetched and bought is kept.", error, INTERRUPTED)
+        interrupt = error.__cause__ or error  # click raises its own from it
+        status = _tell("Interrupted. What was fetched and bought is kept.", interrupt, INTERRUPTED)
     except KitError as error:
         status = _tell(str(error), error, error.exit_status)
     except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            sys.exit(_tell("The disk is full. Free some space and run again.", error, FAILED))
         first = (str(error).splitlines() or [""])[0][:300]
         status = _tell(f"Unexpected: {type(error).__name__}: {first}", error, 1)
     sys.exit(status)

@@ -66,10 +66,22 @@ def test_an_unexpected_error_is_one_line_and_status_1(viewer_personas, monkeypat
 
 def test_ctrl_c_is_told_and_is_130(viewer_personas, monkeypatch):
     def fail(*_, **__):
-        raise KeyboardInterrupt
+        error = KeyboardInterrupt()
+        error.add_note("To go on with it: viewer-personas run --resume x")
+        raise error
 
     monkeypatch.setattr(runner, "run", fail)
-    assert viewer_personas("run")[0] == 130
+    status, _, err = viewer_personas("run")
+    assert status == 130 and "Interrupted" in err and "--resume x" in err
+
+
+def test_a_full_disk_is_a_failed_service(viewer_personas, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runner, "run", fail)
+    status, _, err = viewer_personas("run")
+    assert status == 4 and "The disk is full" in err
 
 
 def test_flags_win_over_p_and_p_over_the_file(viewer_personas, monkeypatch, tmp_path):
