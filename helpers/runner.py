@@ -13,217 +13,30 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from helpers import clock, gateway, notebook, notebook_page, parameters, privacy, report, rules
 from helpers import run as runs
 from helpers import settings as settings_module
 from helpers.errors import ParameterError
+from helpers.plan import Plan, log, plan
 from helpers.run import STAGES
 from helpers.settings import Settings, project_root
-from helpers.store import Store
-
-log = logging.getLogger("viewer_personas")
-CHANGEABLE = {"max_credits"}
-"""What a resumed run may be given anew; the rest is as its finished stages had it."""
 
 
-def typed(name: str, text: Any) -> Any:
-    """A parameter's value from text; what is not text is left to the check.
-
-    Ids stay strings: only parameters whose default is a number become one.
-    """
-    default = parameters.DEFAULTS.get(name)
-    if not isinstance(text, str):
-        return text
-    if isinstance(default, bool):
-        return {"true": True, "false": False}.get(text.strip().lower(), text)
-    if isinstance(default, int):
-        return int(text) if re.fullmatch(r"\s*[+-]?\d{1,15}\s*", text, re.ASCII) else text
-    if isinstance(default, list):
-        return _listed(text)
-    return text
-
-
-def _listed(text: str) -> Any:
-    if text.lstrip().startswith("["):
-        try:
-            return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-        except ValueError:
-            return text
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Parameters from a YAML file, every scalar as text, so that no id becomes a number.
-
-    Raises
-    ------
-    ParameterError
-        The file is missing or is no YAML of names and values.
-    """
-    try:
-        content = YAML(typ="base", pure=True).load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "strerror", None) or getattr(error, "problem", None) or "no YAML"
-        raise ParameterError(
-            f"Parameter file {path.name}{where}: {problem}. Expected YAML lines `name: value`."
-        ) from None
-    if not isinstance(content, dict):
-        raise ParameterError(f"Parameter file {path.name}: expected YAML lines `name: value`.")
-    return dict(content)
-
-
-def chosen_stages(text: str) -> tuple[str, ...]:
-    """Stages named by ``N`` or ``N-M``; all of them for nothing.
-
-    Raises
-    ------
-    ParameterError
-        The text names no stages.
-    """
-    match = re.fullmatch(r"([1-5])(?:-([1-5]))?", text.strip()) if text else re.match("", "")
-    first, last = (int(match[1]), int(match[2] or match[1])) if match and text else (1, len(STAGES))
-    if match is None or last < first:
-        raise ParameterError(f"--stages is {text!r}. Expected N or N-M from 1 to 5, such as 2-4.")
-    return STAGES[first - 1 : last]
-
-
-@dataclass
-class Plan:
-    """A run that passed every check and has its folder: what is to be done, and where."""
-
-    settings: Settings
-    folder: Path
-    account: str
-    source: dict[str, str]
-    window: parameters.Window
-    values: dict[str, Any]
-    stages: tuple[str, ...]
-    notebooks: Path
-    store: Store
-    quiet: bool = False
-    started: float = field(default_factory=time.monotonic)
-
-    def record(self, **facts: Any) -> None:
-        """Merge facts into run.json."""
-        runs.record(self.folder, **facts)
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return runs.read_manifest(self.folder)
-
-    def say(self, line: str) -> None:
-        """Progress, for whoever sits before a terminal."""
-        log.info(line)
-        if not self.quiet and sys.stderr.isatty():
-            print(line, file=sys.stderr, flush=True)
-
-
-def plan(
-    given: dict[str, Any],
-    *,
-    stages: str = "",
-    resume: str = "",
-    quiet: bool = False,
-    notebooks: Path | None = None,
-) -> Plan:
-    """Check everything that can be checked before anything starts; nothing is written yet.
-
-    Raises
-    ------
-    ParameterError, AccessError
-        See :func:`helpers.parameters.check`, :func:`helpers.run.sources`,
-        :func:`helpers.rules.load`.
-    """
-    notebooks = notebooks or project_root() / "notebooks"
-    wanted = chosen_stages(stages)
-    if "run" in given:
-        raise ParameterError("The runner names the run itself. To go on with one: --resume RUN.")
-    values = parameters.check({name: typed(name, text) for name, text in given.items()})
-    for stage in wanted:
-        notebook.parameters_of(notebooks / f"{stage}.ipynb")
-    settings = settings_module.load()
-    folder = settings.outputs
-    if resume:
-        folder, values = _resumed(settings, resume, values)
-        known = runs.read_manifest(folder)
-        wanted = tuple(s for s in wanted if known["stages"].get(s, {}).get("status") != "done")
-    source = runs.sources(settings, values.get("source", "auto"), wanted or STAGES[:1])
-    sandbox = source["wistia"] == "sandbox"
-    account = "sandbox" if sandbox else settings.account
-    values.setdefault("run_date", "")
-    values["run_date"] = values["run_date"] or clock.today().isoformat()
-    dates = {name: values.get(name, "") for name in ("run_date", "start_date", "end_date")}
-    window = parameters.window(**dates, sandbox=sandbox)
-    rules.load(values.get("clusters_file", ""), folder=folder if resume else None)
-    if resume and known["account"] != account:
-        raise ParameterError(
-            f"Run {resume} belongs to account {known['account']!r}, and this is {account!r}. "
-            "Set the keys it was made with, or start a new run."
-        )
-    done = set(STAGES) - set(wanted) if resume else set()
-    if wanted and (missing := set(STAGES[: STAGES.index(wanted[0])]) - done):
-        raise ParameterError(
-            f"--stages {stages}: {wanted[0]} reads what {min(missing)} writes, and this run has not"
-            " made it. Start from stage 1, or go on with a run that has: --resume RUN."
-        )
-    runs.make_outputs(settings.outputs)
-    store = Store(settings.outputs / "store" / account)
-    return Plan(settings, folder, account, source, window, values, wanted, notebooks, store, quiet)
-
-
-def _resumed(settings: Settings, name: str, given: dict) -> tuple[Path, dict[str, Any]]:
-    folder = settings.outputs / name
-    known = runs.read_manifest(folder) if parameters.RUN_NAME.match(name) else {}
-    if name == "dev" or not known.get("stages"):
-        raise ParameterError(
-            f"--resume {name}: there is no such run in {settings.outputs.name}/. "
-            "`viewer-personas runs` lists those there are."
-        )
-    before = {**parameters.DEFAULTS, **known["parameters"]}
-    for parameter, value in given.items():
-        if parameter not in CHANGEABLE and value != before[parameter]:
-            raise ParameterError(
-                f"--resume {name}: {parameter} is {value!r}, but the run was started with "
-                f"{before[parameter]!r}. Only {', '.join(CHANGEABLE)} may change; "
-                "start a new run for the rest."
-            )
-    recorded = {k: v for k, v in known["parameters"].items() if k != "run"}
-    return folder, {**recorded, **given}
-
-
-def run(
-    given: dict[str, Any],
-    *,
-    stages: str = "",
-    resume: str = "",
-    quiet: bool = False,
-    notebooks: Path | None = None,
-) -> Plan:
+def run(given: dict[str, Any], **options: Any) -> Plan:
     """Run the notebooks into a new run folder, or go on with one that failed.
 
     Parameters
     ----------
     given : dict
         Parameters by name, as text or typed.
-    stages : str
-        ``N`` or ``N-M``; empty: all.
-    resume : str
-        Name of a run folder to go on with at the first stage that is not done.
-    quiet : bool
-        No progress lines.
-    notebooks : Path, optional
-        Folder of the notebooks. Default: the project's.
+    **options
+        See :func:`helpers.plan.plan`.
 
     Raises
     ------
@@ -231,9 +44,9 @@ def run(
         By what the user can do about it; run.json then says ``failed``, and what was fetched and
         bought is kept.
     """
-    work = plan(given, stages=stages, resume=resume, quiet=quiet, notebooks=notebooks)
+    work = plan(given, **options)
     with work.store.run_lock(), _terminates(), contextlib.ExitStack() as stack:
-        if not resume:
+        if work.is_new:
             born = parameters.day("run_date", work.values["run_date"])
             work.folder = runs.new_folder(work.settings.outputs, born)
             _keep_clusters_file(work)
@@ -345,6 +158,7 @@ def _finish(work: Plan) -> None:
     _refuse_leaks(work.folder, work.settings)
     work.record(status="done")
     report.index(work.settings.outputs)
+    log.info("done")
 
 
 def _is_told(manifest: dict[str, Any]) -> bool:
@@ -495,6 +309,8 @@ def summary(folder: Path) -> list[str]:
     ]
     if counts.get("viewers") == 0:
         lines.append("No viewers in the window: nothing to cluster, nothing to buy.")
+    elif not any(known.get("fetch", {}).get("sessions", {}).get(k, 1) for k in ("new", "changed")):
+        lines.append("No new sessions since the last run.")
     lines += _table(folder / "data" / "clusters.csv") + _advice(folder / "data" / "analysis.json")
     if "credits" in known:
         kind = "play credits of the sandbox" if known["source"]["mavera"] == "sandbox" else "Mavera"

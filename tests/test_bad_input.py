@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from helpers import __main__ as command
-from helpers import cluster, enrich, fetch, rules, runner
+from helpers import cluster, enrich, fetch, plan, rules
 from helpers.errors import AccessError, DataError, KitError, LockError, ParameterError
 from helpers.run import Run
 from helpers.sandbox.account import Account
@@ -67,7 +67,7 @@ def wistia(monkeypatch):
 def viewer_personas(capsys, tmp_path, monkeypatch):
     """Give ``run`` in this process, with tiny notebooks: (exit status, message)."""
     books = write(tmp_path / "notebooks")
-    monkeypatch.setattr(runner, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(plan, "project_root", lambda: tmp_path)
 
     def give(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
@@ -304,7 +304,7 @@ def test_an_error_from_a_stage_reaches_the_command_as_its_status(
         "fetch.everything(run)"
     )
     write(tmp_path / "notebooks", s1=calls)
-    monkeypatch.setattr(runner, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(plan, "project_root", lambda: tmp_path)
     arguments = [word for name, value in WINDOW.items() for word in ("-p", name, value)]
     with pytest.raises(SystemExit) as ended:
         command.main(["run", "--stages", "1", "--run-date", "2026-07-01", *arguments])

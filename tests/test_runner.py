@@ -14,8 +14,8 @@ import time
 import nbformat
 import pytest
 
+from helpers import plan, runner
 from helpers import run as runs
-from helpers import runner
 from helpers.errors import AccessError, DataError, KitError, LockError, ParameterError
 from helpers.store import Store
 from notebooks import plain_report, write  # noqa: F401
@@ -38,19 +38,19 @@ def statuses(folder):
 
 
 def test_text_becomes_the_type_of_the_parameter_and_ids_stay_text():
-    assert runner.typed("max_credits", "300") == 300
-    assert runner.typed("show_identities", "True") is True
-    assert runner.typed("media_ids", "5e12345678, 02134") == ["5e12345678", "02134"]
-    assert runner.typed("media_ids", "[5, 02134]") == "[5, 02134]"  # no JSON: refused later
-    assert runner.typed("media_ids", '["0012345678", 7]') == ["0012345678", "7"]
-    assert runner.typed("time_zone", "123") == "123"
-    assert runner.typed("max_credits", "1e3") == "1e3"
+    assert plan.typed("max_credits", "300") == 300
+    assert plan.typed("show_identities", "True") is True
+    assert plan.typed("media_ids", "5e12345678, 02134") == ["5e12345678", "02134"]
+    assert plan.typed("media_ids", "[5, 02134]") == "[5, 02134]"  # no JSON: refused later
+    assert plan.typed("media_ids", '["0012345678", 7]') == ["0012345678", "7"]
+    assert plan.typed("time_zone", "123") == "123"
+    assert plan.typed("max_credits", "1e3") == "1e3"
 
 
 def test_a_parameter_file_keeps_ids_that_look_like_numbers(tmp_path):
     file = tmp_path / "p.yml"
     file.write_text("media_ids: [5e12345678, 02134]\nmax_credits: 300\nstart_date: 2026-01-05\n")
-    found = {name: runner.typed(name, value) for name, value in runner.read_file(file).items()}
+    found = {name: plan.typed(name, value) for name, value in plan.read_file(file).items()}
     assert found == {
         "media_ids": ["5e12345678", "02134"],
         "max_credits": 300,
@@ -62,7 +62,7 @@ def test_a_parameter_file_keeps_ids_that_look_like_numbers(tmp_path):
 def test_a_parameter_file_of_another_form_is_refused_by_name(tmp_path, text):
     (tmp_path / "p.yml").write_text(text)
     with pytest.raises(ParameterError, match=r"Parameter file p\.yml"):
-        runner.read_file(tmp_path / "p.yml")
+        plan.read_file(tmp_path / "p.yml")
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_a_parameter_file_of_another_form_is_refused_by_name(tmp_path, text):
     [("", runs.STAGES), ("3", runs.STAGES[2:3]), ("2-4", runs.STAGES[1:4])],
 )
 def test_stages_are_named_by_number(text, stages):
-    assert runner.chosen_stages(text) == stages
+    assert plan.chosen_stages(text) == stages
 
 
 @pytest.mark.parametrize("text", ["0", "6", "4-2", "1,2", "a", "1-", "²"])
 def test_stages_that_are_none_are_refused(text):
     with pytest.raises(ParameterError, match="Expected N or N-M"):
-        runner.chosen_stages(text)
+        plan.chosen_stages(text)
 
 
 def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_environment):
@@ -303,6 +303,17 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
     assert lines[1] == "visitors: 1,247 · viewers: 2"
     assert "\x1b" not in "\n".join(lines)
     assert "Credits spent: 1,550 (play credits of the sandbox)" in lines
+
+
+@pytest.mark.parametrize(("changed", "said"), [(0, True), (2, False)])
+def test_no_new_data_is_said(bare_environment, changed, said):
+    folder = bare_environment / "2026-07-01"
+    runs.record(
+        folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 5},
+        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
+        fetch={"sessions": {"new": 0, "changed": changed}},
+    )  # fmt: skip
+    assert ("No new sessions since the last run." in runner.summary(folder)) is said
 
 
 def test_no_viewers_in_the_window_is_said(bare_environment):
