@@ -148,13 +148,13 @@ def _look_back_part(
     first = frame.iloc[0]
     finding = f"Nobody was in {titles[first['cluster']]} in the earlier period."
     if first["viewers"]:
-        back, converted = (
-            f"under {min_cell}" if pd.isna(first[name]) else f"{first[name]:,}"
-            for name in ("came_back", "converted")
-        )
+        said = [
+            f"how many {did} is hidden" if pd.isna(first[name]) else f"{first[name]:,} {did}"
+            for name, did in (("came_back", "came back"), ("converted", "converted"))
+        ]
         finding = (
             f"Of {people(first['viewers'])} who were {titles[first['cluster']]} in the earlier "
-            f"period, {back} came back and {converted} converted."
+            f"period, {' and '.join(said)}."
         )
     columns = (
         "cluster viewers came_back came_back_share came_back_share_low came_back_share_high "
