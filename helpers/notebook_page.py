@@ -18,6 +18,7 @@ ATTRIBUTES = {
     "a": {"href"}, "th": {"scope", "colspan", "rowspan"}, "td": {"colspan", "rowspan"},
     "mark": {"title"}, "details": {"open"},
 }  # fmt: skip
+NUMBER = re.compile(r"(?:[-+−]?[\d,.]+(?:e[-+]?\d+)?|NaN|&lt;NA&gt;|None)")
 IMAGES = ("image/png", "image/jpeg")
 
 
@@ -98,13 +99,19 @@ class _Page:
         return f"<{match[1]}h{level}>"
 
     def _table(self, match: re.Match) -> str:
-        """pandas writes neither scope nor caption, and an empty corner as a heading."""
+        """A frame of pandas, with scopes, one row of headings, and numbers to the right."""
         head, body, rest = match[0].partition("<tbody>")
-        head = head.replace("<th></th>", "<td></td>").replace("<th>", '<th scope="col">')
-        body_rows = rest.replace("<th></th>", "<td></td>").replace("<th>", '<th scope="row">')
+        named = re.sub(r"<th></th>(.*?)</tr>\s*<tr>\s*<th>([^<]+)</th>\s*(<th></th>\s*)*</tr>",
+                       r"<th>\2</th>\1</tr>", head, flags=re.S)  # fmt: skip
+        cells = re.findall(r"<td>(.*?)</td>", rest.partition("</tr>")[0], re.S)
+        kinds = [' class="n"' if NUMBER.fullmatch(cell) else "" for cell in cells]
+        turn = itertools.chain([""] * (named.count("<th>") - len(kinds)), kinds)
+        head = re.sub("<th>", lambda _: f'<th scope="col"{next(turn, "")}>', named)
+        rest = rest.replace("<th>", '<th scope="row">')
+        rest = re.sub(r"<td>(?=[^<]*</td>)(?=" + NUMBER.pattern + "</td>)", '<td class="n">', rest)
+        table = re.sub(r"<th[^>]*></th>", "<td></td>", head + body + rest)
         label = f"Table {next(self.tables)}"
-        return (f'<div class="scroll" role="group" tabindex="0" aria-label="{label}">'
-                f"{head}{body}{body_rows}</div>")  # fmt: skip
+        return f'<div class="scroll" role="group" tabindex="0" aria-label="{label}">{table}</div>'
 
 
 def _image(kind: str, base64: str, alt: str) -> str:

@@ -21,6 +21,7 @@ from helpers.disclosure import span, whole_percent, wilson
 from helpers.palette import COLOURS, MARKERS, looks
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+BINS = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5–6", 7: "7–9", 10: "10–19", 20: "20+"}
 INK, QUIET, GRID = "#1b1e24", "#3d424b", "#e3e6ea"
 STYLE = {
     "figure.dpi": 110, "figure.facecolor": "white", "font.size": 9.5, "font.family": "DejaVu Sans",
@@ -135,30 +136,38 @@ def completion_by_videos(
         Groups of fewer viewers are not drawn.
     """
     ax = _axes(ax, height=4)
-    counts = counts[counts["viewers"] >= min_cell]
-    if counts.empty:
+    groups = _by_bin(counts, min_cell)
+    if groups.empty:
         return _nothing(ax)
-    look, labels = looks(counts["cluster"]), []
-    for cluster, group in counts.sort_values("videos").groupby("cluster", sort=False):
+    look, labels = looks(groups["cluster"]), []
+    total = groups["viewers"].sum()
+    for cluster, group in groups.groupby("cluster", sort=False):
         colour, marker = COLOURS[look[cluster]], MARKERS[look[cluster]]
-        size = 18 + 500 * group["viewers"] / counts["viewers"].sum()
-        spots = group["videos"], group["avg_percent_watched"]
-        ax.plot(*spots, color=colour, linewidth=1)
-        ax.scatter(*spots, s=size, marker=marker, color=colour, edgecolor="white", zorder=3)
+        size = 18 + 500 * group["viewers"] / total
+        ax.plot(group["bin"], group["percent"], color=colour, linewidth=1)
+        ax.scatter(group["bin"], group["percent"], s=size, marker=marker, color=colour,
+                   edgecolor="white", zorder=3)  # fmt: skip
         words = f"{_name(cluster)}, n = {group['viewers'].sum():,}"
-        labels.append((spots[1].iloc[-1], spots[0].iloc[-1], words, colour))
-    _direct_labels(ax, labels)
-    most = int(counts["videos"].max())
-    ticks = range(1, most + 1, 1 if most < 12 else 2)
-    ax.set_xticks(ticks, [f"{tick}+" if tick == 20 else str(tick) for tick in ticks])
-    ax.set_xlim(0.5, most * 1.35 + 0.5)
+        labels.append((group["percent"].iloc[-1], group["bin"].iloc[-1], words, colour))
+    ax.set_xticks(range(len(BINS)), BINS.values())
+    ax.set_xlim(-0.4, len(BINS) + 1)
     ax.set_ylim(0, 104)
+    _direct_labels(ax, labels)
     ax.set_xlabel("videos watched [videos]; larger marks are more viewers")
     ax.set_ylabel("mean completion [%]")
     ax.grid(axis="y")
-    total = counts["viewers"].sum()
-    mean = (counts["avg_percent_watched"] * counts["viewers"]).sum() / total
+    mean = (groups["percent"] * groups["viewers"]).sum() / total
     return _finish(ax, f"Viewers see {mean:.0f} % of a video on average (n = {total:,})")
+
+
+def _by_bin(counts: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    """Groups of numbers of videos, so that fewer of them are too small to draw."""
+    place = np.searchsorted(list(BINS), counts["videos"], side="right") - 1
+    seen = counts["avg_percent_watched"] * counts["viewers"]
+    table = counts.assign(bin=place, percent=seen)[["cluster", "bin", "viewers", "percent"]]
+    groups = table.groupby(["cluster", "bin"], as_index=False).sum()
+    groups["percent"] /= groups["viewers"]
+    return groups[groups["viewers"] >= min_cell]
 
 
 def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: int = 10) -> Axes:
@@ -179,7 +188,8 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
         return _nothing(ax, "no video was watched by enough viewers to show")
     top = shown.groupby("media_id", sort=False)["viewers"].sum().nlargest(videos).index
     titles = shown.drop_duplicates("media_id").set_index("media_id")["title"]
-    columns = list(dict.fromkeys(shown["cluster"]))
+    order = looks(shown["cluster"])
+    columns = [cluster for cluster in order if cluster in set(shown["cluster"])]
     grid = shown.pivot(index="media_id", columns="cluster", values="reach")
     grid = grid.reindex(index=top, columns=columns)
     _cells(ax, grid * 100, "{:.0f} %", blank="few")
@@ -188,7 +198,7 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     ax.set_xlabel("share of the cluster's viewers who saw the video [%]")
     best = shown.loc[shown["reach"].idxmax()]
     found = f"{whole_percent(best['reach'])} of {_name(best['cluster'])}"
-    return _finish(ax, f"{found} saw “{_clip(best['title'], 34)}”")
+    return _finish(ax, f"{found} saw “{_clip(best['title'], 30)}”")
 
 
 def sessions_over_time(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:

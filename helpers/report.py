@@ -236,7 +236,7 @@ def _form(key: str, label: str) -> str:
 
 
 FORMS = {
-    "points": lambda value: f"{value * 100:+.1f} points".replace(" ", NBSP),
+    "points": lambda value: f"{value * 100:+.1f}{NBSP}points".replace("-", "−"),
     "percent": lambda value: f"{value:.0f}{NBSP}%",
     "share": whole_percent,
     "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",

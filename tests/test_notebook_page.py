@@ -1,11 +1,12 @@
 """Notebooks as pages: readable, folded, and safe whatever a cell put out."""
 
 import nbformat
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from helpers.notebook_page import notebook_html
+from helpers.notebook_page import _Page, notebook_html
 
 BAD = "<h1>hi</h1><img src=x onerror=alert(1)><script>alert(2)</script><style>p{}</style>"
 PIXEL = (
@@ -14,7 +15,8 @@ PIXEL = (
 )
 TABLE = (
     '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th>'
-    "<th>viewers</th></tr></thead><tbody><tr><th>bouncers</th><td>412</td></tr></tbody></table>"
+    "<th>viewers</th><th>reading</th></tr><tr><th>cluster</th><th></th><th></th></tr></thead>"
+    "<tbody><tr><th>bouncers</th><td>412</td><td>Left early</td></tr></tbody></table>"
 )
 
 
@@ -70,11 +72,20 @@ def test_a_figure_keeps_its_alt_text(page):
     assert alts == ['Bouncers lead: "33 %"', "Figure without a description"]
 
 
-def test_a_frame_gets_scopes_and_no_empty_heading(page):
-    table = page.table
-    assert table.thead.td.get_text() == ""
-    assert [th["scope"] for th in table.find_all("th")] == ["col", "row"]
-    assert table.parent["tabindex"] == "0"
+def test_a_frame_gets_scopes_one_row_of_headings_and_numbers_to_the_right(page):
+    rows = page.table.find_all("tr")
+    assert [cell.get_text() for cell in rows[0].find_all(True)] == ["cluster", "viewers", "reading"]
+    assert [th["scope"] for th in page.table.find_all("th")] == ["col", "col", "col", "row"]
+    assert len(rows) == 2
+    marked = [cell.get_text() for cell in page.table.find_all(class_="n")]
+    assert marked == ["viewers", "412"]
+    assert page.table.parent["tabindex"] == "0"
+
+
+def test_an_empty_corner_is_no_heading():
+    frame = pd.DataFrame({"a": [1]})
+    table = BeautifulSoup(_Page()._html(frame.to_html()), "html.parser").table
+    assert [cell.name for cell in table.thead.tr.find_all(True)] == ["td", "th"]
 
 
 def test_streams_and_errors_are_text(page):
