@@ -53,8 +53,8 @@ clean:  ## remove .venv and caches; outputs stay
 	$$python -m venv .venv || exit 1; \
 	{ $(PY) -m pip install --disable-pip-version-check --progress-bar off \
 	    -e '.[test]' -c constraints.txt && echo all-is-installed; } | \
-	awk '/^(Collecting|Obtaining)/ && ++n % 30 == 0 {print "  " n " packages read"; fflush()} \
-	  /^Installing collected/ {print "  writing " n " packages"; fflush()} \
+	awk '/^(Collecting|Obtaining)/ && ++n % 30 == 0 {print "  finding packages (" n ")"; fflush()} \
+	  /^Installing collected/ {print "  installing them"; fflush()} \
 	  /^all-is-installed/ {good = 1} END {exit !good}' || \
 	{ echo "Setting up .venv failed; the lines above say why." >&2; exit 1; }; \
 	printf '%s' '$(CURDIR)' > .venv/.ready

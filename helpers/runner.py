@@ -7,10 +7,8 @@ import json
 import logging
 import os
 import platform
-import re
 import shutil
 import signal
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -25,7 +23,7 @@ from helpers import settings as settings_module
 from helpers.errors import ParameterError
 from helpers.plan import Plan, log, plan
 from helpers.run import STAGES
-from helpers.settings import Settings, project_root
+from helpers.settings import Settings
 
 
 def run(given: dict[str, Any], **options: Any) -> Plan:
@@ -201,7 +199,7 @@ def _fail(work: Plan, error: BaseException) -> None:
     """Write down that the run failed and why; the traceback goes to the run's log alone."""
     log.error("failed", exc_info=error)
     message = "Interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-    told = {"kind": type(error).__name__, "message": _plain(message, work.folder)}
+    told = {"kind": type(error).__name__, "message": privacy.plain(message, work.folder)}
     for stage, facts in work.manifest.get("stages", {}).items():
         if facts.get("status") == "running":
             work.record(stages={stage: {"status": "failed"}})
@@ -223,36 +221,17 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def relative(text: str, folder: Path | None = None) -> str:
-    """Text without this machine's folders: paths start at the run, the project or ``~``."""
-    outputs = folder.parent if folder else None
-    places = [
-        (folder, ""), (outputs, "outputs/"), (Path(sys.prefix), ".venv/"),
-        (project_root(), ""), (Path(sys.base_prefix), "python/"), (Path.cwd(), ""),
-        (Path.home(), "~/"),
-    ]  # fmt: skip
-    for place, name in places:
-        for form in {str(place), str(place.resolve())} if place and str(place) != "/" else ():
-            text = text.replace(f"{form}/", name)
-    return text
-
-
 def _clean_notebook(path: Path, work: Plan) -> None:
     """Take this machine's paths out of an executed notebook, and people out of its errors."""
     known = json.loads(path.read_text("utf-8"))
     for output in (out for cell in known["cells"] for out in cell.get("outputs", ())):
         if output["output_type"] == "error":  # an error may quote a value
-            output["evalue"] = _plain(output["evalue"], work.folder)
-            output["traceback"] = [_plain(line, work.folder) for line in output["traceback"]]
+            output["evalue"] = privacy.plain(output["evalue"], work.folder)
+            output["traceback"] = [privacy.plain(line, work.folder) for line in output["traceback"]]
     written = known["metadata"].get("papermill", {})
     written |= {"input_path": f"notebooks/{path.name}", "output_path": path.name}
     text = json.dumps(known, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(relative(text, work.folder), "utf-8")
-
-
-def _plain(text: str, folder: Path) -> str:
-    """Text without folders of this machine, e-mails and colours."""
-    return privacy.EMAIL.sub("(e-mail)", relative(re.sub("\x1b\\[[0-9;]*m", "", text), folder))
+    path.write_text(privacy.relative(text, work.folder), "utf-8")
 
 
 class _Formatter(logging.Formatter):
@@ -265,7 +244,7 @@ class _Formatter(logging.Formatter):
         self.folder = folder
 
     def format(self, record: logging.LogRecord) -> str:
-        return _plain(super().format(record), self.folder)
+        return privacy.plain(super().format(record), self.folder)
 
 
 @contextlib.contextmanager
@@ -324,8 +303,10 @@ def _table(path: Path) -> list[str]:
     if not path.is_file():
         return []
     table = pd.read_csv(path)
-    percent = {name: table[name] * 100 for name in ("share", "identified_share") if name in table}
-    return table.assign(**percent).to_string(index=False, float_format="%.1f").splitlines()
+    for name in ("share", "identified_share"):
+        table[name] *= 100
+    table = table.rename(columns={"share": "share %", "identified_share": "identified %"})
+    return table.to_string(index=False, float_format="%.1f", na_rep="-").splitlines()
 
 
 def _advice(path: Path) -> list[str]:

@@ -294,7 +294,8 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
     )  # fmt: skip
     (folder / "data").mkdir()
     (folder / "data" / "clusters.csv").write_text(
-        "cluster,viewers,share,avg_videos\nbouncers,2,1.0,1.0\nskimmers,0,0.0,\n"
+        "cluster,viewers,share,avg_videos,identified_share\n"
+        "bouncers,2,1.0,1.0,0.5\nskimmers,0,0.0,,\n"
     )
     answer = "# Who\n\n**Call** them \x1b[31mnow\n- one\n- two"
     runs.write_json(folder / "data" / "analysis.json", {"answer": answer})
@@ -302,6 +303,9 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
     assert lines[0] == "Run 2026-07-01 · account sandbox · 2026-06-01 to 2026-06-30"
     assert lines[1] == "visitors: 1,247 · viewers: 2"
     assert "\x1b" not in "\n".join(lines)
+    assert lines[2].split() == ["cluster", "viewers", "share", "%", "avg_videos", "identified", "%"]
+    assert lines[3].split() == ["bouncers", "2", "100.0", "1.0", "50.0"]
+    assert lines[4].split() == ["skimmers", "0", "0.0", "-", "-"]
     assert "Credits spent: 1,550 (play credits of the sandbox)" in lines
 
 
