@@ -9,6 +9,7 @@ import pandas as pd
 from helpers import cluster, engine, gateway
 from helpers.enrich import connection
 from helpers.gateway import ClusterNumbers
+from helpers.rules import ClusterRules
 from helpers.run import Run
 
 POINTS = ("p10", "p50", "p90")
@@ -43,12 +44,20 @@ def of_clusters(run: Run) -> list[ClusterNumbers]:
     return known
 
 
+def rules_of(run: Run) -> ClusterRules:
+    """The clusters file of the run, read once."""
+    known = getattr(run, "_rules", None)
+    if known is None:
+        known = run._rules = cluster.rules_of(run)
+    return known
+
+
 def _of_clusters(run: Run) -> list[ClusterNumbers]:
     table, least = cluster.summary(run), run.params["min_cell"]
     large = table.index[table["viewers"] >= least]
     spreads, parts, videos = _spreads(run), _parts(run, table), _videos(run)
     found = []
-    for rule in cluster.rules_of(run).clusters:
+    for rule in rules_of(run).clusters:
         if rule.name not in table.index or not table.at[rule.name, "viewers"]:
             continue
         about = {"cluster": rule.name, "title": rule.title, "description": rule.description}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers import cluster, gateway, measures, prose, question
+from helpers import gateway, measures, prose, question
 from helpers.errors import CreditError, ServiceError
 from helpers.gateway import ClusterNumbers
 from helpers.ledger import Entry, fingerprint
@@ -41,7 +41,7 @@ def drafts(run: Run) -> pd.DataFrame:
     DataError
         Stage 03 has not run.
     """
-    rules = cluster.rules_of(run)
+    rules = measures.rules_of(run)
     for rule in rules.clusters:
         gateway.persona_fields(rule)
     rows, names = [], set()
@@ -304,13 +304,13 @@ def _carry_out(account: Account, plan: list[dict], total: int) -> None:
             entry = _bought(account, row, payload, facts=facts, **about)
             step |= {"persona_id": entry.persona_id, "entry": entry}
         elif step["status"] == "update":
-            account.mavera.update_persona(step["persona_id"], payload)
+            account.update(step["persona_id"], payload)
             step["entry"] = account.ledger.settle(
                 step["entry"], name=row["name"], facts=facts, **about
             )
         elif step["entry"] is None:  # another machine's, or made by hand: ours from now on
             account.adopt(row["name"], step["persona_id"], facts=facts, **about)
-        _note(step, account, {"reuse": "reused", "update": "updated"}.get(step["status"], "bought"))
+        _note(step, account, "updated" if step["status"] == "update" else "reused")
 
 
 def _bought(account: Account, row: dict, payload: gateway.Persona, **about: Any) -> Entry:
@@ -340,7 +340,7 @@ def _note(step: dict, account: Account, status: str) -> None:
 
 def described(account: Account, persona_id: str, row: dict) -> tuple[str, dict[str, str]]:
     """What Mavera made of a draft: its description, and further texts by name."""
-    known = account.mavera.persona(persona_id)
+    known = account.persona(persona_id)
     text = known.get("description") or row["draft"]["description"]
     details = known.get("details") if isinstance(known.get("details"), dict) else {}
     traits = {}

@@ -15,6 +15,7 @@ from typing import Any
 
 from helpers import clock
 from helpers.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
+from helpers.gateway import Persona
 from helpers.http import Client
 from helpers.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
 from helpers.mavera import Mavera, number
@@ -68,6 +69,7 @@ class Account:
         self.live = run.source["mavera"] == "live"
         self.limit = run.params["max_credits"] if self.live else None
         self.custom: list[dict[str, Any]] | None = None
+        self._details: dict[str, dict[str, Any]] = {}
         self.allowed = 0  # credits of the bill that was shown; nothing is charged beyond it
 
     @property
@@ -108,6 +110,17 @@ class Account:
         """The account's own personas, asked for anew."""
         self.custom = self.mavera.custom_personas()
         return self.custom
+
+    def persona(self, persona_id: str) -> dict[str, Any]:
+        """One persona with its details, asked for once."""
+        if persona_id not in self._details:
+            self._details[persona_id] = self.mavera.persona(persona_id)
+        return self._details[persona_id]
+
+    def update(self, persona_id: str, payload: Persona) -> None:
+        """Change a persona that exists; probably free."""
+        self._details.pop(persona_id, None)
+        self.mavera.update_persona(persona_id, payload)
 
     def approve(self, bill: int) -> dict[str, Any]:
         """Check a bill against budget and balance; returns the balance.

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 from money import World, hurry
 
-from helpers import analysis, http, ledger, measures, personas, purchases
+from helpers import analysis, http, ledger, personas, purchases
 from helpers.errors import CreditError, KitError
 from helpers.run import Run
 from helpers.sandbox.faults import Faults
 
 KINDS = ("drop_after", "drop_before", "drop_while", "500_after", "500_before", "truncated",
          "html_200", "empty", "429_retry_after", "502", "504", "402")  # fmt: skip
-_measure, _known = measures._of_clusters, {}
-
-
-def _measured(run: Run):
-    """Every trial has the same viewers: they are measured once."""
-    text = run.find("clusters.csv").read_text()
-    if text not in _known:
-        _known[text] = _measure(run)
-    return _known[text]
-
-
 BILL = 5 * 300 + 75 + 5 * 5
 
 
@@ -85,7 +76,6 @@ def trial(seed: int, folder: Path, template: Path, patch) -> dict:
         credits=luck.choice([1700, 5000]), mave_seconds=luck.choice([0, 0.035]),
     )  # fmt: skip
     hurry(patch)
-    patch.setattr(measures, "_of_clusters", _measured)
     if luck.random() < 0.3:  # base personas bear the names, and others have been busy
         world.mavera.add_personas([f"Other {n}" for n in range(luck.choice([3, 120]))])
     others = []  # a colleague spends from the same account meanwhile
@@ -140,3 +130,39 @@ def settle(world: World) -> None:
             asked = any(entry.mark in str(thread) for thread in world.mavera.state["threads"])
             made = entry.name in names if entry.kind == "persona" else asked
             ledger.settle_by_hand(world.outputs, entry.entry, made)
+
+
+def killed_for_real(request: int, folder: Path, template: Path, patch) -> dict:
+    """A process of its own spends, gets SIGKILL as its n-th request arrives, and is run again."""
+    world = World(folder / "outputs", patch, template)
+    world.run("04_personas")
+    victims: list[subprocess.Popen] = []
+
+    def strike(number: int, *_) -> None:
+        if number == request and victims:
+            victims[0].kill()
+
+    world.app.on_request = strike
+    world.app.requests = 0
+    victims.append(subprocess.Popen([sys.executable, "-c", CHILD, str(Path(__file__).parent)]))
+    code = victims[0].wait(120)
+    world.app.on_request = None
+    hurry(patch)
+    while True:
+        try:
+            world.spend(BILL, ask_personas=True)
+            break
+        except CreditError:
+            settle(world)
+    world.stop()
+    names = [row["name"] for row in world.mavera.personas]
+    return {"killed": code == -9, "personas": names, "used": world.mavera.used, "bill": BILL}
+
+
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import pytest, money
+money.hurry(pytest.MonkeyPatch())
+money.spend(1600, ask_personas=True)
+"""

@@ -1,0 +1,235 @@
+"""Mave: asked once about the same numbers, its answer taken apart, and what the personas say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from money import strike
+
+from helpers import analysis, personas
+from helpers.errors import CreditError, ParameterError, ServiceError
+from helpers.ledger import Ledger
+
+pytest_plugins = ("money_fixtures",)
+
+ADVICE = """Some words first.
+
+## 1. Binge Watchers
+- **Persona profile:** 30 viewers at 90.0 %, worth $5,000 each. Call within 48 hours.
+
+## Engaged Explorers
+They are 17 % of all; 42 % will buy. Send 5+ videos.
+
+## Bouncers
+Nothing.
+
+## Skimmers
+Answers.
+
+## Casual Viewers
+Stories.
+
+## Closing advice
+Call the **Binge Watchers**.
+"""
+
+
+def asked(world, answer=None, **given):
+    world.mavera.answers = (lambda _: answer) if answer is not None else None
+    return world.spend(2000, **given)
+
+
+def test_the_question_has_the_numbers_the_personas_the_top_videos_and_the_points(make_world):
+    world = make_world()
+    run = world.spend(2000)
+    message = json.loads(world.sent("POST", "/mave/chat")[0]["body"])["message"]
+    block = json.loads(message.split("```json\n")[1].split("\n```")[0])
+    assert block["total_viewers"] == 150 and block["window_days"] == 730
+    assert [row["viewers"] for row in block["clusters"]] == [30, 25, 40, 20, 35]
+    assert block["clusters"][0]["top_videos"][0] == {
+        "title": "Video A", "viewers": 30, "avg_percent_watched": 90.0,
+    }  # fmt: skip
+    assert [row["name"] for row in block["personas"]][0] == "Binge Watchers"
+    for point in ("Persona profile", "Content affinity", "Outreach", "Conversion probability",
+                  "Content gaps", "most valuable cluster", "one action"):  # fmt: skip
+        assert point in message
+    assert message.startswith(analysis.question(run)[:2000])
+
+
+def test_an_answer_is_split_checked_and_kept_with_its_credits(make_world):
+    world = make_world()
+    sources = [{"title": "A", "url": "https://a.example"}, {"title": "B", "url": "ftp://b.example"}]
+    validation = {"confidence_score": 0.8, "hallucination_risk": "low",
+                  "unsupported_claims": ["x\ny"]}  # fmt: skip
+    answer = {"content": ADVICE, "sources": sources, "validation": validation}
+    run = asked(world, answer)
+    known = analysis.read(run)
+    assert known["status"] == "answered" and known["credits"] == world.mavera.used - 1500
+    assert list(known["by_cluster"]) == [
+        "binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers",
+    ]  # fmt: skip
+    assert known["by_cluster"]["bouncers"] == "Nothing."
+    assert known["closing"] == "Call the **Binge Watchers**."
+    assert known["unsupported_figures"] == ["$5,000", "42 %"]
+    assert known["sources"] == [{"title": "A", "url": "https://a.example"}]
+    assert known["confidence"] == {"score": 0.8, "risk": "low", "unsupported_claims": ["x y"]}
+    assert known["reused"] is False and known["thread_id"]
+    html = analysis.answer(run)._repr_html_()
+    assert "Written by AI" in html and ">$5,000</mark>" in html and "48 hours" in html
+    assert known["thread_id"] not in html and known["asked_on"] not in html
+
+
+@pytest.mark.parametrize("answer", [{"content": ADVICE, "validation": 7, "sources": "x"}, ADVICE])
+def test_what_the_reference_does_not_promise_may_be_missing_or_odd(make_world, answer):
+    known = analysis.read(asked(make_world(), answer))
+    assert known["status"] == "answered" and known["sources"] in ([], known["sources"])
+
+
+def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world):
+    run = asked(make_world(), "Before I answer: which product do you sell?")
+    known = analysis.read(run)
+    assert known["status"] == "clarifying" and known["by_cluster"] == {}
+    assert known["closing"] is None and known["unsupported_figures"] == []
+    assert "Mave asks back" in repr(analysis.answer(run))
+
+
+def test_the_same_question_is_answered_from_the_store_with_its_date(make_world, monkeypatch):
+    world = make_world()
+    monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-07-02T10:00:00+00:00")
+    asked(world, ADVICE)
+    monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-07-09T10:00:00+00:00")
+    again = asked(world, "Something else entirely.", name="2026-07-09")
+    known = analysis.read(again)
+    assert known["answer"] == ADVICE and known["reused"] and known["asked_on"] == "2026-07-02"
+    assert known["credits"] == 0 and len(world.sent("POST", "/mave/chat")) == 1
+    assert "Answered on 2026-07-02" in repr(analysis.answer(again))
+
+
+def test_other_numbers_are_another_question(make_world):
+    world = make_world()
+    asked(world)
+    asked(world, name="2026-07-02", min_cell=11)
+    assert len(world.sent("POST", "/mave/chat")) == 2
+
+
+def test_figures_of_the_sandbox_answer_are_all_in_the_data(make_world):
+    assert analysis.read(asked(make_world()))["unsupported_figures"] == []
+
+
+def test_each_persona_answers_in_its_own_voice(make_world):
+    world = make_world()
+    known = analysis.read(world.spend(2000, ask_personas=True))
+    assert len(known["replies"]) == 5 and set(known["replies"][0]) == {
+        "cluster", "name", "watch_on", "talk_to_sales",
+    }  # fmt: skip
+    sent = json.loads(world.sent("POST", "/responses")[0]["body"])
+    assert sent["model"] == "mavera-1" and sent["text"]["format"]["type"] == "json_schema"
+    used = world.mavera.used
+    again = analysis.read(world.spend(2000, name="2026-07-02", ask_personas=True))
+    assert again["replies"] == known["replies"] and world.mavera.used == used
+
+
+@pytest.mark.parametrize("text", ["I would rather <b>talk</b>.", '{"watch_on": 5}', "[1]"])
+def test_a_reply_that_breaks_the_schema_is_shown_as_text(make_world, monkeypatch, text):
+    from helpers.sandbox import voices
+
+    monkeypatch.setattr(voices, "reply", lambda *_: text)
+    run = make_world().spend(2000, ask_personas=True)
+    assert analysis.read(run)["replies"][0]["text"] == text
+    assert "<b>" not in analysis.answer(run)._repr_html_()
+
+
+def test_a_lost_reply_is_said_to_be_lost(make_world):
+    world = make_world()
+    strike(world, "drop_after", path="/responses", number=2)
+    known = analysis.read(world.spend(2000, ask_personas=True))
+    assert known["replies"][1]["text"] == analysis.LOST and len(known["replies"]) == 5
+    assert len(world.sent("POST", "/responses")) == 5
+
+
+def test_stage_05_counts_what_stage_04_spent(make_world):
+    world = make_world()
+    run = world.run(max_credits=1575)
+    personas.drafts(run)
+    personas.bill(run)
+    personas.buy(run)
+    run = world.run("05_mave_analysis", max_credits=1574)
+    with pytest.raises(CreditError, match="bill is 75 on top of 1500 spent in this run.*1574"):
+        analysis.ask(run)
+    assert world.sent("POST", "/mave/chat") == []
+    run = world.run("05_mave_analysis", max_credits=1575)
+    assert analysis.ask(run).at[0, "status"] == "answered"
+
+
+def test_the_bill_of_stage_05_shows_what_is_reused(make_world):
+    world = make_world()
+    run = world.spend(2000)
+    table = analysis.bill(run).set_index("item")
+    assert table.at["Mave's analysis", "status"] == "reuse"
+    assert table.at["total, at most", "credits"] == 0
+
+
+def test_a_refused_question_leaves_a_readable_analysis(make_world):
+    world = make_world()
+    strike(world, "404", path="/mave/chat")
+    with pytest.raises(ServiceError):
+        world.spend(2000)
+    run = world.run("05_mave_analysis", max_credits=2000)
+    assert analysis.read(run)["status"] == "not_asked"
+    assert analysis.ask(run).at[0, "status"] == "answered"
+    assert world.mavera.used == run.manifest()["credits"]["spent"]
+
+
+def test_a_follow_up_goes_to_the_same_thread_and_is_kept(make_world):
+    world = make_world()
+    run = asked(world, ADVICE)
+    thread = analysis.read(run)["thread_id"]
+    world.mavera.answers = lambda _: "Send them **7,777** letters."
+    shown = analysis.follow_up(run, "And by letter?")
+    body = json.loads(world.sent("POST", "/mave/chat")[1]["body"])
+    assert body["thread_id"] == thread and body["message"].startswith("And by letter?")
+    assert ">7,777</mark>" in shown._repr_html_()
+    used = world.mavera.used
+    analysis.follow_up(run, "And by letter?")
+    assert world.mavera.used == used
+    assert [row["question"] for row in analysis.read(run)["follow_ups"]] == ["And by letter?"]
+    assert run.manifest()["credits"]["spent"] == used
+
+
+def test_a_follow_up_is_within_the_budget_and_needs_an_answer(make_world):
+    world = make_world()
+    run = world.spend(0)
+    with pytest.raises(ParameterError, match="has not answered"):
+        analysis.follow_up(run, "And?")
+    world.spend(1575)
+    run = world.run("05_mave_analysis", max_credits=1575)
+    with pytest.raises(CreditError, match="max_credits is 1575"):
+        analysis.follow_up(run, "And?")
+    run = world.run("05_mave_analysis", max_credits=0)
+    assert "not sent" in repr(analysis.follow_up(run, "And?"))
+    with pytest.raises(ParameterError, match="e-mail"):
+        analysis.follow_up(run, "What about ann@acme.example?")
+
+
+def test_a_follow_up_whose_connection_drops_is_recovered_from_the_thread(make_world):
+    world = make_world()
+    run = asked(world)
+    strike(world, "drop_after", path="/mave/chat")
+    analysis.follow_up(run, "And by letter?")
+    assert len(world.sent("POST", "/mave/chat")) == 2
+    (path,) = run.store.folder.glob("ledger-*.jsonl")
+    assert Ledger(path).entries()[-1].by == "search"
+
+
+def test_the_sandbox_says_so(make_world, monkeypatch):
+    world = make_world()
+    for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
+        monkeypatch.delenv(name)
+    assert "A sandbox answer" in repr(analysis.answer(world.spend(0)))
+
+
+def test_an_answer_cannot_bring_its_own_html(make_world):
+    evil = "## Skimmers\n<script>x</script><img src=x onerror=y> [a](javascript:b)\n"
+    html = analysis.answer(asked(make_world(), evil))._repr_html_()
+    assert "<script" not in html and "<img" not in html and 'href="javascript' not in html

@@ -1,0 +1,308 @@
+"""Personas: drafted from numbers, billed before they are bought, and never bought twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from money import NAME, sessions, strike
+
+from helpers import affinity, analysis, cluster, ledger, personas
+from helpers.errors import CreditError, ParameterError, ServiceError
+from helpers.gateway import ClusterNumbers
+from helpers.mavera import Mavera
+from helpers.run import Run
+
+pytest_plugins = ("money_fixtures",)
+
+CLUSTERS = ["binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers"]
+
+
+def bought(world) -> list[str]:
+    return [row["name"] for row in world.mavera.personas]
+
+
+def test_drafts_are_made_for_clusters_with_viewers_alone(make_world):
+    world = make_world(filled=False)
+    world.filled(sessions({"b": (12, 6, 0.9), "o": (12, 1, 0.1)}))
+    table = personas.drafts(world.run())
+    assert list(table.index) == ["binge_watchers", "bouncers"]
+    assert list(table["name"]) == ["Binge Watchers", "Bouncers"]
+    assert set(table["pipeline"]) == {"north_star"}
+
+
+def test_the_bill_is_one_table_with_the_balance_before_and_after(make_world):
+    world = make_world(credits=5000)
+    run = world.run(max_credits=2000, ask_personas=True)
+    personas.drafts(run)
+    table = personas.bill(run).set_index("item")
+    assert table.at["Skimmers", "status"] == "buy" and table.at["Skimmers", "credits"] == 300
+    assert table.at["Mave's analysis", "credits"] == 75
+    assert table.at["replies of 5 personas", "credits"] == 25
+    assert table.at["total, at most", "credits"] == 1600
+    assert table.at["balance before", "credits"] == 5000
+    assert table.at["balance after, at least", "credits"] == 3400
+    assert world.sent() == []
+
+
+def test_auto_recharge_is_warned_of(make_world):
+    run = make_world(auto_recharge=True).run()
+    personas.drafts(run)
+    assert personas.bill(run)["item"].iloc[-1].startswith("note: auto-recharge is on")
+
+
+def test_the_bill_leaves_mave_out_when_stage_05_does_not_run(make_world):
+    run = make_world().run()
+    personas.drafts(run)
+    known = run.manifest()
+    del known["stages"]["05_mave_analysis"]
+    (run.folder / "run.json").write_text(json.dumps(known))
+    assert "Mave's analysis" not in set(personas.bill(run)["item"])
+
+
+def test_max_credits_0_shows_everything_and_buys_nothing(make_world):
+    world = make_world()
+    run = world.spend(0)
+    assert world.sent() == [] and world.mavera.used == 0
+    assert len(personas.payloads(run)) == 5
+    known = json.loads((run.folder / "data/personas.json").read_text())
+    assert [row["status"] for row in known["personas"]] == ["draft"] * 5
+    assert known["bill"]["total"] == 1575
+    assert analysis.read(run)["status"] == "not_asked"
+
+
+@pytest.mark.parametrize(("allowed", "credits"), [(1574, 5000), (2000, 1574)])
+def test_a_budget_or_balance_under_the_bill_buys_nothing(make_world, allowed, credits):
+    world = make_world(credits=credits)
+    with pytest.raises(CreditError, match=r"1575.*1574") as caught:
+        world.spend(allowed)
+    assert caught.value.exit_status == 5
+    assert world.sent() == [] and world.mavera.used == 0
+
+
+def test_the_exact_payloads_are_those_that_are_sent(make_world):
+    world = make_world()
+    run = world.run(max_credits=1575)
+    personas.drafts(run)
+    personas.bill(run)
+    shown = [row["payload"] for row in personas.payloads(run)]
+    personas.buy(run)
+    assert [json.loads(row["body"]) for row in world.sent("POST", "/personas")] == shown
+
+
+def test_a_second_run_reuses_everything_and_costs_nothing(make_world):
+    world = make_world()
+    first = world.spend(2000)
+    used = world.mavera.used
+    second = world.spend(2000, name="2026-07-01.2")
+    assert world.mavera.used == used and len(bought(world)) == 5
+    assert first.manifest()["personas"] == {"draft": 0, "bought": 5, "reused": 0, "updated": 0}
+    assert second.manifest()["personas"] == {"draft": 0, "bought": 0, "reused": 5, "updated": 0}
+    credits = second.manifest()["credits"]
+    assert (credits["spent"], credits["bill"]) == (0, 0)
+    assert first.manifest()["credits"]["spent"] == used
+    assert analysis.read(second)["reused"] is True
+
+
+def test_run_json_and_personas_json_say_what_was_spent_on_what(make_world):
+    world = make_world(credits=5000)
+    run = world.spend(2000)
+    credits = run.manifest()["credits"]
+    assert credits["before"] == 5000 and credits["after"] == 5000 - world.mavera.used
+    assert credits["by_item"]["Binge Watchers"] == 300
+    assert sum(credits["by_item"].values()) == credits["spent"] == world.mavera.used
+    known = json.loads((run.folder / "data/personas.json").read_text())
+    assert [row["credits"] for row in known["personas"]] == [300] * 5
+    assert all(row["persona_id"] and row["description"] for row in known["personas"])
+
+
+def test_a_second_machine_with_an_empty_ledger_buys_nothing_that_is_there(make_world):
+    world = make_world()
+    world.spend(2000)
+    used = world.mavera.used
+    for path in world.outputs.glob("store/*/ledger-*"):
+        path.unlink()
+    run = world.run(max_credits=2000, name="2026-07-01.3")
+    personas.drafts(run)
+    personas.bill(run)
+    assert list(personas.buy(run)["status"]) == ["reused"] * 5
+    assert world.mavera.used == used and len(bought(world)) == 5
+
+
+def test_personas_are_found_among_ten_thousand_and_a_base_persona_is_not_ours(make_world):
+    world = make_world()
+    world.mavera.add_personas([f"Other {n}" for n in range(9_998)] + ["Skimmers", "bouncers"])
+    run = world.run(max_credits=1200)
+    known = run.manifest()
+    del known["stages"]["05_mave_analysis"]
+    (run.folder / "run.json").write_text(json.dumps(known))
+    personas.drafts(run)
+    table = personas.bill(run).set_index("item")
+    assert table.at["Skimmers", "status"] == "reuse" and table.at["Bouncers", "status"] == "buy"
+    assert table.at["Binge Watchers", "status"] == "buy"  # Mavera's own one bears the name
+    personas.buy(run)
+    assert world.mavera.used == 1200
+
+
+RULES = """
+name_prefix: "{prefix}"
+clusters:
+  - {{name: fans, title: "{title}", when: "video_count >= {least}", description: Watch a lot.}}
+  - {{name: others, title: Others, description: Everybody else.}}
+"""
+
+
+def with_rules(world, name, title="Fans", least=3, prefix=""):
+    path = world.outputs.parent / f"{name}.yml"
+    path.write_text(RULES.format(title=title, least=least, prefix=prefix))
+    (world.outputs / name).mkdir(exist_ok=True)
+    run = Run.open("03_cluster", name, clusters_file=str(path))
+    known = Run.open("03_cluster", NAME)
+    run.data("features.parquet").write_bytes(known.find("features.parquet").read_bytes())
+    cluster.assign(run)
+    affinity.write(run)
+    return world.spend(2000, name=name, clusters_file=str(path))
+
+
+def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
+    world = make_world()
+    with_rules(world, "2026-07-02")
+    used = world.mavera.used
+    same = with_rules(world, "2026-07-02.2")
+    assert world.mavera.used == used and world.sent("PATCH") == []
+    changed = with_rules(world, "2026-07-02.3", least=4)  # 25 of the 55 fans are others now
+    assert len(world.mavera.personas) == 2 and len(world.sent("PATCH")) == 2
+    assert changed.manifest()["personas"]["updated"] == 2
+    assert changed.manifest()["credits"]["spent"] == world.mavera.used - used <= 75
+    assert same.manifest()["credits"]["spent"] == 0
+    sent = json.loads(world.sent("PATCH")[0]["body"])
+    assert set(sent) == {"name", "description"}
+    with_rules(world, "2026-07-02.4", least=4)
+    assert len(world.sent("PATCH")) == 2  # once is enough
+
+
+def test_a_changed_title_renames_the_persona_instead_of_buying_another(make_world):
+    world = make_world()
+    with_rules(world, "2026-07-02")
+    with_rules(world, "2026-07-02.2", title="Great Fans")
+    assert sorted(bought(world)) == ["Great Fans", "Others"]
+
+
+def test_a_prefix_tells_teams_apart(make_world):
+    world = make_world()
+    with_rules(world, "2026-07-02")
+    with_rules(world, "2026-07-02.2", prefix="EMEA")
+    assert sorted(bought(world)) == ["EMEA Fans", "EMEA Others"]  # renamed, not bought anew
+
+
+def test_names_are_short_stable_and_never_twice():
+    taken: set[str] = set()
+    long = ClusterNumbers(cluster="a", title="T" * 80, description="")
+    other = ClusterNumbers(cluster="b", title="T" * 80, description="")
+    names = [personas._name("P" * 40, row, taken) for row in (long, other)]
+    assert len(set(names)) == 2 and all(2 <= len(name) <= 100 for name in names)
+
+
+def test_credits_used_up_in_the_middle_keep_what_was_bought(make_world):
+    world = make_world()
+    run = world.run(max_credits=2000)
+    personas.drafts(run)
+    personas.bill(run)
+    strike(world, "402", path="/personas", number=3)
+    with pytest.raises(CreditError, match="billing page.*kept"):
+        personas.buy(run)
+    assert len(bought(world)) == 2 and run.manifest()["credits"]["spent"] == 600
+    run = world.spend(2000)  # the same run goes on
+    assert len(bought(world)) == 5
+    assert run.manifest()["credits"]["spent"] == world.mavera.used <= 1575
+
+
+def test_a_resumed_run_counts_what_was_spent_before_it_failed(make_world):
+    world = make_world()
+    run = world.run(max_credits=1575)
+    personas.drafts(run)
+    personas.bill(run)
+    strike(world, "404", path="/personas", number=4)
+    with pytest.raises(ServiceError):
+        personas.buy(run)
+    with pytest.raises(CreditError, match="bill is 675 on top of 900 spent in this run.*1574"):
+        world.spend(1574)
+    assert len(bought(world)) == 3
+    assert world.spend(1575).manifest()["personas"]["bought"] == 5
+
+
+def test_a_name_that_was_taken_since_the_list_was_read_is_adopted(make_world, monkeypatch):
+    world = make_world()
+    run = world.run(max_credits=2000)
+    personas.drafts(run)
+    personas.bill(run)
+    create = Mavera.create_persona
+
+    def create_late(mavera, payload):
+        if payload.name != "Binge Watchers":
+            return create(mavera, payload)
+        world.mavera.add_personas(["Binge Watchers"])  # a colleague was a moment faster
+        raise ServiceError("Mavera: 422 on POST /personas: the name is taken.", status_code=422)
+
+    monkeypatch.setattr(Mavera, "create_persona", create_late)
+    table = personas.buy(run)
+    assert table.at["binge_watchers", "status"] == "reused"
+    assert len(bought(world)) == 5 and world.mavera.used == 1200
+
+
+def test_an_entry_settled_by_hand_as_made_is_not_bought_again(make_world):
+    world = make_world()
+    run = world.run(max_credits=2000)
+    personas.drafts(run)
+    personas.bill(run)
+    book = ledger.Ledger(ledger.path_for(run.store.folder, run.mavera_identity()))
+    entry = book.open("persona", "Skimmers", price=300, before={"used": 0, "listed": "x"})
+    with pytest.raises(CreditError, match=entry.entry):
+        personas.buy(run)
+    ledger.settle_by_hand(world.outputs, entry.entry, True)
+    with pytest.raises(CreditError, match=f"settle {entry.entry} not-made"):
+        personas.buy(run)
+    ledger.settle_by_hand(world.outputs, entry.entry, False)
+    assert list(personas.buy(run)["status"]) == ["bought"] * 5
+
+
+def test_a_window_without_viewers_has_no_drafts_no_bill_and_no_cards(make_world):
+    world = make_world(filled=False)
+    world.filled([])
+    run = world.spend(2000)
+    assert world.sent() == [] and run.manifest()["credits"]["spent"] == 0
+    assert "No viewers" in repr(personas.cards(run)) and personas.payloads(run) == []
+    assert analysis.read(run)["reason"] == "There are no viewers in the window."
+    assert "no viewers" in repr(analysis.answer(run))
+
+
+def test_cards_escape_what_others_wrote(make_world):
+    run = make_world().spend(2000)
+    path = run.folder / "data/personas.json"
+    known = json.loads(path.read_text())
+    known["personas"][0] |= {"description": "<script>alert(1)</script>", "traits": {"<b>": "<i>"}}
+    path.write_text(json.dumps(known))
+    html = personas.cards(run)._repr_html_()
+    assert "<script" not in html and "<b>" not in html and "&lt;script&gt;" in html
+    assert known["personas"][0]["persona_id"] not in html
+
+
+def test_a_wrong_persona_field_stops_before_anything_is_asked(make_world):
+    world = make_world()
+    path = world.outputs.parent / "wrong.yml"
+    path.write_text("clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
+    with pytest.raises(ParameterError, match="cluster all .*gaols"):
+        personas.drafts(world.run(clusters_file=str(path)))
+
+
+def test_the_sandbox_charges_play_credits_whatever_max_credits_says(make_world, monkeypatch):
+    world = make_world()
+    for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
+        monkeypatch.delenv(name)
+    run = world.spend(0)
+    assert run.source["mavera"] == "sandbox" and len(bought(world)) == 5
+    (path,) = world.outputs.glob("store/*/ledger-*.jsonl")
+    world.live()
+    live = world.spend(0, name="2026-07-01.2")  # nothing of the sandbox is in the live one
+    assert live.manifest()["personas"]["draft"] == 0 or len(bought(world)) == 5
+    assert ledger.path_for(live.store.folder, live.mavera_identity()) != path
