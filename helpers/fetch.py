@@ -132,7 +132,7 @@ class _Fetch:
         counts = self.wistia.client.counts
         self.facts |= counts
         sessions = self.facts.get("sessions", {})
-        dropped = {
+        dropped = self.facts["dropped_rows"] = {
             "erased people": sessions.get("erased", 0),
             "outside the window": sessions.get("outside", 0),
             "read twice while pages moved": sessions.get("repeated", 0),
@@ -141,7 +141,7 @@ class _Fetch:
             requests=counts["requests"],
             retries=counts["retries"],
             dropped_rows=sum(dropped.values()),
-            fetch={**self.facts, "dropped_rows": dropped},
+            fetch=self.facts,
         )
 
     def _begin_pass(self) -> dict[str, Any]:

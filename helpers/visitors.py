@@ -83,8 +83,8 @@ class _Sweep:
             top = top or _active(page)[0]
             self.firsts[number] = page.table["visitor_key"][0].as_py(), _active(page)[0]
             self._keep(page, look=1)
-        self._check_order()
-        top = self._look_again(crawl, top) if self.ordered else top
+        self._check_order(crawl)
+        top = self._look_again(crawl, top)
         counts = self._merge()
         return {
             **self.facts,
@@ -111,11 +111,12 @@ class _Sweep:
         self.facts["erased"] += len(page.table) - len(kept)
         self.spool.add(kept, look)
 
-    def _check_order(self) -> None:
-        """Rows that move push others down by a few places, never above the page before."""
-        firsts = [active for _, (_, active) in sorted(self.firsts.items()) if active]
-        if self.ordered and firsts != sorted(firsts, reverse=True):
-            raise _OrderBroken
+    def _check_order(self, crawl: Crawl) -> None:
+        """Within a stretch rows that move down never rise above the first of the page before."""
+        for number in self.firsts.keys() - set(crawl.starts):
+            before, active = self.firsts[number - 1][1], self.firsts[number][1]
+            if self.ordered and before and active and active > before:
+                raise _OrderBroken
 
     def _look_again(self, crawl: Crawl, top: datetime | None) -> datetime | None:
         """Meet those who played meanwhile; the newest activity up to which all is known."""
