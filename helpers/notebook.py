@@ -40,7 +40,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
     """
     try:
         cells = nbformat.read(path, as_version=4).cells
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, nbformat.ValidationError) as error:
         reason = getattr(error, "strerror", None) or "no notebook"
         raise ParameterError(
             f"Notebook {path.name} cannot be read: {reason}. The kit needs the notebooks/ folder "
