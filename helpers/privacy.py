@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pandas as pd
 
 from helpers.errors import DataError
+from helpers.settings import project_root
 
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 EMAIL = re.compile(
@@ -58,6 +60,25 @@ def page_of(embed_url: str | None) -> tuple[str | None, dict[str, str | None]]:
         if key in utm:
             utm[key] = _without_identifier(value)
     return (host + path).rstrip("/")[:500], utm
+
+
+def relative(text: str, folder: Path | None = None) -> str:
+    """Text without this machine's folders: paths start at the run, the project or ``~``."""
+    outputs = folder.parent if folder else None
+    places = [
+        (folder, ""), (outputs, "outputs/"), (Path(sys.prefix), ".venv/"),
+        (project_root(), ""), (Path(sys.base_prefix), "python/"), (Path.cwd(), ""),
+        (Path.home(), "~/"),
+    ]  # fmt: skip
+    for place, name in places:
+        for form in {str(place), str(place.resolve())} if place and str(place) != "/" else ():
+            text = text.replace(f"{form}/", name)
+    return text
+
+
+def plain(text: str, folder: Path | None = None) -> str:
+    """Text without folders of this machine, e-mails and colours."""
+    return EMAIL.sub("(e-mail)", relative(re.sub("\x1b\\[[0-9;]*m", "", text), folder))
 
 
 def csv_safe(frame: pd.DataFrame) -> pd.DataFrame:

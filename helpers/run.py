@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers import parameters
+from helpers import panel, parameters
 from helpers import settings as settings_module
 from helpers.errors import AccessError, DataError, ParameterError
 from helpers.parameters import Window
@@ -187,6 +187,7 @@ class Run:
             See :func:`helpers.parameters.check` and :func:`sources`.
         """
         name = run.folder.name if isinstance(run, Run) else run
+        panel.install(stage, name)
         parameters.check({"run": name, **given}, where=stage)
         settings = settings_module.load()
         make_outputs(settings.outputs)
