@@ -86,14 +86,10 @@ class PersonaFields(Payload):
 
 
 class Persona(PersonaFields):
-    """Body of POST /personas."""
+    """Body of POST /personas, and of PATCH /personas/{id}."""
 
     name: Annotated[str, Field(min_length=2, max_length=NAME_LENGTH)]
     description: Long
-
-    def change(self) -> dict[str, Any]:
-        """Body of PATCH /personas/{id}: what may be changed of a persona that exists."""
-        return {k: v for k, v in self.body().items() if k not in ("pipeline_type", "type")}
 
 
 class Spread(Payload):

@@ -75,7 +75,7 @@ class Mavera:
 
     def update_persona(self, persona_id: str, payload: gateway.Persona) -> dict[str, Any]:
         """Changes a custom persona; probably free."""
-        return self.client.patch(f"/personas/{persona_id}", payload.change(), where=payload.name)
+        return self.client.patch(f"/personas/{persona_id}", payload.body(), where=payload.name)
 
     def chat(self, payload: gateway.Chat) -> dict[str, Any]:
         """Charges 10 to 75 credits and takes 5 to 90 seconds."""

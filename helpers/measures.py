@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -124,7 +125,7 @@ def _videos(run: Run) -> dict[str, list[dict]]:
     return {
         name: [
             {
-                "title": row.title.removeprefix("'"),
+                "title": re.sub(r"^'(?=[=+@\-])", "", row.title),
                 "viewers": int(row.viewers),
                 "avg_percent_watched": round(row.avg_percent_watched, 1),
             }

@@ -232,7 +232,7 @@ def payloads(run: Run) -> list[dict[str, Any]]:
         if status.get(row["name"], "buy") == "buy":
             sent.append({"request": "POST /personas", "payload": payload.body()})
         elif status[row["name"]] == "update":
-            sent.append({"request": "PATCH /personas/{id}", "payload": payload.change()})
+            sent.append({"request": "PATCH /personas/{id}", "payload": payload.body()})
     return sent
 
 

@@ -17,6 +17,7 @@ TAGS = {
 }  # fmt: skip
 MARKED = '<mark class="unsupported" title="not in the data that was sent">'
 _START, _END = "\ue000", "\ue001"  # private-use signs that stand for the mark's tags
+_CLOSING = re.compile(r"closing|conclusion|most valuable|one action|bottom line|overall", re.I)
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t#]*$|^(\*\*|__)([^*_\n]{2,80})\3:?[ \t]*$", re.M)
 
 
@@ -111,25 +112,23 @@ def sections(
     """
     inner = [_plain(point) for point in points]
     parts: dict[str, str] = {}
-    closing, level, cluster, start = None, 0, "", None
-    marks = [(match.start(), match.end(), match) for match in _HEADING.finditer(text)]
-    for begin, end, match in [*marks, (len(text), len(text), None)]:
-        depth = (len(match[1]) if match[1] else 7) if match else 0
-        name = match[2] or match[4] or "" if match else ""
-        named = _cluster_of(name, titles) if match else None
-        opens = named is not None and (not cluster or depth <= level or depth == 7)
-        inside = start is not None and depth > level or any(
-            point in _plain(name) for point in inner if name
-        )  # fmt: skip
-        if match and not opens and inside:
-            continue
-        if start is not None:
-            piece = text[start:begin].strip()
-            if cluster:
-                parts[cluster] = (parts.get(cluster, "") + "\n\n" + piece).strip()
-            elif parts:
-                closing = piece
-        cluster, level, start = named or "", depth, end
+    closing, cluster, level, start = None, None, 0, 0
+    for match in [*_HEADING.finditer(text), None]:
+        name = (match[2] or match[4] or "") if match else ""
+        depth = len(match[1] or "#" * 7) if match else 0  # a line in bold is the lowest heading
+        named = _cluster_of(name, titles)
+        if match:
+            within = any(point in _plain(name) for point in inner)
+            ends = depth <= level and not within or bool(parts or cluster) and _CLOSING.search(name)
+            if not (ends or named and not cluster):
+                continue
+        piece = text[start : match.start() if match else None].strip()
+        if cluster:
+            parts[cluster] = f"{parts.get(cluster, '')}\n\n{piece}".strip()
+        elif parts:
+            closing = piece
+        if match:
+            cluster, level, start = named, depth, match.end()
     return parts, closing or None
 
 

@@ -131,7 +131,7 @@ class Account:
             The bill is over the budget or the balance. Nothing was bought.
         """
         usage, spent = self.mavera.usage(), self.spent()
-        if self.limit is not None and spent + bill > self.limit:
+        if bill and self.limit is not None and spent + bill > self.limit:
             before = f" on top of {spent} spent in this run" if spent else ""
             raise CreditError(
                 f"Credits: the bill is {bill}{before}, and max_credits is {self.limit}. Nothing "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers import gateway, measures
+from helpers import cluster, gateway, measures
 from helpers.ledger import fingerprint
 from helpers.run import Run
 
@@ -33,24 +33,24 @@ def build(run: Run, personas: list[dict[str, Any]]) -> gateway.Numbers:
     -------
     Numbers; without a cluster when there is no viewer.
     """
-    clusters = measures.of_clusters(run)
-    total = sum(int(count) for count in run.manifest().get("clusters", {}).values())
+    measured = measures.of_clusters(run)
+    total = int(cluster.summary(run)["viewers"].sum())
     known = [
         {"cluster": row["cluster"], "name": row["name"], "description": row["description"]}
         for row in personas
-        if row["cluster"] in {cluster.cluster for cluster in clusters}
+        if row["cluster"] in {known.cluster for known in measured}
     ]
     return gateway.numbers(
         total_viewers=total if total >= run.params["min_cell"] else None,
         window_days=run.window.days,
-        clusters=clusters,
+        clusters=measured,
         personas=known,
     )
 
 
 def text(numbers: gateway.Numbers, mark: str = "") -> str:
     """The message: what is asked, the data as one JSON block, and the mark of this question."""
-    titles = "\n".join(f"## {cluster.title}" for cluster in numbers.clusters)
+    titles = "\n".join(f"## {known.title}" for known in numbers.clusters)
     points = "\n".join(f"- {name}: {what}" for name, what in POINTS)
     return f"""You advise a marketing team whose videos are hosted on Wistia. Its viewers were \
 clustered by rules on what they watched, and each cluster has a persona. The data below are \

@@ -176,7 +176,7 @@ def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
     assert changed.manifest()["credits"]["spent"] == world.mavera.used - used <= 75
     assert same.manifest()["credits"]["spent"] == 0
     sent = json.loads(world.sent("PATCH")[0]["body"])
-    assert set(sent) == {"name", "description"}
+    assert set(sent) == {"pipeline_type", "type", "name", "description"}
     with_rules(world, "2026-07-02.4", least=4)
     assert len(world.sent("PATCH")) == 2  # once is enough
 
