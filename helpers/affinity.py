@@ -99,8 +99,8 @@ def cells(con: duckdb.DuckDBPyConnection, name: str, min_cell: int = 10) -> pd.D
     Which cells are tested depends on totals alone, never on what a cell holds: so the control of
     false discoveries stays valid.
     """
-    counted = con.execute(engine.sql(name)).df()
-    sizes = con.execute("SELECT cluster, count(*) AS size FROM members GROUP BY cluster").df()
+    counted = con.execute(f"{engine.sql(name)} ORDER BY kind, value, cluster").df()
+    sizes = con.execute("SELECT cluster, count(*) AS size FROM members GROUP BY 1 ORDER BY 1").df()
     all_size = int(sizes["size"].sum())
     sizes = sizes[sizes["size"] >= min_cell]
     totals = counted.groupby(["kind", "value"], as_index=False)["viewers"].sum()

@@ -101,7 +101,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        return None if not math.isfinite(value) else float(value)
+        # Sums differ in the last digits with the order of rows; a run repeated does not.
+        return float(f"{value:.12g}") if math.isfinite(value) else None
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

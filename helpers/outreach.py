@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 CALL_HOURS = 48
 INTENT = re.compile(
-    r"\b(pric\w*|cost\w*|demo\w*|trial\w*|buy\w*|purchas\w*|plans?|quote\w*|roi|compar\w*|versus|vs|"
-    r"case stud\w*|customer stor\w*|testimonial\w*|onboard\w*|implement\w*|integrat\w*|getting "
-    r"started|book a call|preise?|angebot|vorführung|prix|tarifs?|démo|precios?)\b",
+    r"\b(pric(es?|ing)|costs?|demos?|trials?|buy(ing|er)?s?|purchas\w*|plans?|quotes?|roi|compar\w*|"
+    r"versus|vs|case stud\w*|customer stor\w*|testimonials?|onboarding|implement\w*|integrat\w*|"
+    r"getting started|book a call|preise?|angebote?|vorführung|prix|tarifs?|démo|precios?)\b",
     re.I,
 )
 """Titles that speak of buying."""

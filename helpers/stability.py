@@ -147,13 +147,15 @@ def agreement(labels: pd.DataFrame, sizes: pd.Series) -> dict[str, float | int |
     agree = float((weight * same).sum())
     half = 1.96 * float(np.sqrt((weight**2 * (same - agree) ** 2).sum()))
     varied = pd.concat([pairs["half_a"], pairs["half_b"]]).nunique() > 1
-    kappa = cohen_kappa_score(pairs["half_a"], pairs["half_b"], sample_weight=weight)
+    kappa = None  # one label in all halves: chance agrees as well
+    if varied:
+        kappa = float(cohen_kappa_score(pairs["half_a"], pairs["half_b"], sample_weight=weight))
     return {
         "viewers": len(pairs),
         "agree": agree,
         "low": max(agree - half, 0.0),
         "high": min(agree + half, 1.0),
-        "kappa": float(kappa) if varied else None,
+        "kappa": kappa,
     }
 
 

@@ -1,7 +1,7 @@
 -- Ground of the analysis: who is in which cluster (members), what each of them played (plays: a row
 -- per viewer and video), and what the videos are called (titles). Viewers are integers here.
 CREATE OR REPLACE TEMP TABLE members AS
-SELECT row_number() OVER ()::INTEGER AS viewer, visitor_key, cluster
+SELECT row_number() OVER (ORDER BY visitor_key)::INTEGER AS viewer, visitor_key, cluster
 FROM viewers;
 
 CREATE OR REPLACE TEMP TABLE plays AS
