@@ -74,7 +74,7 @@ def _bill_rows(account: Account, numbers: gateway.Numbers, who: list[dict]) -> l
     if not numbers.clusters:
         return []
     items = [(ANALYSIS, "mave", asking.fingerprint_of(numbers))]
-    items += [(_reply_name(row), "reply", _reply_fingerprint(row)) for row in who]
+    items += [(_reply_name(row), "reply", asking.reply_fingerprint(row)) for row in who]
     return [
         {"item": item, "status": "reuse" if known else "ask", "credits": 0 if known else price}
         for item, kind, print_ in items
@@ -187,31 +187,17 @@ def _confidence(validation: Any) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _reply_payload(row: dict[str, Any]) -> gateway.Response:
-    text = gateway.clean(row["draft"]["description"], 1400)
-    return gateway.Response(
-        persona_id=row["persona_id"],
-        input="You watch a company's videos as one of the viewers described here: "
-        f"{text} Answer in your own voice, in at most three sentences each. watch_on: what would "
-        "make you watch on? talk_to_sales: what would make you talk to the company's sales team?",
-    )
-
-
 def _reply_name(row: dict[str, Any]) -> str:
     return f"Reply of {row['name']}"
 
 
-def _reply_fingerprint(row: dict[str, Any]) -> str:
-    return fingerprint(["reply", _reply_payload(row).body()])
-
-
 def _reply(account: Account, row: dict[str, Any]) -> dict[str, Any] | None:
     """One persona's own words; as text when they break the schema; None when not bought."""
-    print_, reply = _reply_fingerprint(row), {"cluster": row["cluster"], "name": row["name"]}
+    print_, reply = asking.reply_fingerprint(row), {"cluster": row["cluster"], "name": row["name"]}
     if account.kept(print_) is None:
         if not account.buys:
             return None
-        payload = _reply_payload(row)
+        payload = asking.reply_payload(row)
         account.charge(
             "reply",
             _reply_name(row),

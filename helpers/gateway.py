@@ -26,6 +26,10 @@ REPLY_SCHEMA = {
     "additionalProperties": False,
 }
 
+REPLY_FORMAT = {
+    "type": "json_schema", "name": "viewer_reply", "strict": True, "schema": REPLY_SCHEMA,
+}  # fmt: skip
+
 
 def clean(text: str, length: int) -> str:
     """One line of plain text: no control or invisible characters, no e-mail, ``length`` at most."""
@@ -40,6 +44,7 @@ def _text(length: int) -> Any:
 
 Title, Short, Long = _text(120), _text(300), _text(2000)
 Phrases = Annotated[list[Short], Field(max_length=20)]
+Criterion = Literal["price", "timeToValue", "risk", "proof", "support"]
 Weight = Annotated[int, Field(ge=1, le=5, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -54,15 +59,7 @@ class Payload(BaseModel):
 
     def body(self) -> dict[str, Any]:
         """JSON content, without what is not known."""
-        return self.model_dump(exclude_none=True, by_alias=True)
-
-
-class Weights(Payload):
-    price: Weight | None = None
-    timeToValue: Weight | None = None  # noqa: N815  Mavera's spelling
-    risk: Weight | None = None
-    proof: Weight | None = None
-    support: Weight | None = None
+        return self.model_dump(exclude_none=True)
 
 
 class PersonaFields(Payload):
@@ -74,7 +71,7 @@ class PersonaFields(Payload):
     buying_stage: Short | None = None
     decision_role: Short | None = None
     primary_objectives: Phrases | None = None
-    mcda_weights: Weights | None = None
+    mcda_weights: dict[Criterion, Weight] | None = None
     goals: Phrases | None = None
     pains: Phrases | None = None
     triggers: Phrases | None = None
@@ -159,24 +156,13 @@ class Chat(Payload):
     thread_id: str | None = None
 
 
-class JsonSchema(Payload):
-    type: Literal["json_schema"] = "json_schema"
-    name: str = "viewer_reply"
-    strict: bool = True
-    content: dict[str, Any] = Field(REPLY_SCHEMA, serialization_alias="schema")
-
-
-class TextFormat(Payload):
-    format: JsonSchema = JsonSchema()
-
-
 class Response(Payload):
     """Body of POST /responses: one question to one persona."""
 
     model: Literal["mavera-1"] = MODEL
     input: Long
     persona_id: str
-    text: TextFormat = TextFormat()
+    text: dict[str, Any] = Field({"format": REPLY_FORMAT})
 
 
 def persona_fields(cluster: Any) -> PersonaFields:
@@ -191,7 +177,7 @@ def persona_fields(cluster: Any) -> PersonaFields:
         return PersonaFields(**cluster.persona)
     except (ValidationError, TypeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {}
-        where = ".".join(str(part) for part in first.get("loc", ()))
+        where = ".".join(str(part) for part in first.get("loc", ()) if part != "[key]")
         raise ParameterError(
             f"Clusters file, cluster {cluster.name} (line {cluster.line}): persona: field "
             f"{clean(where, 60)!r}: {first.get('msg', 'expected names with values')}. "

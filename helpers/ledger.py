@@ -117,14 +117,14 @@ class Ledger:
             if kind in ("", entry.kind) and state in ("", entry.state)
         ]
 
-    def open(self, kind: str, name: str, **facts: Any) -> Entry:
-        """Write a pending entry; on return it is on the disk, and the call may be made."""
+    def open(self, kind: str, name: str, *, state: str = PENDING, **facts: Any) -> Entry:
+        """Write an entry; on return it is on the disk, and the call may be made."""
         number = len(self._entries) + 1
         return self._append(
             Entry(
                 entry=f"{kind}-{number:04d}-{secrets.token_hex(3)}",
                 kind=kind,
-                state=PENDING,
+                state=state,
                 name=name,
                 date=clock.now().isoformat(timespec="seconds"),
                 **facts,

@@ -148,25 +148,22 @@ def _bill_rows(run: Run, account: Account, plan: list[dict]) -> list[dict[str, A
     ]  # fmt: skip
     if not plan or not (run.is_dev or LAST_STAGE in run.manifest().get("stages", {})):
         return rows
-    known = all(step["status"] == "reuse" for step in plan) and _question_is_kept(
-        run, account, plan
+    known = [
+        {**step["row"], "persona_id": step["persona_id"],
+         "description": described(account, step["persona_id"], step["row"])[0]}
+        for step in plan if step["status"] == "reuse"
+    ]  # fmt: skip
+    kept = len(known) == len(plan) and account.kept(
+        question.fingerprint_of(question.build(run, known))
     )
-    status, price = ("reuse", 0) if known else ("ask", PRICES["mave"])
-    rows.append({"item": "Mave's analysis", "status": status, "credits": price})
+    items = [("Mave's analysis", 0 if kept else PRICES["mave"])]
     if run.params["ask_personas"]:
-        rows.append(
-            {"item": f"replies of {len(plan)} personas", "status": "ask",
-             "credits": len(plan) * PRICES["reply"]}
-        )  # fmt: skip
-    return rows
-
-
-def _question_is_kept(run: Run, account: Account, plan: list[dict]) -> bool:
-    rows = [
-        {**step["row"], "description": described(account, step["persona_id"], step["row"])[0]}
-        for step in plan
+        said = [row for row in known if account.kept(question.reply_fingerprint(row))]
+        items += [("replies of the personas", (len(plan) - len(said)) * PRICES["reply"])]
+    return rows + [
+        {"item": item, "status": "ask" if price else "reuse", "credits": price}
+        for item, price in items
     ]
-    return account.kept(question.fingerprint_of(question.build(run, rows))) is not None
 
 
 def facts_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -262,7 +259,8 @@ def buy(run: Run) -> pd.DataFrame:
         rows = _bill_rows(run, account, plan)
         try:
             if account.buys:
-                _carry_out(account, plan, _approved(account, content, rows))
+                _approve(account, content, sum(row["credits"] for row in rows))
+                _carry_out(account, plan)
             else:
                 for step in plan:
                     _note(step, account, "draft" if step["status"] == "buy" else "reused")
@@ -280,9 +278,8 @@ def balance(run: Run, account: Account) -> dict[str, Any]:
     return usage
 
 
-def _approved(account: Account, content: dict, rows: list[dict]) -> int:
-    """The bill's total, when budget and balance allow it and it is no more than was shown."""
-    total = sum(row["credits"] for row in rows)
+def _approve(account: Account, content: dict, total: int) -> None:
+    """Budget and balance must allow the bill, and it must be no more than was shown."""
     shown = (content["bill"] or {"total": total})["total"]
     if total > shown:
         raise CreditError(
@@ -290,10 +287,9 @@ def _approved(account: Account, content: dict, rows: list[dict]) -> int:
             "from the account meanwhile. Nothing was bought. Run again to see the new bill."
         )
     account.approve(total)
-    return total
 
 
-def _carry_out(account: Account, plan: list[dict], total: int) -> None:
+def _carry_out(account: Account, plan: list[dict]) -> None:
     """Each step in turn, the first purchase before all others: its answer is checked alone."""
     for step in plan:
         row = step["row"]

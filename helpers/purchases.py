@@ -50,24 +50,13 @@ class Account:
         The most credits this run may spend; None in the sandbox, whose credits are play money.
     """
 
-    def __init__(self, run: Run, mavera: Mavera | None = None):
-        if mavera is None:
-            address, key = run.mavera_address()
-            mavera = Mavera(
-                Client(
-                    "Mavera",
-                    address,
-                    key,
-                    token_setting="MAVERA_API_KEY",
-                    permission="a valid key, to be found on Mavera's API keys page",
-                )
-            )
-        identity = run.mavera_identity()
-        self.run, self.mavera = run, mavera
-        self.ledger = Ledger(path_for(run.store.folder, identity))
+    def __init__(self, run: Run):
+        where = "a valid key, to be found on Mavera's API keys page"
+        key = {"token_setting": "MAVERA_API_KEY", "permission": where}
+        self.run, self.mavera = run, Mavera(Client("Mavera", *run.mavera_address(), **key))
+        self.ledger = Ledger(path_for(run.store.folder, run.mavera_identity()))
         self.answers = run.store.folder / "answers" / self.ledger.path.stem
-        self.live = run.source["mavera"] == "live"
-        self.limit = run.params["max_credits"] if self.live else None
+        self.limit = run.params["max_credits"] if run.source["mavera"] == "live" else None
         self.custom: list[dict[str, Any]] | None = None
         self._details: dict[str, dict[str, Any]] = {}
         self.allowed = 0  # credits of the bill that was shown; nothing is charged beyond it
@@ -88,9 +77,7 @@ class Account:
 
     def credits_of(self, entry: Entry | None) -> int:
         """What an entry was charged in this run; 0 when an earlier run paid for it."""
-        return next(
-            (row.credits for row in self._of_run() if entry and row.entry == entry.entry), 0
-        )
+        return sum(row.credits for row in self._of_run() if entry and row.entry == entry.entry)
 
     def by_item(self) -> dict[str, int]:
         """Credits charged in this run, by what for."""
@@ -147,8 +134,8 @@ class Account:
 
     def adopt(self, name: str, persona_id: str, **facts: Any) -> Entry:
         """Write down a persona that the account has and this ledger does not know."""
-        entry = self.ledger.open("persona", name, run=self.run.folder.name, **facts)
-        return self.ledger.settle(entry, persona_id=persona_id, by="search")
+        about = {"run": self.run.folder.name, "persona_id": persona_id, "by": "search"}
+        return self.ledger.open("persona", name, state=SETTLED, **about, **facts)
 
     def kept(self, fingerprint: str) -> dict[str, Any] | None:
         """An answer bought earlier, with its date."""
@@ -266,7 +253,7 @@ class Account:
 
     def _moved(self, entry: Entry) -> int:
         """Credits used since just before the call."""
-        return self.mavera.usage()["used"] - entry.before["used"]
+        return self.mavera.usage()["used"] - entry.before.get("used", -1)
 
     def settle_pending(self) -> list[Entry]:
         """Ask the service about every entry that a process left pending; before anything else.
@@ -329,7 +316,7 @@ class Account:
             for row in rows:
                 if row.get("name") == entry.name:
                     return "made", row
-            same = moved == 0 and self._listed("persona", rows) == entry.before["listed"]
+            same = moved == 0 and self._listed("persona", rows) == entry.before.get("listed")
             return ("unchanged" if same else "changed"), None
         if entry.kind == "mave":
             answer = self.mavera.answer_to(entry.mark, entry.thread_id)

@@ -76,3 +76,19 @@ without numbers is too small to be measured. Answer in Markdown, without asking 
 def fingerprint_of(numbers: gateway.Numbers) -> str:
     """The same for the same numbers, personas and top videos; not of date, mark or drift."""
     return fingerprint(["mave", text(numbers)])
+
+
+def reply_payload(row: dict[str, Any]) -> gateway.Response:
+    """The question to one persona; ``row`` is its row of personas.json."""
+    text = gateway.clean(row["draft"]["description"], 1400)
+    return gateway.Response(
+        persona_id=row["persona_id"],
+        input="You watch a company's videos as one of the viewers described here: "
+        f"{text} Answer in your own voice, in at most three sentences each. watch_on: what would "
+        "make you watch on? talk_to_sales: what would make you talk to the company's sales team?",
+    )
+
+
+def reply_fingerprint(row: dict[str, Any]) -> str:
+    """The same for the same persona and draft."""
+    return fingerprint(["reply", reply_payload(row).body()])

@@ -78,6 +78,8 @@ def trial(seed: int, folder: Path, template: Path, patch) -> dict:
     hurry(patch)
     if luck.random() < 0.3:  # base personas bear the names, and others have been busy
         world.mavera.add_personas([f"Other {n}" for n in range(luck.choice([3, 120]))])
+    if luck.random() < 0.2:  # made by hand, or by another machine
+        world.mavera.add_personas(["Skimmers"])
     others = []  # a colleague spends from the same account meanwhile
     if luck.random() < 0.15:
         when = luck.randint(30, 120)

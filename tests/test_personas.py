@@ -38,7 +38,7 @@ def test_the_bill_is_one_table_with_the_balance_before_and_after(make_world):
     table = personas.bill(run).set_index("item")
     assert table.at["Skimmers", "status"] == "buy" and table.at["Skimmers", "credits"] == 300
     assert table.at["Mave's analysis", "credits"] == 75
-    assert table.at["replies of 5 personas", "credits"] == 25
+    assert table.at["replies of the personas", "credits"] == 25
     assert table.at["total, at most", "credits"] == 1600
     assert table.at["balance before", "credits"] == 5000
     assert table.at["balance after, at least", "credits"] == 3400
