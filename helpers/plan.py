@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from helpers import clock, notebook, parameters, rules
+from helpers import clock, gateway, notebook, parameters, rules
 from helpers import run as runs
 from helpers import settings as settings_module
 from helpers.errors import ParameterError
@@ -174,7 +174,9 @@ def plan(
     values["run_date"] = values.get("run_date") or clock.today().isoformat()
     dates = {name: values.get(name, "") for name in ("run_date", "start_date", "end_date")}
     window = parameters.window(**dates, sandbox=sandbox)
-    rules.load(values.get("clusters_file", ""), folder=folder if resume else None)
+    found = rules.load(values.get("clusters_file", ""), folder=folder if resume else None)
+    for cluster in found.clusters:
+        gateway.persona_fields(cluster)
     if known.get("account", account) != account:
         raise ParameterError(
             f"Run {resume} belongs to account {known['account']!r}, and this is {account!r}. "

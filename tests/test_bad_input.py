@@ -170,6 +170,16 @@ def test_a_hostile_or_broken_rule_is_refused_by_name_and_line(
     assert not bare_environment.exists()
 
 
+def test_a_persona_field_that_mavera_has_not_is_refused_before_anything_starts(
+    viewer_personas, bare_environment, tmp_path
+):
+    text = CLUSTERS.format(when="video_count > 1") + "    persona: {typ: B2C}\n"
+    (tmp_path / "mine.yml").write_text(text)
+    status, said = viewer_personas("-p", "clusters_file", str(tmp_path / "mine.yml"))
+    assert status == 2 and "rest" in said and "'typ'" in said
+    assert not bare_environment.exists()
+
+
 @pytest.mark.parametrize("text", ["clusters: [", "- a", "clusters: []", "\x00", "clusters: 5"])
 def test_a_clusters_file_of_another_form_is_refused(viewer_personas, tmp_path, text):
     (tmp_path / "mine.yml").write_text(text)
