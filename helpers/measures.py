@@ -174,32 +174,26 @@ def differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
     Material: any text but measured ones; a number that moved by more than a tenth and by more than
     1 (shares: 0.05); another part of the week, country first or three videos first.
     """
-    return _signature(old) != _signature(new) or any(
-        _moved(was, now) for was, now in _pairs(old.get("numbers", {}), new.get("numbers", {}))
-    )
+    was, now = _compared(old), _compared(new)
+    return was.keys() != now.keys() or any(_moved(was[key], now[key]) for key in was)
 
 
-def _signature(facts: dict[str, Any]) -> Any:
-    """The texts of a draft, and which numbers it has."""
-    known = facts.get("numbers", {})
-    parts = {
-        "most_active": (known.get("most_active") or {}).get("name"),
-        "country": ((known.get("countries") or [{}])[0]).get("name"),
-        "videos": sorted(video["title"] for video in (known.get("top_videos") or [])[:3]),
-        "measured": sorted(set(known) - {"mobile", "countries", "identified_viewers",
-                                         "identified_share"}),
-    }  # fmt: skip
-    return [facts.get("fields"), {k: v for k, v in known.items() if isinstance(v, str)}, parts]
+def _compared(facts: dict[str, Any]) -> dict[str, Any]:
+    """What counts of a draft's facts: text or number by name."""
+    known = {"fields": facts.get("fields"), **facts.get("numbers", {})}
+    for name in ("mobile", "identified_viewers", "identified_share"):  # may come and go
+        known.pop(name, None)
+    known["most_active"] = (known.get("most_active") or {}).get("name")
+    known["countries"] = [part["name"] for part in known.get("countries") or []][:1]
+    known["top_videos"] = sorted(video["title"] for video in (known.get("top_videos") or [])[:3])
+    for name in list(known):
+        if name in ("videos_per_viewer", "percent_watched", "visits_per_viewer"):
+            known |= {f"{name} {point}": value for point, value in known.pop(name).items()}
+    return known
 
 
-def _pairs(old: dict[str, Any], new: dict[str, Any]):
-    for key in old.keys() & new.keys() - {"countries", "top_videos", "most_active", "mobile"}:
-        if isinstance(old[key], dict):
-            yield from _pairs(old[key], new[key])
-        elif not isinstance(old[key], str):
-            yield old[key], new[key]
-
-
-def _moved(was: float, now: float) -> bool:
+def _moved(was: Any, now: Any) -> bool:
+    if not isinstance(was, int | float) or not isinstance(now, int | float):
+        return was != now
     least = 0.05 if max(was, now) <= 1 else 1
     return abs(was - now) > max(least, 0.1 * max(was, now))
