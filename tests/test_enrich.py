@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import cluster, enrich
+from helpers import cluster, engine, enrich
 from helpers.errors import DataError
 from helpers.run import Run
 from helpers.store import SESSIONS, VISITORS
@@ -343,3 +343,19 @@ def test_features_and_clusters_equal_an_independent_count(new_run, sessions):
     assert table["viewers"].to_dict() == {
         name: int(counts.get(name, 0)) for name in cluster.rules_of(run).names
     }
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sessions=rows)
+def test_large_data_from_parquet_under_a_memory_limit_equal_small_data(
+    new_run, monkeypatch, sessions
+):
+    small = features_of(new_run(sessions))
+    monkeypatch.setattr(engine, "LOADED_ROWS", 0)  # nothing is loaded: every scan reads Parquet
+    monkeypatch.setenv("VIEWER_PERSONAS_MEMORY_LIMIT", "100MB")
+    large = features_of(new_run(sessions))
+    monkeypatch.setattr(engine, "LOADED_ROWS", 300_000)
+    monkeypatch.delenv("VIEWER_PERSONAS_MEMORY_LIMIT")
+    pd.testing.assert_frame_equal(small, large)
