@@ -6,7 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from helpers import privacy, report, settings
-from helpers.errors import DataError, ParameterError
+from helpers.errors import DataError, KitError, ParameterError
 from helpers.run import read_manifest
 from helpers.store import Store
 
@@ -156,7 +156,10 @@ def _from_run(folder: Path, person: Person) -> str:
             path.unlink()
             path.with_suffix(".html").unlink(missing_ok=True)
     if rebuilt:
-        report.build(folder)
+        for name in ("report.html", "report.json"):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(KitError):  # a run without all its data has no report any more
+            report.build(folder)
     return f"Run {folder.name}: removed from {', '.join(touched)}." if touched else ""
 
 
