@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,8 +84,8 @@ class Client:
         self._token = token
         self._gate = _Gate()
         self._limit = _Limit(per_minute) if per_minute else None
-        self._lock, self._threads = threading.Lock(), threading.local()
-        self._sessions: list[requests.Session] = []
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._idle: list[requests.Session] = []  # connections that wait for a thread
         self._first_sent: float | None = None
         self._last_good = 0.0
         self.counts = {"requests": 0, "retries": 0, "throttled": 0, "seconds": 0.0}
@@ -157,9 +157,10 @@ class Client:
             ) from error
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        for session in self._sessions:
-            session.close()
+        """Close the connections; threads that wait or retry give up."""
+        self._closed.set()
+        while self._idle:
+            self._idle.pop().close()
 
     def __enter__(self) -> Client:
         return self
@@ -193,6 +194,7 @@ class Client:
             # The shared gate holds throttled requests back, so they need no wait of their own.
             wait=lambda state: 0 if state.outcome.exception().throttled else backoff(state),
             before_sleep=lambda state: self._count(retries=1),
+            sleep=self._closed.wait,
             reraise=True,
         ):
             with attempt:
@@ -205,8 +207,9 @@ class Client:
         sent = self._wait_for_turn()
         left = self.DEADLINE - (sent - max(started, self._last_good))
         timeout = read_timeout or min(self.READ_TIMEOUT, max(5.0, left))
+        session = self._session()
         try:
-            answer = self._session().request(
+            answer = session.request(
                 method,
                 self.base_url + path,
                 params=params,
@@ -226,6 +229,7 @@ class Client:
                 never_sent=refused,
             ) from None
         finally:
+            self._idle.append(session)
             self._count(seconds=time.monotonic())
         if not answer.ok:
             raise self._refusal(answer, place, sent)
@@ -290,12 +294,15 @@ class Client:
         return f', which says "{text}"' if text else ""
 
     def _wait_for_turn(self) -> float:
-        """Wait for gate and limiter; the monotonic time at which the request may leave."""
+        """Wait for gate and limit; the monotonic time at which the request may leave."""
         while True:
-            self._gate.wait()
+            while (left := self._gate.left()) > 0 and not self._closed.wait(left):
+                pass
             if self._limit:
-                self._limit.wait()
-            if self._gate.is_open():
+                self._limit.wait(self._closed)
+            if self._closed.is_set():
+                raise ServiceError(f"{self.service}: the connection was closed.")
+            if self._gate.left() <= 0:
                 break
         sent = time.monotonic()
         self._first_sent = self._first_sent or sent
@@ -310,16 +317,15 @@ class Client:
                 self.counts["seconds"] = round(seconds - self._first_sent, 3)
 
     def _session(self) -> requests.Session:
-        session = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = requests.Session()
-            # As an auth object, so that a ~/.netrc cannot put its own credentials in.
-            session.auth = self._sign
-            # A proxy of the environment cannot reach a sandbox on this machine.
-            session.trust_env = urlsplit(self.base_url).hostname not in ("127.0.0.1", "localhost")
-            session.headers.update({"Accept": "application/json", "User-Agent": "viewer-personas"})
-            with self._lock:
-                self._sessions.append(session)
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        session = requests.Session()
+        # As an auth object, so that a ~/.netrc cannot put its own credentials in.
+        session.auth = self._sign
+        # A proxy of the environment cannot reach a sandbox on this machine.
+        session.trust_env = urlsplit(self.base_url).hostname not in ("127.0.0.1", "localhost")
+        session.headers.update({"Accept": "application/json", "User-Agent": "viewer-personas"})
         return session
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -342,15 +348,16 @@ class _Limit:
     arrive closer together than that.
     """
 
-    def __init__(self, per_minute: int, *, window: float = 61.0, sleep: Callable = time.sleep):
+    def __init__(self, per_minute: int, *, window: float = 61.0):
         self._bucket = InMemoryBucket([Rate(per_minute, int(window * 1000))])
         self._limiter = Limiter(SingleBucketFactory(self._bucket, schedule_leak=False))
-        self._turn, self._sleep = threading.Lock(), sleep
+        self._turn = threading.Lock()
 
-    def wait(self) -> None:
+    def wait(self, closed: threading.Event) -> None:
         with self._turn:
             while not self._limiter.try_acquire("requests", blocking=False):
-                self._sleep(0.01)
+                if closed.wait(0.01):
+                    return
             self._bucket.leak(self._bucket.now())
 
 
@@ -361,12 +368,9 @@ class _Gate:
         self._lock = threading.Lock()
         self._opens = self._shut_at = self._wait = 0.0
 
-    def is_open(self) -> bool:
-        return time.monotonic() >= self._opens
-
-    def wait(self) -> None:
-        while (left := self._opens - time.monotonic()) > 0:
-            time.sleep(left)
+    def left(self) -> float:
+        """Seconds until it opens; none left when it stands open."""
+        return self._opens - time.monotonic()
 
     def shut(self, sent: float, retry_after: float | None, first_wait: float) -> None:
         """Shut for `retry_after` seconds, else for twice the last wait.

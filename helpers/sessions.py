@@ -198,7 +198,6 @@ class _Stretch:
                 continue
             if not whole:
                 self._store_down_to(day, number)
-            self.facts["rows"] += count
             kept = self.store.without_forgotten(piece)
             self.facts["erased"] += count - len(kept)
             self._staged(day).add(kept)
@@ -220,6 +219,7 @@ class _Stretch:
                 staged.commit(read_at=self.begun.isoformat(), **{"pass": self.reader.pass_number})
                 self.stored.append((self.next, number))
                 self.facts["days_read"] += 1
+                self.facts["rows"] += staged.rows
                 self.reader.on_day()
             del self.staged[self.next]
             self.next -= ONE_DAY

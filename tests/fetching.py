@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from fake_wistia import EVENTS
 
 from helpers import fetch, http
 from helpers.run import Run
@@ -38,11 +44,39 @@ def go(**given) -> fetch.Fetched:
 
 def killed_child(environment: dict[str, str], page_size: int, given: dict) -> None:
     """What a process does that will be killed."""
-    import os
-
     os.environ.update(environment)
     quick(page_size)
     go(**given)
+
+
+def kill_and_go_on(fake, environment: dict[str, str], page_size: int, at: int, late: float, given):
+    """Kill a fetch at its request number `at`, or `late` seconds after, and go on in this process.
+
+    Returns the tables in the end, and the days that were read twice without need.
+    """
+    outputs = Path(environment["VIEWER_PERSONAS_OUTPUTS"])
+    shutil.rmtree(outputs, ignore_errors=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fetching"])
+    child = context.Process(target=killed_child, args=(environment, page_size, given))
+
+    def kill(path, query, number):
+        if number == at:
+            threading.Timer(late, os.kill, (child.pid, signal.SIGKILL)).start()
+
+    fake.log.clear()
+    fake.before = kill
+    child.start()
+    child.join(120)
+    fake.before = None
+    assert child.exitcode in (-signal.SIGKILL, 0)
+    store = Store(outputs / "store" / "live")
+    finished = {f"{day}" for day in store.days()} if child.exitcode else set()
+    fake.log.clear()
+    go(**given)
+    asked = {(query["start_date"], query["end_date"]) for query in fake.requests(EVENTS)}
+    twice = [day for day in finished if any(first <= day <= last for first, last in asked)]
+    return tables(store), twice
 
 
 def tables(store: Store) -> dict[str, list]:

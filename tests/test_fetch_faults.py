@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 import shutil
-import signal
-import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import fetching
 import pytest
 from fake_wistia import EVENTS, VISITORS, FakeWistia, account, event, media
-from fetching import go, killed_child, tables
+from fetching import go, kill_and_go_on, tables
 
 from helpers import http
 from helpers.settings import load
@@ -83,44 +79,19 @@ def test_a_fault_at_15_percent_of_the_requests_changes_nothing(fake, name, monke
     assert (facts["throttled"] > 0) == (name[:3] in ("429", "503", "all"))
 
 
-def kill_and_go_on(fake, expected: dict, environment: dict, at: int, late: float) -> None:
-    """Kill a fetch at its request number `at`, or `late` seconds after; go on; compare."""
-    shutil.rmtree(environment["VIEWER_PERSONAS_OUTPUTS"], ignore_errors=True)
-    child = multiprocessing.get_context("forkserver").Process(
-        target=killed_child, args=(environment, PAGE, WINDOW)
-    )
-    fake.log.clear()
-
-    def kill(path, query, number):
-        if number == at:
-            threading.Timer(late, os.kill, (child.pid, signal.SIGKILL)).start()
-
-    fake.before = kill
-    child.start()
-    child.join(60)
-    assert child.exitcode in (-signal.SIGKILL, 0)
-    fake.before = None
-    left = load().outputs / "store" / "live"
-    finished = {day.isoformat() for day in Store(left).days()} if left.exists() else set()
-    fake.log.clear()
-    go(**WINDOW)
-    assert tables(store()) == expected
-    asked = {(query["start_date"], query["end_date"]) for query in fake.requests(EVENTS)}
-    if child.exitcode:
-        assert not [day for day in finished for first, last in asked if first <= day <= last]
-
-
 @pytest.mark.parametrize("part", range(4))
 def test_a_fetch_killed_anywhere_goes_on_and_ends_with_the_same_tables(
     fake, bare_environment, part
 ):
     """20 kill points over a fetch, in four parts for two cores."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["fetching"])
     expected, requests = undisturbed(fake)
     environment = fetching.settings(bare_environment, fake.url)
     for point in range(part, 20, 4):
         at = 1 + point * requests // 20
-        kill_and_go_on(fake, expected, environment, at, late=(point % 5) * 0.01)
+        late = (point % 5) * 0.01
+        found, twice = kill_and_go_on(fake, environment, PAGE, at, late, WINDOW)
+        assert found == expected
+        assert twice == []
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -218,19 +219,20 @@ def test_the_limit_allows_a_burst_and_then_no_more_than_the_window_holds():
     limit = http._Limit(20, window=0.5)
     times = []
     for _ in range(50):
-        limit.wait()
+        limit.wait(threading.Event())
         times.append(time.monotonic())
     assert times[19] - times[0] < 0.4
     assert all(later - earlier >= 0.49 for earlier, later in zip(times, times[20:], strict=False))
 
 
 def test_the_limit_holds_for_all_threads_together(fake):
+    def ask(wistia):
+        with contextlib.suppress(ServiceError):  # those that still wait when it is closed
+            wistia.get(PATH)
+
     with client(fake, per_minute=30) as wistia:
-        threads = [
-            threading.Thread(target=wistia.get, args=(PATH,), daemon=True) for _ in range(40)
-        ]
-        for thread in threads:
-            thread.start()
+        for _ in range(40):
+            threading.Thread(target=ask, args=(wistia,)).start()
         while len(fake.log) < 30:
             time.sleep(0.01)
         time.sleep(0.3)
@@ -252,3 +254,23 @@ def test_the_token_travels_as_a_bearer_even_beside_a_netrc(fake, tmp_path, monke
     with client(fake) as wistia:
         wistia.get(PATH)
     assert seen == [f"Bearer {TOKEN}"]
+
+
+def test_closing_ends_the_waiting_of_all_threads(fake):
+    fake.before = lambda *_: (429, {"Retry-After": "60"}, "")
+    wistia, ends = client(fake, per_minute=1), []
+
+    def ask():
+        with pytest.raises(ServiceError):
+            wistia.get(PATH)
+        ends.append(1)
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    while wistia.counts["throttled"] == 0:
+        time.sleep(0.01)
+    wistia.close()
+    for thread in threads:
+        thread.join(10)
+    assert len(ends) == 5
