@@ -307,5 +307,5 @@ def _banner(run: Run, content: dict[str, Any]) -> str:
         origin = "A sandbox answer: a program composed it from the numbers sent; no AI wrote it."
     again = f" Answered on {content['asked_on']}, and kept." if content.get("reused") else ""
     score = (content.get("confidence") or {}).get("score")
-    score = "" if score is None else f" Confidence by its own count: {score:g}."
+    score = "" if score is None else f" Confidence as Mavera states it: {score:g}."
     return f"<p><em>{html.escape(origin + again + score)}</em></p>"

@@ -156,7 +156,9 @@ def statements(known: ClusterNumbers, *, days: int, zone: str) -> list[dict[str,
             said[name] = f"{what} at the 10, 50 and 90 % points: {p10}, {p50} and {p90}{unit}."
         if known.most_active:
             part = known.most_active
-            said["most_active"] = f"Most are there {part.name} ({zone}): {part.share:.0%} of them."
+            said["most_active"] = (
+                f"Most active {part.name} ({zone}), when {part.share:.0%} of them watched."
+            )
         if known.mobile:
             said["mobile"] = f"{known.mobile.share:.0%} of them watch on a mobile device."
         if known.countries:
