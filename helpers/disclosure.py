@@ -37,8 +37,11 @@ def whole_percent(share: float | None) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """An interval of a share (0 to 1 each) in whole percent."""
-    return f"{low * 100:.0f}–{high * 100:.0f}\u00a0%"
+    """An interval of a share (0 to 1 each) in whole percent; a narrow one is rounded outwards."""
+    ends = round(low * 100), round(high * 100)
+    if ends[0] == ends[1] and low < high:
+        ends = math.floor(low * 100), math.ceil(high * 100)
+    return f"{ends[0]}–{ends[1]}\u00a0%"
 
 
 def share_of(count: int, total: int) -> str:

@@ -235,14 +235,19 @@ def _form(key: str, label: str) -> str:
     return "p" if key.endswith(("q_value", "p_value")) else "number"
 
 
+def _number(value: float) -> str:
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
 FORMS = {
     "points": lambda value: f"{value * 100:+.1f}{NBSP}points".replace("-", "−"),
     "percent": lambda value: f"{value:.0f}{NBSP}%",
     "share": whole_percent,
     "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",
-    "number": lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
-    if abs(value) < 1 else f"{value:.1f}",
-}  # fmt: skip
+    "number": _number,
+}
 
 
 def _cell(row: dict[str, Any], column: dict[str, Any], titles: dict[str, str]) -> str:

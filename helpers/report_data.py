@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ class _Files:
         self.viewers = int(self.clusters["viewers"].sum())
         self.end = date.fromisoformat(self.manifest["window"]["end_date"])
 
+    @cached_property
+    def engine(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect()
+
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of data/; empty when it is missing or broken."""
         try:
@@ -116,11 +121,10 @@ class _Files:
         more = "".join(f", {formula} AS {name}" for name, formula in measures.items())
         found = pd.DataFrame(columns=["cluster", "place", "viewers", *measures])
         if path.is_file():
-            with duckdb.connect() as engine:
-                found = engine.execute(
-                    f"SELECT cluster, {what} AS place, count(*) AS viewers{more} "
-                    f"FROM read_parquet({quoted(path)}) WHERE {where} GROUP BY ALL"
-                ).df()
+            found = self.engine.execute(
+                f"SELECT cluster, {what} AS place, count(*) AS viewers{more} "
+                f"FROM read_parquet({quoted(path)}) WHERE {where} GROUP BY ALL"
+            ).df()
         if measures:
             return found
         grid = found.pivot(index="cluster", columns="place", values="viewers")

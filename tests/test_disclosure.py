@@ -96,3 +96,9 @@ def test_shares_are_told_in_whole_percent_and_never_rounded_to_none_or_all(share
 def test_a_share_in_words_carries_its_total_and_interval():
     words = disclosure.share_of(412, 1247).replace("\u00a0", " ")
     assert words == "33 % of 1,247 (95 % interval 30–36 %)"
+
+
+def test_a_narrow_interval_is_never_told_as_a_point():
+    assert disclosure.span(0, 0.002) == "0–1\u00a0%"
+    assert disclosure.span(0.9981, 1) == "99–100\u00a0%"
+    assert disclosure.span(0.304, 0.356) == "30–36\u00a0%"

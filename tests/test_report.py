@@ -182,6 +182,16 @@ def test_drafts_that_were_not_bought_are_told_as_such(tmp_path):
     assert "draft, not bought" in html
 
 
+def test_an_account_without_identified_viewers_has_nobody_to_call(tmp_path):
+    folder = samples.write(tmp_path / "2026-07-01")
+    table = pd.read_csv(folder / "data" / "clusters.csv").assign(identified_viewers=0)
+    table.to_csv(folder / "data" / "clusters.csv", index=False)
+    html, facts = built(folder)
+    assert facts["answer"]["headline"] == "1,247 viewers in 5 clusters"
+    assert facts["answer"]["call"] == "Nobody is identified: there is no one to call."
+    assert "<strong>None</strong> of them is identified." in html
+
+
 def test_no_viewers_in_the_window_is_a_page_that_says_so(tmp_path):
     html, facts = built(samples.write(tmp_path / "2026-07-01", empty=True))
     page = BeautifulSoup(html, "html.parser")
