@@ -341,6 +341,9 @@ class _Failed(ServiceError):
         self.never_sent, self.throttled = never_sent, throttled
 
 
+_Failed.__name__ = _Failed.__qualname__ = ServiceError.__name__  # all that a kernel tells of it
+
+
 class _Limit:
     """At most `per_minute` requests in any 60 seconds, bursts allowed.
 

@@ -6,9 +6,10 @@ import pytest
 from money import strike
 
 from helpers import gateway
-from helpers.errors import AccessError, CreditError, ServiceError
+from helpers.errors import BY_NAME, AccessError, CreditError, ServiceError
 from helpers.mavera import Mavera
 from helpers.purchases import Account
+from helpers.sandbox.faults import Faults
 
 pytest_plugins = ("money_fixtures",)
 
@@ -127,6 +128,15 @@ def test_what_passes_by_itself_is_asked_again(make_world, kind):
     strike(world, kind, path="/usage", method="GET")
     assert Account(world.run()).mavera.usage()["used"] == 0
     assert len(world.sent("GET", "/usage")) == 2
+
+
+def test_a_service_that_keeps_failing_is_told_by_a_name_the_runner_knows(make_world):
+    world = make_world()
+    account = Account(world.run())
+    world.app.faults = Faults(rate=1.0, kinds=("500",))
+    with pytest.raises(ServiceError) as caught:
+        account.mavera.usage()
+    assert type(caught.value).__name__ in BY_NAME and caught.value.exit_status == 4
 
 
 def test_a_missing_field_is_named_with_exit_status_4(make_world):
