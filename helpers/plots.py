@@ -226,61 +226,6 @@ def sessions_over_time(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return _finish(ax, f"Busiest {unit}: {days[top].date()}, {sessions[top]:,} sessions")
 
 
-def migration(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Who moved: viewers by cluster before (rows) and now (columns); missing cells are hidden.
-
-    Parameters
-    ----------
-    matrix : DataFrame of Int64
-        Index and columns are clusters, in the order of the rules.
-    """
-    ax = _axes(ax, height=0.5 * max(len(matrix), 3) + 1.5)
-    if matrix.empty or not matrix.sum().sum():
-        return _nothing(ax, "no earlier run to compare with")
-    _cells(ax, matrix.astype("Float64"), "{:,.0f}", blank="few")
-    ax.set_yticks(np.arange(len(matrix)) + 0.5, map(_name, matrix.index))
-    ax.set_xticks(np.arange(matrix.shape[1]) + 0.5, map(_stacked, matrix.columns))
-    ax.set_xlabel("cluster now [viewers]")
-    ax.set_ylabel("cluster before")
-    kept = 0
-    for place, cluster in enumerate(matrix.index):
-        if cluster in matrix.columns and not pd.isna(matrix.at[cluster, cluster]):
-            at = (list(matrix.columns).index(cluster), place)
-            ax.add_patch(plt.Rectangle(at, 1, 1, fill=False, edgecolor=INK))
-            kept += int(matrix.at[cluster, cluster])
-    return _finish(ax, f"At least {kept:,} viewers kept their cluster (outlined)")
-
-
-def shares(table: pd.DataFrame, ax: Axes | None = None, *, of: str = "viewers") -> Axes:
-    """A share per cluster with its interval: labels kept, viewers converted, and the like.
-
-    Parameters
-    ----------
-    table : DataFrame
-        cluster (column or index), share, low, high (0 to 1 each), viewers [viewers].
-    of : str
-        What the share is a share of, for the axis.
-    """
-    table = _flat(table).dropna(subset=["share"]).reset_index(drop=True)
-    ax = _axes(ax, height=0.5 * max(len(table), 1) + 1.2)
-    if table.empty:
-        return _nothing(ax)
-    look = looks(table["cluster"])
-    for place, row in enumerate(table.itertuples()):
-        colour, marker = COLOURS[look[row.cluster]], MARKERS[look[row.cluster]]
-        ax.plot([row.low * 100, row.high * 100], [place, place], color=colour, linewidth=2)
-        ax.plot(row.share * 100, place, marker, color=colour, markersize=8)
-        words = f"{whole_percent(row.share)} ({span(row.low, row.high)}), n = {row.viewers:,}"
-        _beside(ax, row.high * 100, place, words)
-    _names_down(ax, table["cluster"])
-    ax.set_xlim(0, max(table["high"].max() * 150, 1))
-    ax.set_xticks([tick for tick in ax.get_xticks() if tick <= 100])
-    ax.set_xlabel(f"share of {of} [%], 95 % interval")
-    ax.grid(axis="x")
-    best = table.loc[table["share"].idxmax()]
-    return _finish(ax, f"Highest: {_name(best['cluster'])}, {whole_percent(best['share'])} of {of}")
-
-
 def _axes(ax: Axes | None, *, height: float) -> Axes:
     mpl.rcParams.update(STYLE)
     if ax is None:

@@ -261,7 +261,8 @@ def _people(source: _Files) -> dict[str, Any]:
     return {
         "finding": found["finding"] if found["known"] else finding, "identified": total,
         "now": source.end, "recency": list(RECENCY.values()), "rows": rows,
-        "more": {"outreach": found, "companies": source.insight("companies")},
+        # its rows count people of a cluster by freshness, small cells too: they stay out
+        "more": {"outreach": {**found, "rows": []}, "companies": source.insight("companies")},
         "names": _names(source),
     }  # fmt: skip
 
@@ -302,7 +303,7 @@ def _personas(source: _Files) -> dict[str, Any]:
         finding = f"{people(len(cards), 'persona')} at Mavera: {states}; {credits:,} credits."
     elif not source.viewers:
         finding = "No cluster has viewers, so there are no personas."
-    return {"finding": finding, "cards": cards, "bill": known.get("bill")}
+    return {"finding": finding, "cards": cards}
 
 
 def _advice(source: _Files) -> dict[str, Any]:

@@ -32,14 +32,6 @@ AFFINITY = pd.DataFrame(
 WEEKS = pd.DataFrame(
     {"sessions": [30, 79]}, index=pd.Index(["2026-01-05", "2026-01-12"], name="week")
 )
-MATRIX = pd.DataFrame(
-    [[60, 12], [pd.NA, 120]], index=["skimmers", "bouncers"], columns=["skimmers", "bouncers"],
-    dtype="Int64",
-)  # fmt: skip
-SHARES = pd.DataFrame(
-    {"cluster": ["bouncers", "own"], "share": [0.9, 0.4], "low": [0.8, 0.3], "high": [0.95, 0.5],
-     "viewers": [412, 30]}
-)  # fmt: skip
 FIGURES = {
     plots.when_people_watched: (TIMES, "Busiest hour: Tue 14:00, 60 of 65 sessions."),
     plots.completion: (COMPLETION, "60 % of 100 sessions saw the whole video."),
@@ -47,8 +39,6 @@ FIGURES = {
     plots.completion_by_videos: (COUNTS, "Viewers see 18 % of a video on average (n = 543)."),
     plots.content_heatmap: (AFFINITY, "30 % of skimmers saw “Costs $5 and $6”."),
     plots.sessions_over_time: (WEEKS, "Busiest week: 2026-01-12, 79 sessions."),
-    plots.migration: (MATRIX, "At least 180 viewers kept their cluster (outlined)."),
-    plots.shares: (SHARES, "Highest: bouncers, 90 % of viewers."),
 }  # fmt: skip
 
 
@@ -88,7 +78,6 @@ def test_an_empty_frame_gives_an_axis_that_says_why(draw):
     ax = draw(data.iloc[:0])
     said = {
         plots.content_heatmap: "no video was watched by enough viewers to show",
-        plots.migration: "no earlier run to compare with",
     }.get(draw, "no viewers in the window")
     assert said in words(ax)
 
