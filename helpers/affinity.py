@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from helpers.run import Run
 
 LEVEL = 0.05
+WORTH_TELLING = 1.1
+"""A lift stands out when all of its interval is above this, besides its q-value."""
 USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
 """Completion of business videos [percent] by length: under so many seconds, so much is watched."""
 
@@ -260,7 +262,7 @@ def content(
         "watches more of everything shows its taste. q-values control false discoveries at 5 % "
         f"over {len(frame)} cells shown and those tested with them.",
         cells=len(frame),
-        standing_out=int((frame["q_value"] < LEVEL).sum()),
+        standing_out=int(((frame["q_value"] < LEVEL) & (frame["lift_low"] > WORTH_TELLING)).sum()),
         more={
             "next_video": _next_part(next_videos(con, min_cell=min_cell), titles),
             "folders": part(
@@ -288,7 +290,7 @@ def _first_of_each(frame: pd.DataFrame, titles: dict[str, str], most: int, by: s
 def _favourite(frame: pd.DataFrame, titles: dict[str, str]) -> str:
     if frame.empty:
         return "No video has enough viewers in any cluster to show what it prefers."
-    clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > 1)]
+    clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > WORTH_TELLING)]
     taste = clear[(clear["preference_q"] < LEVEL) & (clear["preference_low"] > 1)]
     if clear.empty:
         return f"None of {len(frame)} cells stands out: the clusters watch much the same videos."
@@ -326,8 +328,8 @@ def _length_part(frame: pd.DataFrame) -> dict[str, Any]:
     counts = frame["verdict"].value_counts()
     judged = int(counts.reindex(["above", "below", "as usual"]).sum())
     finding = (
-        f"Of {judged} videos of known length, {counts.get('above', 0)} are watched further than "
-        f"usual for their length and {counts.get('below', 0)} less far."
+        f"Of {people(judged, 'video')} of known length, {counts.get('above', 0)} are watched "
+        f"further than usual for their length and {counts.get('below', 0)} less far."
         if judged
         else "No video of known length has enough viewers to judge its completion."
     )
@@ -341,7 +343,7 @@ def sources(
 ) -> dict[str, Any]:
     """The part ``sources``: pages and utm values that brought each cluster, above ``min_cell``."""
     frame = cells(con, "sources", min_cell)
-    clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > 1)]
+    clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > WORTH_TELLING)]
     bounce = clear[clear["cluster"] == "bouncers"]
     finding = "No page or campaign brings one cluster more than others."
     if frame.empty:

@@ -216,6 +216,11 @@ def _change_finding(frame: pd.DataFrame, rules: ClusterRules, since: str) -> str
         return f"Nothing to compare with: no viewer had a session in the time up to {since}."
     if not frame["after"].sum():
         return f"No viewer is left to compare with those up to {since}."
+    if min(frame["before"].sum(), frame["after"].sum()) < TOO_FEW:
+        return (
+            f"Too few viewers to compare with {since}: {frame['before'].sum():,} then and "
+            f"{frame['after'].sum():,} now."
+        )
     changed = frame[frame["changed"]]
     if changed.empty:
         return f"No cluster's share has changed since {since} beyond what chance explains."
@@ -297,6 +302,10 @@ def against_run(
         matrix, rules, min_cell, note, f"run {name}", run=name, rules_changed=moved > 0,
         moved_by_rules=moved, settings_changed=reasons, comparable=known,
     )  # fmt: skip
+    if not known:
+        result["finding"] = f"Run {name} is not comparable: {', '.join(reasons)}."
+        for row in result["rows"]:
+            row["changed"] = None
     table = pd.DataFrame({"cluster": matrix.index[:-1]}).set_index("cluster")
     remade, now = _shares(con, "baseline"), _shares(con, "viewers")
     table["reported"], table["now"] = before, now

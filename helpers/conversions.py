@@ -145,9 +145,10 @@ def _look_back_part(
     for name in ("came_back", "converted"):
         also = [f"{name}_share{end}" for end in ("", "_low", "_high")]
         frame = hide_small(frame, name, "viewers", min_cell, also=also)
-    first = frame.iloc[0]
-    finding = f"Nobody was in {titles[first['cluster']]} in the earlier period."
-    if first["viewers"]:
+    known = frame[frame["viewers"] > 0]
+    finding = "The earlier period has no viewers to look back to."
+    if len(known):
+        first = known.iloc[0]
         said = [
             f"how many {did} is hidden" if pd.isna(first[name]) else f"{first[name]:,} {did}"
             for name, did in (("came_back", "came back"), ("converted", "converted"))
