@@ -224,7 +224,8 @@ def write_report(costs: dict | None, alarms: dict | None) -> None:
                   "since a run before and since the period before, stability, clusters found by "
                   "the data, people to call, companies, coverage; imports included.", "",
                   "| viewers | sessions | stages 02 and 03 before it [s] | insights [s] "
-                  "| work of all cores in it [s] | memory above the start [MB] | peak of the process [MB] |",
+                  "| work of all cores in it [s] | memory above the start [MB] "
+                  "| peak of the process [MB] |",
                   "|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
         lines += [
             f"| {c['viewers']:,} | {c['sessions']:,} | {c['seconds_before']:.1f} "
