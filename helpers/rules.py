@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import sqlglot
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -308,22 +310,22 @@ def _is_condition(node: exp.Expression) -> bool:
     )
 
 
+@cache
+def _sample() -> duckdb.DuckDBPyConnection:
+    """One viewer with a value in every column, to try comparisons on."""
+    value = {"VARCHAR": "''", "BOOLEAN": "false", "TIMESTAMPTZ": "now()"}
+    columns = ", ".join(f"{value.get(kind, 0)}::{kind} AS {name}" for name, kind in COLUMNS.items())
+    connection = duckdb.connect()
+    connection.execute(f"CREATE TABLE viewer AS SELECT {columns}")
+    return connection
+
+
 def _runs(tree: exp.Expression, label: str, line: int, fail: _Fail) -> None:
     """Let the engine judge each comparison: a number against a word is told before stage 03."""
-    import duckdb
-
-    sample = {
-        "VARCHAR": "''",
-        "BOOLEAN": "false",
-        "BIGINT": "0",
-        "DOUBLE": "0",
-        "TIMESTAMPTZ": "now()",
-    }
-    columns = ", ".join(f"{sample[kind]}::{kind} AS {name}" for name, kind in COLUMNS.items())
     for node in tree.find_all(*COMPARISONS):
         comparison = node.sql(dialect="duckdb")
         try:
-            duckdb.connect().execute(f"SELECT {comparison} FROM (SELECT {columns})").fetchall()
+            _sample().execute(f"SELECT {comparison} FROM viewer").fetchall()
         except duckdb.Error as error:
             fail(line, f"{label}: {comparison}: {str(error).splitlines()[0][:160]}")
 
