@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from helpers import clock, engine
 from helpers.errors import AccessError, ServiceError
-from helpers.paging import Crawl
+from helpers.paging import Crawl, Workers
 from helpers.run import Run
 from helpers.sessions import SETTLES, SessionReader
 from helpers.store import MEDIAS, Store
@@ -218,8 +218,9 @@ class _Fetch:
         if self._list_is_done("medias") and self.store.medias_path.exists():
             return
         try:
-            crawl = Crawl(self.wistia.medias, lambda page: page.is_empty)
-            tables = [page.table for _, page in crawl.in_order()]
+            with Workers() as workers:
+                crawl = Crawl(workers, self.wistia.medias, lambda page: page.is_empty)
+                tables = [page.table for _, page in crawl]
         except AccessError:
             self.facts["medias"] = {"readable": False}
             return

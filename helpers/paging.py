@@ -8,11 +8,11 @@ log2(pages) requests fall on pages that are not there, however many workers ther
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any
 
-T = TypeVar("T")
 WORKERS = 20
 """Requests in flight: 12 of 1.2 s each make 600 a minute; the rest make up for slow ones."""
 
@@ -20,17 +20,55 @@ RUN_AHEAD = 200
 """Pages that may wait in memory for an earlier one that stalls."""
 
 
+class Workers:
+    """Threads that several crawls share: the first in line is served first.
+
+    What they do is driven by whoever takes pages from a crawl, in that one's thread.
+    """
+
+    def __init__(self, count: int = WORKERS):
+        self.line: list[Crawl] = []
+        self._count, self._pool = count, ThreadPoolExecutor(count)
+        self._flying: dict[Future, tuple[Crawl, int]] = {}
+
+    def step(self) -> None:
+        """Give idle threads pages to read, wait for one, hand it to its crawl."""
+        while len(self._flying) < self._count and (work := self._next()):
+            crawl, number = work
+            crawl.take(number)
+            self._flying[self._pool.submit(crawl.read, number)] = work
+        for future in wait(self._flying, return_when=FIRST_COMPLETED).done:
+            crawl, number = self._flying.pop(future)
+            crawl.land(number, future)
+
+    def _next(self) -> tuple[Crawl, int] | None:
+        # A look for the end comes first: the crawl that is next in line then knows its pages.
+        for wanted in (Crawl.probe, lambda crawl: crawl.peek()):
+            for crawl in self.line:
+                if number := wanted(crawl):
+                    return crawl, number
+        return None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
 class Crawl:
-    """Reads pages 1, 2, ... until one lies past the end.
+    """Pages 1, 2, ... until one lies past the end, in ascending order.
 
     Parameters
     ----------
+    workers : Workers
     read : callable
         Page number -> page; called in worker threads.
     is_past : callable
         Whether a page lies past the end; all pages after it must do so too.
-    workers : int
-        Requests in flight.
     last : int, optional
         Read no page after this one; may be raised while the crawl goes on.
 
@@ -38,130 +76,152 @@ class Crawl:
     ----------
     known : int
         Highest page known to exist. After the crawl: the last page.
-    starts : list of int
-        After :meth:`spread`: first pages of its stretches.
+    waiting : dict
+        Pages that came before those above them.
     """
 
     def __init__(
         self,
-        read: Callable[[int], T],
-        is_past: Callable[[T], bool],
+        workers: Workers,
+        read: Callable[[int], Any],
+        is_past: Callable[[Any], bool],
         *,
-        workers: int = WORKERS,
         last: int | None = None,
     ):
-        self._read, self._is_past, self._workers = read, is_past, workers
-        self.last: float = last or math.inf
-        self.known = 0
-        self.starts: list[int] = []
+        self.read, self.last, self.known = read, last or math.inf, 0
+        self.failed: tuple[int, BaseException] | None = None
+        self.waiting: dict[int, Any] = {}
+        self._workers, self._is_past = workers, is_past
         self._past: float = math.inf
-        self._probing: int | None = None
+        self._landed: deque[tuple[int, Any]] = deque()
+        self._flying: set[int] = set()
+        self._probing, self._unread, self._given = 0, 1, 0
+        self._probed: set[int] = set()
+        workers.line.append(self)
 
-    def in_order(self) -> Iterator[tuple[int, T]]:
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
         """(number, page) in ascending order.
 
         A page that fails raises its error after all pages before it were handed over.
         """
-        waiting: dict[int, T] = {}
-        probed: set[int] = set()
-        unread, given = 1, 0
+        for number, page in self._pages():
+            self.waiting[number] = page
+            while self._given + 1 in self.waiting:
+                self._given += 1
+                yield self._given, self.waiting.pop(self._given)
+        yield from sorted(self.waiting.items())  # only where the list shrank meanwhile
 
-        def pick() -> int | None:
-            nonlocal unread
-            if page := self._probe():
-                probed.add(page)
-                return page
-            while unread in probed:
-                unread += 1
-            if unread > min(self.known, given + RUN_AHEAD):
-                return None
-            unread += 1
-            return unread - 1
+    def again(self, number: int) -> Any:
+        """Read a page once more, while other crawls go on."""
+        found = Crawl(self._workers, lambda _: self.read(number), lambda page: False, last=1)
+        return next(iter(found))[1]
 
-        for number, page in self._pages(pick):
-            waiting[number] = page
-            while given + 1 in waiting:
-                given += 1
-                yield given, waiting.pop(given)
-        yield from sorted(waiting.items())  # only where the list shrank meanwhile
+    def leave(self) -> None:
+        """Read no more."""
+        if self in self._workers.line:
+            self._workers.line.remove(self)
 
-    def one_by_one(self) -> Iterator[tuple[int, T]]:
-        """(number, page) in ascending order, none asked for before the one before it came."""
-        number = 1
-        while number <= self.last and not self._is_past(page := self._read(number)):
-            self.known = number
-            yield number, page
-            number += 1
-
-    def spread(self, least: int = 6) -> Iterator[tuple[int, T]]:
-        """(number, page) as they come, from stretches that are each read in ascending order.
-
-        While rows only move down or to the top of the list, none slips through inside a stretch.
-        Between two it may, and reading on from the one into the other finds it.
-
-        Parameters
-        ----------
-        least : int
-            Pages that both halves of a stretch must have before an idle worker takes one of them.
-        """
-        after: dict[int, int] = {}  # start of a stretch -> its next page
-        busy: dict[int, int] = {}  # page in flight -> start of its stretch
-
-        def left(start: int) -> int:
-            following = min((other for other in after if other > start), default=math.inf)
-            return int(min(following, self.known + 1)) - after[start]
-
-        def pick() -> int | None:
-            idle = [start for start in after if start not in busy.values() and left(start) > 0]
-            if page := self._probe():
-                start = page
-            elif idle:
-                start = idle[0]
-                page = after[start]
-            else:
-                start = max(after, key=left, default=0)
-                if not start or left(start) < 2 * max(least, self.known // 50):
-                    return None
-                page = start = after[start] + (left(start) + 1) // 2
-            after[start], busy[page] = page + 1, start
-            return page
-
-        yield from self._pages(pick, landed=busy.pop)
-        self.starts = sorted(start for start in after if start <= self.known)
-
-    def _probe(self) -> int | None:
-        """The page to ask for next to find the end; None while asking, or when it is found."""
+    def probe(self) -> int:
+        """The page to ask for next to find the end; 0 while asking, or when it is found."""
         past = min(self._past, self.last + 1)
-        if self._probing or past - self.known <= 1:
-            return None
-        self._probing = int(min(2 * self.known or 1, (self.known + past) // 2))
-        return self._probing
+        if self.failed or self._probing or past - self.known <= 1:
+            return 0
+        return int(min(2 * self.known or 1, (self.known + past) // 2))
 
-    def _pages(
-        self, pick: Callable[[], int | None], landed: Callable[[int], object] = lambda number: None
-    ) -> Iterator[tuple[int, T]]:
-        """Keep all workers at the pages that `pick` names; (number, page) as they come."""
-        flying: dict[Future, int] = {}
-        failed: tuple[int, BaseException] | None = None
-        pool = ThreadPoolExecutor(self._workers)
+    def peek(self) -> int:
+        """The next page to read; 0 when there is none for now."""
+        if self.failed or self._unread > min(self.known, self._given + RUN_AHEAD):
+            return self.probe()
+        return self.probe() or self._unread
+
+    def take(self, number: int) -> None:
+        """Count a page as being read."""
+        if number == self.probe():
+            self._probing = number
+        self._flying.add(number)
+        self._probed.add(number)
+        while self._unread in self._probed:
+            self._probed.remove(self._unread)
+            self._unread += 1
+
+    def land(self, number: int, future: Future) -> None:
+        """Take a page that was read, or the error it ended in."""
+        self._flying.remove(number)
+        self._probing = 0 if number == self._probing else self._probing
+        if error := future.exception():
+            if not self.failed or number < self.failed[0]:
+                self.failed = number, error
+        elif self._is_past(page := future.result()):
+            self._past = min(self._past, number)
+        else:
+            self.known = max(self.known, number)
+            self._landed.append((number, page))
+
+    def _pages(self) -> Iterator[tuple[int, Any]]:
+        """(number, page) as they come."""
         try:
             while True:
-                while not failed and len(flying) < self._workers and (number := pick()):
-                    flying[pool.submit(self._read, number)] = number
-                if not flying:
+                while self._landed:
+                    yield self._landed.popleft()
+                if not self._flying and (self.failed or not self.peek()):
                     break
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    number = flying.pop(future)
-                    landed(number)
-                    self._probing = None if number == self._probing else self._probing
-                    if error := future.exception():
-                        failed = min(failed or (number, error), (number, error), key=lambda f: f[0])
-                    elif self._is_past(page := future.result()):
-                        self._past = min(self._past, number)
-                    else:
-                        self.known = max(self.known, number)
-                        yield number, page
+                self._workers.step()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        if failed:
-            raise failed[1]
+            self.leave()
+        if self.failed:
+            raise self.failed[1]
+
+
+class Stretches(Crawl):
+    """A crawl whose pages come as they come, from stretches that are each read in ascending order.
+
+    While rows only move down or to the top of the list, none slips through inside a stretch.
+    Between two it may, and reading on from the one into the other finds it.
+
+    Attributes
+    ----------
+    starts : list of int
+        After the crawl: first pages of its stretches.
+    """
+
+    LEAST = 6  # pages that both halves have when an idle worker takes one half of a stretch
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self._after: dict[int, int] = {}  # start of a stretch -> its next page
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        return self._pages()
+
+    @property
+    def starts(self) -> list[int]:
+        return sorted(start for start in self._after if start <= self.known)
+
+    def _left(self, start: int) -> int:
+        following = min((other for other in self._after if other > start), default=math.inf)
+        return int(min(following, self.known + 1)) - self._after[start]
+
+    def peek(self) -> int:
+        if self.failed or self.probe():
+            return self.probe()
+        for start, after in self._after.items():
+            if after - 1 not in self._flying and self._left(start) > 0:
+                return after
+        start = max(self._after, key=self._left, default=0)
+        if not start or self._left(start) < 2 * max(self.LEAST, self.known // 50):
+            return 0
+        return self._after[start] + (self._left(start) + 1) // 2
+
+    def take(self, number: int) -> None:
+        probe = number == self.probe()
+        super().take(number)
+        start = next((s for s, after in self._after.items() if after == number), number)
+        self._after[number if probe else start] = number + 1
+
+
+def one_by_one(read: Callable[[int], Any], is_past: Callable[[Any], bool], last: float = math.inf):
+    """(number, page) in ascending order, none asked for before the one before it came."""
+    number = 1
+    while number <= last and not is_past(page := read(number)):
+        yield number, page
+        number += 1

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from helpers import clock
 from helpers.errors import DataError
-from helpers.paging import RUN_AHEAD, WORKERS, Crawl
+from helpers.paging import RUN_AHEAD, WORKERS, Crawl, Workers, one_by_one
 from helpers.store import StagedDay, Store
 from helpers.wistia import Page, Wistia
 
@@ -22,6 +22,10 @@ SETTLES = timedelta(days=3)
 DEEPEST_PAGE = 1000
 """Deeper pages than this were never seen to work, so the window begins anew below it."""
 
+CAREFUL_PAGES = 100
+"""After so many pages read one by one, a list that moved may have come to rest."""
+
+TOO_MANY_REFUSED = 3  # days: no odd row any more, the unit or the format has changed
 HELD_ROWS = 100_000
 ONE_DAY = timedelta(days=1)
 
@@ -100,19 +104,25 @@ class SessionReader:
         DataError
             Sessions broke a rule; their days are not stored, all others are.
         """
-        while todo := self.todo(start, end):
-            newest = oldest = max(todo)
-            while oldest - ONE_DAY in todo and newest < self.today:
-                oldest -= ONE_DAY
-            try:
-                _Stretch(self, oldest, newest, careful=self._moves[newest] >= 2).read()
-            except _Again:
-                self._moves[newest] += 1
-            if len(self.refused) > 3:
-                break  # no odd row: the unit or the format has changed
-        self.raise_refused()
+        with Workers() as workers:
+            stretch = None
+            while (todo := self.todo(start, end)) and len(self.refused) <= TOO_MANY_REFUSED:
+                newest = oldest = max(todo)
+                while oldest - ONE_DAY in todo and newest < self.today:
+                    oldest -= ONE_DAY
+                if stretch and (stretch.oldest, stretch.newest) != (oldest, newest):
+                    stretch.crawl.leave()
+                    stretch = None
+                careful = newest >= self.today or self._moves[newest] >= 2
+                stretch = stretch or _Stretch(self, workers, oldest, newest)
+                try:
+                    stretch = stretch.read(careful=careful)
+                except _Again:
+                    self._moves[newest] += 1
+                    stretch = stretch.below
+        self._raise_refused()
 
-    def raise_refused(self) -> None:
+    def _raise_refused(self) -> None:
         self.facts["refused_days"] = len(self.refused)
         if self.refused:
             more = f" {len(self.refused) - 1} more days were refused." * (len(self.refused) > 1)
@@ -122,36 +132,71 @@ class SessionReader:
 class _Stretch:
     """Days that follow each other, read as one list from its newest session to its oldest."""
 
-    def __init__(self, reader: SessionReader, oldest: date, newest: date, *, careful: bool):
+    def __init__(self, reader: SessionReader, workers: Workers, oldest: date, newest: date):
         self.reader, self.store, self.facts = reader, reader.store, reader.facts
         self.oldest, self.newest, self.next = oldest, newest, newest
         self.begun = clock.now()
-        # A running day moves while it is read; in order, a page at a time, nothing slips through.
-        self.careful = careful or newest >= reader.today
+        self.whole = self.facts["order_broken"]
+        self.careful = False
         self.staged: dict[date, StagedDay] = {}
         self.stored: list[tuple[date, int]] = []  # day, page at which it was whole
+        self.workers = workers
+        last = None if self.whole else DEEPEST_PAGE
+        self.crawl = Crawl(workers, self._page, _is_past, last=last)
+        self.below: _Stretch | None = None
 
-    def read(self) -> None:
-        whole = self.facts["order_broken"]
-        crawl = Crawl(self._page, lambda page: page.is_empty, last=None if whole else DEEPEST_PAGE)
-        last: Page | None = None
-        for number, page in crawl.one_by_one() if self.careful else crawl.in_order():
-            self.facts["pages"] += 1
-            self.reader.refused = page.refused | self.reader.refused
-            table = page.table if last is None else self._without_repeats(last, page)
-            self._take(table, number, last, whole)
-            last = page
-            if number == crawl.last:
-                if self.stored:
-                    break  # the stretch that follows begins with the first day not stored
-                crawl.last += DEEPEST_PAGE
-            if len(self.reader.refused) > 3:
-                return
-        if crawl.known > 1 and not self.careful and not self._is_as_before(last):
-            # A late session came in, and the end of the list was read before what stands above.
+    def read(self, *, careful: bool) -> _Stretch | None:
+        """Store its days, down to its oldest or as deep as pages go.
+
+        Parameters
+        ----------
+        careful : bool
+            One page after another: of a list that moves, so that nothing slips through.
+
+        Returns
+        -------
+        The stretch that follows, if reading it has begun.
+        """
+        self.careful, last = careful, None
+        limit = CAREFUL_PAGES if careful else DEEPEST_PAGE
+        pages = one_by_one(self._page, _is_past) if careful else self.crawl
+        if careful:
+            self.crawl.leave()
+        try:
+            for number, page in pages:
+                self.facts["pages"] += 1
+                self.reader.refused = page.refused | self.reader.refused
+                self._take(self._without_repeats(last, page), number, last)
+                last = page
+                if len(self.reader.refused) > TOO_MANY_REFUSED:
+                    return None
+                self._begin_below()
+                if number >= limit and not self.whole:
+                    if self.stored:
+                        self._check_end(last)
+                        return self.below
+                    self.crawl.last = number + DEEPEST_PAGE  # of a single day there is more
+            self._check_end(last)
+            self._store_down_to(self.oldest - ONE_DAY, last.number if last else 0)
+            return None
+        finally:
+            self.crawl.leave()
+
+    def _check_end(self, last: Page | None) -> None:
+        """A late session pushes one off the last page; no page after it would repeat that one."""
+        if self.careful or not last or last.number == 1:
+            return
+        if not self.crawl.again(last.number).table.equals(last.table):
             self._again(last.number)
-        if crawl.known < crawl.last:
-            self._store_down_to(self.oldest - ONE_DAY, crawl.known)
+
+    def _begin_below(self) -> None:
+        """Once the deepest page is here, begin with the days that lie below it."""
+        deepest = self.crawl.waiting.get(DEEPEST_PAGE)
+        if self.below or self.whole or deepest is None or not len(deepest.table):
+            return
+        reached = deepest.table["received_at"][-1].as_py().date()
+        if self.oldest <= reached < self.newest:
+            self.below = _Stretch(self.reader, self.workers, self.oldest, reached)
 
     def _page(self, number: int) -> Page:
         return self.reader.wistia.sessions(number, start=self.oldest, end=self.newest)
@@ -159,9 +204,9 @@ class _Stretch:
     def _is_as_before(self, page: Page) -> bool:
         return self._page(page.number).table.equals(page.table)
 
-    def _without_repeats(self, last: Page, page: Page) -> pa.Table:
+    def _without_repeats(self, last: Page | None, page: Page) -> pa.Table:
         """The page's rows without those of the page before it, which only moving pages repeat."""
-        before = set(_identities(last.table))
+        before = set(_identities(last.table)) if last else ()
         again = [row in before for row in _identities(page.table)]
         if not any(again):
             return page.table
@@ -178,13 +223,13 @@ class _Stretch:
         self.facts["read_again"] += 1
         raise _Again
 
-    def _take(self, table: pa.Table, number: int, last: Page | None, whole: bool) -> None:
+    def _take(self, table: pa.Table, number: int, last: Page | None) -> None:
         """Put rows to their days, and store the days that are whole by now."""
         times = table["received_at"]
-        if last is not None and len(last.table):
+        if last and len(last.table):
             times = pa.chunked_array([last.table["received_at"].chunk(0)[-1:], *times.chunks])
         moments = times.cast(pa.int64()).to_numpy()
-        if not whole and (moments[1:] > moments[:-1]).any():
+        if not self.whole and (moments[1:] > moments[:-1]).any():
             self.facts["order_broken"] = True  # from now on a window is whole at its end only
             self._again(number, reach=number)
         days = table["received_at"].cast(pa.date32()).to_pylist()
@@ -196,12 +241,12 @@ class _Stretch:
             if not self.oldest <= day <= self.newest:
                 self.facts["outside"] += count
                 continue
-            if not whole:
+            if not self.whole:
                 self._store_down_to(day, number)
             kept = self.store.without_forgotten(piece)
             self.facts["erased"] += count - len(kept)
             self._staged(day).add(kept)
-        if whole and sum(day.held for day in self.staged.values()) > HELD_ROWS:
+        if self.whole and sum(day.held for day in self.staged.values()) > HELD_ROWS:
             for day in self.staged.values():
                 day.spill()
 
@@ -245,6 +290,10 @@ class _Stretch:
         ).fetchone()
         self.facts["new"] += new
         self.facts["changed"] += changed
+
+
+def _is_past(page: Page) -> bool:
+    return page.is_empty
 
 
 def _identities(table: pa.Table) -> list[tuple]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from helpers.engine import quoted
-from helpers.paging import WORKERS, Crawl
+from helpers.paging import WORKERS, Stretches, Workers, one_by_one
 from helpers.store import PART_ROWS, VISITORS, Store
 from helpers.wistia import Page, Wistia
 
@@ -77,12 +77,13 @@ class _Sweep:
         self.facts: dict[str, Any] = {"pages": 0, "moved": 0, "erased": 0}
 
     def run(self) -> dict[str, Any]:
-        crawl = Crawl(self.wistia.visitors, self._is_past)
         top = None
-        for number, page in crawl.spread():
-            top = top or _active(page)[0]
-            self.firsts[number] = page.table["visitor_key"][0].as_py(), _active(page)[0]
-            self._keep(page, look=1)
+        with Workers() as workers:
+            crawl = Stretches(workers, self.wistia.visitors, self._is_past)
+            for number, page in crawl:
+                top = top or _active(page)[0]
+                self.firsts[number] = page.table["visitor_key"][0].as_py(), _active(page)[0]
+                self._keep(page, look=1)
         self._check_order(crawl)
         top = self._look_again(crawl, top)
         counts = self._merge()
@@ -111,21 +112,20 @@ class _Sweep:
         self.facts["erased"] += len(page.table) - len(kept)
         self.spool.add(kept, look)
 
-    def _check_order(self, crawl: Crawl) -> None:
+    def _check_order(self, crawl: Stretches) -> None:
         """Within a stretch rows that move down never rise above the first of the page before."""
         for number in self.firsts.keys() - set(crawl.starts):
             before, active = self.firsts[number - 1][1], self.firsts[number][1]
             if self.ordered and before and active and active > before:
                 raise _OrderBroken
 
-    def _look_again(self, crawl: Crawl, top: datetime | None) -> datetime | None:
+    def _look_again(self, crawl: Stretches, top: datetime | None) -> datetime | None:
         """Meet those who played meanwhile; the newest activity up to which all is known."""
         if top is None:
             return None
         for look in range(2, LOOKS + 1):
             since, top = top, None
-            pages = Crawl(self.wistia.visitors, lambda page: page.is_empty).one_by_one()
-            for _, page in pages:
+            for _, page in one_by_one(self.wistia.visitors, lambda page: page.is_empty):
                 active = _active(page)
                 top = top or active[0]
                 self._keep(page, look=look)
@@ -150,7 +150,7 @@ class _Sweep:
             """
         ).fetchone()[0]
 
-    def _read_on(self, crawl: Crawl) -> None:
+    def _read_on(self, crawl: Stretches) -> None:
         """Read on from the end of each stretch until its follower's first row, and at the end."""
         ends = [*crawl.starts[1:], crawl.known + 1]
         with ThreadPoolExecutor(WORKERS) as pool:

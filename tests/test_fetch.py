@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -16,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from helpers import engine, fetch, http
+from helpers import engine, fetch, http, sessions
 from helpers.errors import AccessError, DataError, ParameterError, ServiceError
-from helpers.paging import Crawl
+from helpers.paging import Crawl, Stretches, Workers, one_by_one
 from helpers.run import Run
 from helpers.sessions import SessionReader
 from helpers.settings import load
@@ -195,6 +196,27 @@ def test_days_are_counted_without_a_gap_and_by_week_in_long_windows(fake):
     assert len(found) == 30 and found["sessions"].loc["2026-09-05"].tolist() in (0, [0])
     weekly = fetch.days(Run.open("01_fetch", **WINDOW), weekly_above=7)
     assert weekly.index.name == "week" and weekly["sessions"].sum() == 29 * 12
+
+
+def test_no_page_is_asked_for_that_is_deeper_than_pages_are_known_to_work(fake, monkeypatch):
+    monkeypatch.setattr(sessions, "DEEPEST_PAGE", 10)
+    go(**WINDOW)
+    asked = fake.requests(EVENTS)
+    assert max(int(query["page"]) for query in asked) == 10
+    # 36 pages: the next window begins with the day that the tenth page broke off in.
+    assert windows(fake) == {
+        (START, "2026-09-30"), (START, "2026-09-22"), (START, "2026-09-14"), (START, "2026-09-06"),
+    }  # fmt: skip
+    assert len(asked) <= 36 * 1.2 + 20
+    assert [len(rows) for _, rows in tables(store())["sessions"]] == [12] * 30
+
+
+def test_a_day_longer_than_the_deepest_page_is_read_to_its_end(fake, monkeypatch):
+    monkeypatch.setattr(sessions, "DEEPEST_PAGE", 3)
+    for number, row in enumerate(fake.events[:100]):
+        row["received_at"] = f"2026-09-30T{23 - number // 5:02d}:00:00.000Z"
+    go(**WINDOW)
+    assert sum(len(rows) for _, rows in tables(store())["sessions"]) == 360
 
 
 # ---- bad input
@@ -393,10 +415,12 @@ moments = st.lists(st.integers(1, 9 * 24 * 60), max_size=60)
     size=st.sampled_from([1, 2, 3, 7, 100]),
     cuts=st.lists(st.integers(0, 9), max_size=3),
     kills=st.lists(st.integers(1, 40), max_size=3),
+    deepest=st.sampled_from([2, 5, 1000]),
 )
 def test_the_stored_sessions_do_not_depend_on_pages_windows_or_restarts(
-    silent, tmp_path_factory, minutes, size, cuts, kills
+    silent, tmp_path_factory, minutes, size, cuts, kills, deepest
 ):
+    sessions.DEEPEST_PAGE = deepest
     silent.events = sorted(
         (event(n, END_OF_SEPTEMBER - timedelta(minutes=m)) for n, m in enumerate(minutes)),
         key=lambda row: row["received_at"],
@@ -428,7 +452,7 @@ def test_the_stored_sessions_do_not_depend_on_pages_windows_or_restarts(
 
     for number, back in enumerate([*cuts, 9]):
         run(last - timedelta(days=back), number)
-    silent.before = None
+    silent.before, sessions.DEEPEST_PAGE = None, 1000
     stored = {
         day: sorted(key for path in made.folder.glob(f"sessions/day={day}/part-*")
                     for key in pq.ParquetFile(path).read()["event_key"].to_pylist())
@@ -491,10 +515,47 @@ def test_pages_are_read_once_each_in_order_and_few_beyond_the_end(pages, workers
         asked.append(number)
         return number if number <= pages else None
 
-    for way in ("in_order", "spread", "one_by_one"):
-        asked.clear()
-        crawl = Crawl(read, lambda page: page is None, workers=workers)
-        got = [number for number, _ in getattr(crawl, way)()]
-        assert (sorted(got) if way == "spread" else got) == list(range(1, pages + 1))
-        assert len(asked) == len(set(asked)) <= pages + 11
-        assert crawl.known == pages
+    def is_past(page):
+        return page is None
+
+    with Workers(workers) as team:
+        for way in (Crawl, Stretches):
+            asked.clear()
+            crawl = way(team, read, is_past)
+            got = [number for number, _ in crawl]
+            assert (sorted(got) if way is Stretches else got) == list(range(1, pages + 1))
+            assert len(asked) == len(set(asked)) <= pages + 11
+            assert crawl.known == pages
+    assert [number for number, _ in one_by_one(read, is_past)] == list(range(1, pages + 1))
+
+
+def test_the_crawl_next_in_line_gets_the_workers_that_the_first_does_not_need():
+    asked, gate = [], threading.Event()
+
+    def read(number):
+        asked.append(number)
+        assert gate.wait(10) or number < 0
+        return number
+
+    with Workers(4) as team:
+        first = Crawl(team, read, lambda page: page > 2)
+        second = Crawl(team, lambda number: read(10 * number), lambda page: page > 500)
+        gate.set()
+        assert [number for number, _ in first] == [1, 2]
+        assert any(number >= 10 for number in asked)
+        assert [page for _, page in second] == [10 * number for number in range(1, 51)]
+        second.leave()
+        assert team.line == []
+
+
+def test_a_page_that_fails_ends_its_crawl_after_all_pages_before_it():
+    def read(number):
+        if number == 7:
+            raise ValueError("seven")
+        return number if number < 20 else None
+
+    got = []
+    with Workers(5) as team, pytest.raises(ValueError, match="seven"):
+        for number, _ in Crawl(team, read, lambda page: page is None):
+            got.append(number)
+    assert got == [1, 2, 3, 4, 5, 6]

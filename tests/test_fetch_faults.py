@@ -17,7 +17,7 @@ from helpers.settings import load
 from helpers.store import Store
 from helpers.wistia import Wistia
 
-WINDOW = {"start_date": "2026-09-16", "end_date": "2026-09-30"}
+WINDOW = {"start_date": "2026-09-21", "end_date": "2026-09-30"}
 PAGE = 5
 SHARE = 0.15
 FAULTS = {
@@ -43,8 +43,8 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def fake(bare_environment, monkeypatch):
-    """15 days of 11 sessions, 120 visitors: 33 pages of sessions and 24 of visitors."""
-    events, visitors = account(15, 11, 120)
+    """10 days of 13 sessions, 80 visitors: 26 pages of sessions and 16 of visitors."""
+    events, visitors = account(10, 13, 80)
     with FakeWistia(events, visitors, [media("0012345678")]) as server:
         for name, value in fetching.settings(bare_environment, server.url).items():
             monkeypatch.setenv(name, value)
@@ -102,8 +102,8 @@ def test_sessions_that_come_late_to_closed_days_push_no_other_out(fake, seed):
     def late_session(path, query, _):
         if path == EVENTS and chance.random() < 0.1:
             number[0] += 1
-            late = timedelta(minutes=chance.randrange(15 * 24 * 60), seconds=7)
-            fake.events.append(event(number[0], datetime(2026, 9, 16, tzinfo=UTC) + late))
+            late = timedelta(minutes=chance.randrange(10 * 24 * 60), seconds=7)
+            fake.events.append(event(number[0], datetime(2026, 9, 21, tzinfo=UTC) + late))
             fake.events.sort(key=lambda row: row["received_at"], reverse=True)
 
     fake.before = late_session
@@ -122,7 +122,7 @@ def test_visitors_who_play_while_they_are_read_are_neither_lost_nor_doubled(fake
     def somebody_plays(path, query, _):
         if path == VISITORS and chance.random() < 0.3:
             clock[0] += timedelta(seconds=1)
-            fake.play(f"visitor-{chance.randrange(130)}", clock[0])
+            fake.play(f"visitor-{chance.randrange(90)}", clock[0])
 
     there = {row["visitor_key"] for row in fake.visitors}
     fake.before, fake.latency = somebody_plays, 0.01
