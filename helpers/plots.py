@@ -45,23 +45,24 @@ def when_people_watched(times: pd.DataFrame, ax: Axes | None = None, *, time_zon
         Index weekday ("Mon" to "Sun"), columns hour (0 to 23), values sessions [sessions]; or the
         same in long form: weekday, hour, sessions.
     """
+    import seaborn as sns
+
     ax = _axes(ax, height=3.2)
     if "sessions" in times:
         times = times.pivot_table(index="weekday", columns="hour", values="sessions", aggfunc="sum")
     grid = times.reindex(index=WEEKDAYS, columns=range(24)).fillna(0).to_numpy(dtype=float)
     if not grid.sum():
         return _nothing(ax)
-    ax.pcolormesh(grid, cmap=SHADES, edgecolors="white", linewidth=1)
+    sns.heatmap(grid, cmap=SHADES, linewidths=1, linecolor="white", cbar=False, ax=ax)
     day, hour = np.unravel_index(grid.argmax(), grid.shape)
     ax.add_patch(plt.Rectangle((hour, day), 1, 1, fill=False, edgecolor=COLOURS[2], linewidth=2))
     for (row, column), value in np.ndenumerate(grid):
         if value >= grid.max() * 0.6:
             place = {"ha": "center", "va": "center"}
             ax.text(column + 0.5, row + 0.5, f"{value:.0f}", size=7, color="white", **place)
-    ax.set_yticks(np.arange(7) + 0.5, WEEKDAYS)
-    ax.set_xticks(np.arange(0, 24, 3) + 0.5, [f"{hour}:00" for hour in range(0, 24, 3)])
+    ax.set_yticks(np.arange(7) + 0.5, WEEKDAYS, rotation=0)
+    ax.set_xticks(np.arange(0, 24, 3) + 0.5, [f"{hour}:00" for hour in range(0, 24, 3)], rotation=0)
     ax.tick_params(length=0)
-    ax.invert_yaxis()
     ax.set_xlabel(f"hour in which a session began [{time_zone}]; darker is more sessions")
     found = f"{grid.max():,.0f} of {grid.sum():,.0f} sessions"
     return _finish(ax, f"Busiest hour: {WEEKDAYS[day]} {hour}:00, {found}")
