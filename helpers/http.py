@@ -269,8 +269,9 @@ class Client:
             wait = _seconds(answer.headers.get("Retry-After"))
             self._gate.shut(sent, wait, self.FIRST_WAIT)
             self._count(throttled=1)
+            asks = f" It asks to wait {wait:.0f} s." if wait else ""
             return _Failed(
-                f"{said}: throttled for too long. {KEPT}",
+                f"{said}: throttled for too long.{asks} {KEPT}",
                 status_code=status,
                 retry_after=wait,
                 throttled=True,

@@ -211,6 +211,22 @@ def test_no_page_is_asked_for_that_is_deeper_than_pages_are_known_to_work(fake, 
     assert [len(rows) for _, rows in tables(store())["sessions"]] == [12] * 30
 
 
+def test_a_late_session_that_pushes_one_off_the_last_page_is_noticed(fake, monkeypatch):
+    monkeypatch.setattr(sessions, "Workers", lambda: Workers(1))  # asks for 1 2 4 8 6 5, then 3
+    fake.events = fake.events[:50]
+    late = event(
+        9999, datetime.fromisoformat(fake.events[25]["received_at"]) + timedelta(minutes=5)
+    )
+
+    def late_on_page_3(path, query, _):
+        if path == EVENTS and query["page"] == "3" and late not in fake.events:
+            fake.events.insert(25, late)
+
+    fake.before = late_on_page_3
+    assert go(**WINDOW).facts["sessions"]["read_again"] == 1
+    assert sum(len(rows) for _, rows in tables(store())["sessions"]) == 51
+
+
 def test_a_day_longer_than_the_deepest_page_is_read_to_its_end(fake, monkeypatch):
     monkeypatch.setattr(sessions, "DEEPEST_PAGE", 3)
     for number, row in enumerate(fake.events[:100]):
