@@ -71,6 +71,7 @@ class _Sweep:
     def __init__(self, wistia, store, connection, known_until, on_page, *, ordered=True):
         self.wistia, self.store, self.connection = wistia, store, connection
         self.on_page, self.ordered = on_page, ordered
+        self.known_until = known_until
         self.mark = known_until and known_until - LATE
         self.spool = _Spool(store)
         self.firsts: dict[int, tuple[str, datetime | None]] = {}  # page -> its first row
@@ -85,7 +86,8 @@ class _Sweep:
                 self.firsts[number] = page.table["visitor_key"][0].as_py(), _active(page)[0]
                 self._keep(page, look=1)
         self._check_order(crawl)
-        top = self._look_again(crawl, top)
+        # Nobody newer than the mark: whoever was the newest is gone at Wistia.
+        top = self._look_again(crawl, top) or self.known_until
         counts = self._merge()
         return {
             **self.facts,

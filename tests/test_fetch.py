@@ -367,6 +367,14 @@ def test_a_full_sweep_on_demand_lets_go_of_who_is_gone_at_wistia(fake):
     assert (facts["rows"], facts["incremental"]) == (154, False)
 
 
+def test_the_newest_visitors_gone_at_wistia_do_not_end_incremental_sweeps(fake):
+    go(**WINDOW)
+    del fake.visitors[:2]  # 40 minutes of activity
+    for _ in range(2):
+        facts = go(**WINDOW).facts["visitors"]
+        assert facts["incremental"] and facts["pages"] <= 4 and facts["rows"] == 155
+
+
 def test_a_broken_order_is_answered_with_a_full_sweep_and_said(fake):
     go(**WINDOW)
     fake.visitors[3], fake.visitors[150] = fake.visitors[150], fake.visitors[3]
