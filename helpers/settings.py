@@ -84,5 +84,10 @@ def load(*, env_file: Path | None = None) -> Settings:
         raise ParameterError(
             f"Setting {name} in the environment or .env: {first['msg']}. Correct it and run again."
         ) from None
+    if found.dask:
+        raise ParameterError(
+            "Setting VIEWER_PERSONAS_DASK names a Dask scheduler, and this version runs on one "
+            "machine alone. Unset it and run again."
+        )
     outputs = found.outputs if found.outputs.is_absolute() else project_root() / found.outputs
     return found.model_copy(update={"outputs": outputs})
