@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import ledger
@@ -45,6 +45,7 @@ def test_a_torn_last_line_is_passed_over_and_the_next_line_stands_alone(path, ke
     assert [row.state for row in Ledger(path).entries()] == [SETTLED]
 
 
+@settings(max_examples=25)
 @given(cut=st.integers(0, 2000), lines=st.integers(1, 4))
 def test_whatever_is_torn_off_no_entry_is_settled_that_was_not(tmp_path_factory, cut, lines):
     path = tmp_path_factory.mktemp("ledger") / "ledger-1.jsonl"
