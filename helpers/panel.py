@@ -97,7 +97,7 @@ def _cell(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     outside = list(itertools.takewhile(lambda f: Path(f.filename).parent != _HERE, frames))
     line = " ".join((outside[-1].line or "").split()) if outside else ""
-    return line if len(line) <= 70 else f"{line[:69]}…"
+    return line if len(line) <= 60 else f"{line[:59]}…"
 
 
 def _folder() -> Path | None:
