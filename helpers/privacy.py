@@ -123,7 +123,8 @@ def scan(
     -------
     list of (file name relative to ``folder``, kind of leak); never the leaked text itself.
     """
-    texts = [text for text in secrets if len(text) >= 4]
+    # A word of a few letters, as one gives the sandbox for a key, stands in any text.
+    texts = [text for text in secrets if len(text) >= 8 and not text.isalpha()]
     places = {Path.home(), folder.resolve().parent, folder.resolve().parent.parent} - {Path("/")}
     homes = re.compile("|".join(rf"(?<![\w.-]){re.escape(str(place))}/" for place in places))
     leaks = []

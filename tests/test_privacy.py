@@ -100,3 +100,10 @@ def test_the_scan_leaves_private_lists_and_allowed_addresses_alone(tmp_path):
     (folder / "private" / "outreach_bouncers.csv").write_text("jane@example.com")
     (folder / "report.html").write_text("jane@example.com")
     assert privacy.scan(folder, emails_allowed=True) == []
+
+
+def test_a_key_that_is_a_plain_word_is_no_leak_where_the_word_stands(tmp_path):
+    folder = tmp_path / "outputs" / "2026-01-01"
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text("what looks wrong, anything, a token of 16 letters")
+    assert privacy.scan(folder, secrets=["wrong", "anything", "token", "16"]) == []
