@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pandas as pd
@@ -78,7 +79,18 @@ def relative(text: str, folder: Path | None = None) -> str:
 
 def plain(text: str, folder: Path | None = None) -> str:
     """Text without folders of this machine, e-mails and colours."""
-    return EMAIL.sub("(e-mail)", relative(re.sub("\x1b\\[[0-9;]*m", "", text), folder))
+    return without_emails(relative(re.sub("\x1b\\[[0-9;]*m", "", text), folder))
+
+
+def without_emails(value: Any) -> Any:
+    """Text, or JSON of text, in which e-mail addresses are hidden: owners and AI write them too."""
+    if isinstance(value, str):
+        return EMAIL.sub("(e-mail)", value)
+    if isinstance(value, list):
+        return [without_emails(item) for item in value]
+    if isinstance(value, dict):
+        return {key: without_emails(item) for key, item in value.items()}
+    return value
 
 
 def csv_safe(frame: pd.DataFrame) -> pd.DataFrame:

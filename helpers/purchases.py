@@ -19,6 +19,7 @@ from helpers.gateway import Persona
 from helpers.http import Client
 from helpers.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
 from helpers.mavera import Mavera, number
+from helpers.privacy import without_emails
 from helpers.run import Run, write_json
 
 PRICES = {"persona": 300, "mave": 75, "reply": 5}
@@ -228,7 +229,7 @@ class Account:
         if any(answer.get(key) for key in ("content", "output")):
             kept = {key: answer[key] for key in KEPT if answer.get(key) is not None}
             kept |= {"entry": entry.entry, "asked_on": entry.date[:10], "charged": charged}
-            write_json(self.answers / f"{entry.fingerprint}.json", kept)
+            write_json(self.answers / f"{entry.fingerprint}.json", without_emails(kept))
         self.allowed -= charged
         thread = answer.get("thread_id") or entry.thread_id
         return self.ledger.settle(entry, credits=charged, thread_id=thread, by=by), answer

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from helpers.errors import AccessError, DataError, ServiceError
 from helpers.http import Client
-from helpers.privacy import page_of
+from helpers.privacy import page_of, without_emails
 from helpers.store import MEDIAS, SESSIONS, VISITORS
 
 EVENTS_PATH = "/v1/stats/events.json"
@@ -201,7 +201,7 @@ def _session(row: dict) -> dict[str, Any]:
         "page": page,
         **utm,
         **{
-            name: _text(row.get(name))
+            name: _label(row.get(name))
             for name in ("media_name", "country", "region", "city", "org", "conversion_type")
         },
         **_device(row),
@@ -232,10 +232,10 @@ def _media(row: dict) -> dict[str, Any]:
     number = isinstance(duration, int | float) and not isinstance(duration, bool)
     return {
         "media_id": _id(row, "hashed_id"),
-        "name": _text(row.get("name")),
+        "name": _label(row.get("name")),
         "duration": float(duration) if number and 0 <= duration < math.inf else None,
-        "folder": _text(folder.get("name")),
-        "type": _text(row.get("type")),
+        "folder": _label(folder.get("name")),
+        "type": _label(row.get("type")),
         "created": _time(row.get("created")),
     }
 
@@ -256,6 +256,11 @@ def _text(value: Any) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     return _clean(value) if isinstance(value, str) and value.strip() else None
+
+
+def _label(value: Any) -> str | None:
+    """Text that reports show: a title may name the address to write to, and none is kept."""
+    return without_emails(_text(value))
 
 
 def _clean(value: str) -> str:
@@ -287,8 +292,8 @@ def _device(row: dict) -> dict[str, Any]:
     device = _object(row.get("user_agent_details"))
     mobile = device.get("mobile")
     return {
-        "browser": _text(device.get("browser")),
-        "platform": _text(device.get("platform")),
+        "browser": _label(device.get("browser")),
+        "platform": _label(device.get("platform")),
         "mobile": mobile if isinstance(mobile, bool) else None,
     }
 

@@ -107,3 +107,11 @@ def test_a_key_that_is_a_plain_word_is_no_leak_where_the_word_stands(tmp_path):
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("what looks wrong, anything, a token of 16 letters")
     assert privacy.scan(folder, secrets=["wrong", "anything", "token", "16"]) == []
+
+
+def test_addresses_in_texts_of_owners_and_ai_are_hidden():
+    said = {"content": "Write to jane@example.com.", "sources": [{"url": "https://m.com/@jane/a"}]}
+    assert privacy.without_emails(said) == {
+        "content": "Write to (e-mail).", "sources": [{"url": "https://m.com/@jane/a"}],
+    }  # fmt: skip
+    assert privacy.without_emails(None) is None
