@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
 from helpers import clock, engine
 from helpers.errors import AccessError, ServiceError
 from helpers.paging import Crawl, Workers
+from helpers.progress import progress
 from helpers.run import Run
 from helpers.sessions import SETTLES, SessionReader
 from helpers.store import MEDIAS, Store
@@ -192,7 +192,7 @@ class _Fetch:
             recent=self.reference - SETTLES,
         )
         self.facts["sessions"] = reader.facts
-        with _progress("sessions", "day", len(reader.todo(start, window.end))) as bar:
+        with progress("sessions", "day", len(reader.todo(start, window.end))) as bar:
             reader.on_day = bar.update
             reader.read(start, window.end)
 
@@ -202,7 +202,7 @@ class _Fetch:
             self.facts["visitors"] = {**known, "pages": 0, "read_earlier_in_this_pass": True}
             return
         mark = known.get("known_until") if self.store.visitors_path.exists() else None
-        with _progress("visitors", "page") as bar:
+        with progress("visitors", "page") as bar:
             self.facts["visitors"] = {"complete": False}
             self.facts["visitors"] = sweep(
                 self.wistia,
@@ -234,13 +234,6 @@ class _Fetch:
         window = self.run.window
         keep = (window.start, window.end) if self.run.params.get("start_date") else (date.max,) * 2
         self.facts["days_let_go"] = self.store.drop_days(self._oldest_kept, keep=keep)
-
-
-@contextlib.contextmanager
-def _progress(what: str, unit: str, total: int | None = None) -> Iterator[tqdm]:
-    """A bar on a terminal, when it takes longer than two seconds; elsewhere nothing."""
-    with tqdm(total=total, desc=what, unit=f" {unit}", delay=2, disable=None, leave=False) as bar:
-        yield bar
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ from helpers import (
 )
 from helpers.enrich import connection
 from helpers.evidence import plain
+from helpers.progress import progress
 from helpers.run import Run, write_json
 
 SCHEMA_VERSION = 1
@@ -53,6 +54,7 @@ PARTS = (
 )  # fmt: skip
 
 
+@progress("findings")
 def write(run: Run) -> dict[str, Any]:
     """Write ``data/insights.json``, ``data/affinity.csv`` and the private files.
 

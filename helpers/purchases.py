@@ -20,6 +20,7 @@ from helpers.http import Client
 from helpers.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
 from helpers.mavera import Mavera, number
 from helpers.privacy import without_emails
+from helpers.progress import progress
 from helpers.run import Run, write_json
 
 PRICES = {"persona": 300, "mave": 75, "reply": 5}
@@ -185,7 +186,8 @@ class Account:
                 **facts,
             )
             try:
-                answer = send(entry)
+                with progress(f"{name}: waiting for Mavera"):
+                    answer = send(entry)
             except UnknownOutcome as error:
                 grace = 0 if error.status_code == 500 else QUIET[kind]
             except KitError as error:  # refused, or never sent
