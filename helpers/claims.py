@@ -30,7 +30,8 @@ MASKS = [
         (rf"\b{_MONTH}\s+{_DAY}\b(?:\s*[-–]\s*\d{{1,2}}\b)?(?:,?\s+\d{{4}}\b)?", 0),
         (rf"\b(?:\d{{1,2}}\s*[-–]\s*)?{_DAY}\s+(?:of\s+)?{_MONTH}(?:\s+\d{{4}}\b)?", 0),
         (rf"(?<![\d.,$€£])\b(?:19|20)\d\d\b(?![.,]?\d|\s*%|\s+{_PEOPLE}\b)", re.I),
-        (r"\b\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b)?|\b\d{1,2}\s?[ap]\.?m\b", re.I),
+        (r"\b\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b)?", re.I),
+        (r"\b(?:\d{1,2}\s*(?:[-–]|to|and)\s*)?\d{1,2}\s?[ap]\.?m\b", re.I),
         (r"\b24/7\b|\b\d+(?:\.\d+){2,}\b|\d[\ufe0f\u20e3]+", 0),
         (r"\b(?:aged?|ages)\s+\d{1,2}(?:\s*(?:[-–]|to|and)\s*\d{1,2})?", re.I),
     )
@@ -55,7 +56,7 @@ LABEL = re.compile(
     r"\b(?:step|phase|tier|option|part|chapter|section|week|day|month|year|quarter|level|stage"
     r"|persona|cluster|segment|group|e-?mail|touch(?:point)?|figure|table|version|priority|point"
     r"|item|no\.|number|question|action|episode|lesson|module|act|round|wave|series|rank|fortune"
-    r"|soc|iso|top)[\s:*_-]*$",
+    r"|soc|iso|top)s?[\s:*_-]*(?:\d+\s*(?:,|&|and|or|to|[-–])\s*)*$",
     re.I,
 )
 BEFORE = re.compile(

@@ -51,6 +51,7 @@ def test_a_figure_of_the_data_is_held_after_rounding(text):
         "June 30, 2026", "30 June", "2026-06-30", "06/30/2026", "3-part series", "2x per week",
         "aged 25–34", "a 30-year-old", "see [12]", "https://x.example/99999?a=123", "one-third",
         "[the guide](https://x.example/77)", "“10 tips for onboarding”", "Phase 2", "version 2.0.1",
+        "Days 1–3", "Steps 1 and 2", "between 9 and 11 am", "9–11 a.m.", "weeks 1, 2 and 4",
     ],
 )  # fmt: skip
 def test_what_is_no_figure_is_left_alone(text):
