@@ -56,6 +56,12 @@ def test_noise_holds_no_clusters():
     assert counts.count(1) >= 7
 
 
+def test_data_drawn_with_the_seed_of_the_search_make_no_clusters():
+    for seed in range(4):
+        x = discovery.points(noise(500, np.random.default_rng(seed)), seed=seed)
+        assert discovery.find(x, seed=seed)[0].max() == 0
+
+
 def test_ad_traffic_says_that_one_session_tells_too_little():
     rng = np.random.default_rng(4)
     sessions = [session(f"a{n}", "v1", p) for n, p in enumerate(rng.beta(0.4, 0.4, 300))]
