@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-WORKERS = 20
-"""Requests in flight: 12 of 1.2 s each make 600 a minute; the rest make up for slow ones."""
+WORKERS = 30
+"""Requests in flight: 18 of 1.8 s each make 600 a minute; the rest make up for slower ones."""
 
 RUN_AHEAD = 200
 """Pages that may wait in memory for an earlier one that stalls."""
