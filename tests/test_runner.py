@@ -187,32 +187,36 @@ def test_a_second_run_while_one_works_waits_and_then_gives_way(
     tmp_path, bare_environment, monkeypatch
 ):
     store = Store(bare_environment / "store" / "sandbox")
-    holder = threading.Thread(target=hold, args=(store, 1.5))
-    holder.start()
-    time.sleep(0.3)
-    patient = Store.run_lock
-    monkeypatch.setattr(Store, "run_lock", lambda self: patient(self, wait=0.2))
-    with pytest.raises(LockError, match="another run works on it"):
-        runner.run(WORDS, stages="1", notebooks=write(tmp_path / "books"))
-    holder.join()
+    code = (
+        "import sys; from pathlib import Path; from helpers.store import Store\n"
+        "with Store(Path(sys.argv[1])).run_lock(): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(store.folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        patient = Store.run_lock
+        monkeypatch.setattr(Store, "run_lock", lambda self: patient(self, wait=0.2))
+        with pytest.raises(LockError, match="another run works on it"):
+            runner.run(WORDS, stages="1", notebooks=write(tmp_path / "books"))
+        holder.stdin.close()
     assert not (bare_environment / "2026-07-01").exists()
 
 
-def hold(store, seconds):
-    code = (
-        "import sys, time; from pathlib import Path; from helpers.store import Store\n"
-        "with Store(Path(sys.argv[1])).run_lock(): time.sleep(float(sys.argv[2]))"
-    )
-    subprocess.run([sys.executable, "-c", code, str(store.folder), str(seconds)], check=True)
-
-
 def test_ctrl_c_leaves_a_failed_run_that_can_go_on(tmp_path, bare_environment):
-    books = write(tmp_path / "books", s1="import time; time.sleep(60)")
-    timer = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    running = tmp_path / "running"
+    cell = f"import time; open({str(running)!r}, 'w').close(); time.sleep(60)"
+    books = write(tmp_path / "books", s1=cell)
+
+    def interrupt():
+        while not running.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt) as caught:
         runner.run(WORDS, stages="1", notebooks=books)
-    timer.cancel()
     folder = bare_environment / "2026-07-01"
     assert manifest(folder)["status"] == "failed" and statuses(folder) == ["failed"]
     assert "--resume 2026-07-01" in caught.value.__notes__[0]
