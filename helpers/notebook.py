@@ -66,7 +66,6 @@ class _Manager(AsyncKernelManager):
             argv=[*launcher, "-f", "{connection_file}"], display_name="Python 3", language="python"
         )
 
-
     def client(self, **options: Any) -> Any:
         self._talking = super().client(**options)
         return self._talking
