@@ -1,8 +1,9 @@
 """Numbered pages of a list of unknown length, read side by side with hardly a request wasted.
 
-Pages known to exist are read by all workers while one of them looks for the end: it asks for page
-2, 4, 8, ... and, once a page lies beyond the end, for the middle of what is left. So at most about
-log2(pages) requests fall on pages that are not there, however many workers there are.
+Pages known to exist are read by all workers while one of them looks for the end: after page 1 it
+asks for 2, 8 and 64 at once, then for twice the highest known page and, once a page lies beyond the
+end, for the middle of what is left. So about log2(pages) requests fall on pages that are not there,
+however many workers there are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ WORKERS = 30
 
 RUN_AHEAD = 200
 """Pages that may wait in memory for an earlier one that stalls."""
+
+
+OPENING = (2, 8, 64)
+"""Asked for at once after page 1, so that a long list keeps all workers busy from then on."""
 
 
 class Workers:
@@ -95,8 +100,9 @@ class Crawl:
         self._past: float = math.inf
         self._landed: deque[tuple[int, Any]] = deque()
         self._flying: set[int] = set()
-        self._probing, self._unread, self._given = 0, 1, 0
-        self._probed: set[int] = set()
+        self._unread, self._given = 1, 0
+        self._probing: set[int] = set()
+        self._ahead: set[int] = set()  # pages taken out of turn
         workers.line.append(self)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
@@ -124,7 +130,12 @@ class Crawl:
     def probe(self) -> int:
         """The page to ask for next to find the end; 0 while asking, or when it is found."""
         past = min(self._past, self.last + 1)
-        if self.failed or self._probing or past - self.known <= 1:
+        if self.failed or past - self.known <= 1:
+            return 0
+        if self.known == 1 and self._past == math.inf:
+            opening = (page for page in OPENING if page < past and page not in self._probing)
+            return next(opening, 0)
+        if self._probing:
             return 0
         return int(min(2 * self.known or 1, (self.known + past) // 2))
 
@@ -137,17 +148,17 @@ class Crawl:
     def take(self, number: int) -> None:
         """Count a page as being read."""
         if number == self.probe():
-            self._probing = number
+            self._probing.add(number)
         self._flying.add(number)
-        self._probed.add(number)
-        while self._unread in self._probed:
-            self._probed.remove(self._unread)
+        self._ahead.add(number)
+        while self._unread in self._ahead:
+            self._ahead.remove(self._unread)
             self._unread += 1
 
     def land(self, number: int, future: Future) -> None:
         """Take a page that was read, or the error it ended in."""
         self._flying.remove(number)
-        self._probing = 0 if number == self._probing else self._probing
+        self._probing.discard(number)
         if error := future.exception():
             if not self.failed or number < self.failed[0]:
                 self.failed = number, error

@@ -212,7 +212,7 @@ def test_no_page_is_asked_for_that_is_deeper_than_pages_are_known_to_work(fake, 
 
 
 def test_a_late_session_that_pushes_one_off_the_last_page_is_noticed(fake, monkeypatch):
-    monkeypatch.setattr(sessions, "Workers", lambda: Workers(1))  # asks for 1 2 4 8 6 5, then 3
+    monkeypatch.setattr(sessions, "Workers", lambda: Workers(1))  # asks for 5 before 3 and 4
     fake.events = fake.events[:50]
     late = event(
         9999, datetime.fromisoformat(fake.events[25]["received_at"]) + timedelta(minutes=5)
