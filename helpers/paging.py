@@ -1,9 +1,9 @@
 """Numbered pages of a list of unknown length, read side by side with hardly a request wasted.
 
-Pages known to exist are read by all workers while one of them looks for the end: after page 1 it
-asks for 2, 8 and 64 at once, then for twice the highest known page and, once a page lies beyond the
-end, for the middle of what is left. So about log2(pages) requests fall on pages that are not there,
-however many workers there are.
+Pages known to exist are read by all workers while one of them looks for the end: it asks for twice
+the highest known page and, once a page lies beyond the end, for the middle of what is left. So about
+log2(pages) requests fall on pages that are not there, however many workers there are. Where a long
+list is expected, 2, 8 and 64 are asked for at once after page 1.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ WORKERS = 30
 RUN_AHEAD = 200
 """Pages that may wait in memory for an earlier one that stalls."""
 
-
 OPENING = (2, 8, 64)
-"""Asked for at once after page 1, so that a long list keeps all workers busy from then on."""
+"""Asked for at once after page 1 of a long list, so that all workers are busy from then on."""
 
 
 class Workers:
@@ -76,6 +75,8 @@ class Crawl:
         Whether a page lies past the end; all pages after it must do so too.
     last : int, optional
         Read no page after this one; may be raised while the crawl goes on.
+    long : bool
+        Whether many pages are expected: looks for the end in three places from the start.
 
     Attributes
     ----------
@@ -92,8 +93,10 @@ class Crawl:
         is_past: Callable[[Any], bool],
         *,
         last: int | None = None,
+        long: bool = False,
     ):
         self.read, self.last, self.known = read, last or math.inf, 0
+        self._opening = OPENING if long else ()
         self.failed: tuple[int, BaseException] | None = None
         self.waiting: dict[int, Any] = {}
         self._workers, self._is_past = workers, is_past
@@ -132,9 +135,8 @@ class Crawl:
         past = min(self._past, self.last + 1)
         if self.failed or past - self.known <= 1:
             return 0
-        if self.known == 1 and self._past == math.inf:
-            opening = (page for page in OPENING if page < past and page not in self._probing)
-            return next(opening, 0)
+        if self.known == 1 and self._past == math.inf and self._opening:
+            return next((p for p in self._opening if p < past and p not in self._probing), 0)
         if self._probing:
             return 0
         return int(min(2 * self.known or 1, (self.known + past) // 2))

@@ -19,6 +19,9 @@ from helpers.wistia import Page, Wistia
 SETTLES = timedelta(days=3)
 """Sessions of a day may still grow or come late for so long: such days are read again."""
 
+LONG = timedelta(days=30)
+"""A longer stretch than this is a first pull, of many pages if the account has many sessions."""
+
 DEEPEST_PAGE = 1000
 """Deeper pages than this were never seen to work, so the window begins anew below it."""
 
@@ -142,7 +145,8 @@ class _Stretch:
         self.stored: list[tuple[date, int]] = []  # day, page at which it was whole
         self.workers = workers
         last = None if self.whole else DEEPEST_PAGE
-        self.crawl = Crawl(workers, self._page, _is_past, last=last)
+        long = newest - oldest > LONG
+        self.crawl = Crawl(workers, self._page, _is_past, last=last, long=long)
         self.below: _Stretch | None = None
 
     def read(self, *, careful: bool) -> _Stretch | None:

@@ -80,7 +80,8 @@ class _Sweep:
     def run(self) -> dict[str, Any]:
         top = None
         with Workers() as workers:
-            crawl = Stretches(workers, self.wistia.visitors, self._is_past)
+            full = not self.mark
+            crawl = Stretches(workers, self.wistia.visitors, self._is_past, long=full)
             for number, page in crawl:
                 top = top or _active(page)[0]
                 self.firsts[number] = page.table["visitor_key"][0].as_py(), _active(page)[0]
