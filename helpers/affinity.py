@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers import engine, privacy
 from helpers.disclosure import whole_percent
+from helpers.engine import Engine
 from helpers.evidence import false_discovery, label, part, people
 
 if TYPE_CHECKING:
@@ -25,15 +25,18 @@ CELLS = "cluster title viewers reach avg_percent_watched lift lift_low lift_high
 PLACES = "kind value cluster viewers reach lift lift_low lift_high q_value"
 
 
-def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the temporary tables ``members``, ``plays`` and ``titles`` that the analysis reads.
+def prepare(con: Engine) -> None:
+    """Make the temporary tables that the analysis reads: ``members``, ``plays`` and ``titles``.
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         With sessions, viewers (with cluster) and medias.
     """
-    con.execute(engine.sql("plays"))
+    con.each(engine.sql("plays"))
+    con.gather(engine.sql("media_names"), "media_names")
+    con.execute(engine.sql("titles"))
+    con.share("titles")
 
 
 def usual_percent(seconds: pd.Series) -> np.ndarray:
@@ -95,14 +98,19 @@ def lift(count, size, all_count, all_size) -> dict[str, np.ndarray]:
     }
 
 
-def cells(con: duckdb.DuckDBPyConnection, name: str, min_cell: int = 10) -> pd.DataFrame:
+def cells(con: Engine, name: str, min_cell: int = 10) -> pd.DataFrame:
     """Viewers of every kind, value and cluster with lift; small cells dropped after the tests.
 
     Which cells are tested depends on totals alone, never on what a cell holds: so the control of
     false discoveries stays valid.
     """
-    counted = con.execute(f"{engine.sql(name)} ORDER BY kind, value, cluster").df()
-    sizes = con.execute("SELECT cluster, count(*) AS size FROM members GROUP BY 1 ORDER BY 1").df()
+    con.gather(engine.sql(name), "counted")
+    completion = "fsum(completion) / sum(plays) * 100 AS avg_percent_watched, "
+    counted = con.execute(
+        f"SELECT kind, value, cluster, {completion if name == 'affinity' else ''}"
+        "sum(viewers)::BIGINT AS viewers FROM counted GROUP BY ALL ORDER BY ALL"
+    ).df()
+    sizes = con.execute("SELECT cluster, count(*) AS size FROM viewers GROUP BY 1 ORDER BY 1").df()
     all_size = int(sizes["size"].sum())
     sizes = sizes[sizes["size"] >= min_cell]
     totals = counted.groupby(["kind", "value"], as_index=False)["viewers"].sum()
@@ -130,14 +138,12 @@ def _add_lift(frame: pd.DataFrame, name: str, size, all_size) -> None:
     frame[q_name] = frame.groupby("kind")[q_name].transform(false_discovery)
 
 
-def table(
-    con: duckdb.DuckDBPyConnection, *, min_cell: int = 10, found: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def table(con: Engine, *, min_cell: int = 10, found: pd.DataFrame | None = None) -> pd.DataFrame:
     """Content affinity: a row per cluster and video with at least ``min_cell`` viewers.
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         After :func:`prepare`.
     found : DataFrame, optional
         Cells of ``affinity`` that :func:`cells` found before.
@@ -180,9 +186,7 @@ def write(run: Run) -> pd.DataFrame:
     return frame
 
 
-def next_videos(
-    con: duckdb.DuckDBPyConnection, *, min_cell: int = 10, most: int = 3
-) -> pd.DataFrame:
+def next_videos(con: Engine, *, min_cell: int = 10, most: int = 3) -> pd.DataFrame:
     """The next video to send each cluster, best first.
 
     Candidates are what members who watched a video to at least 75 % played next; where too few of
@@ -197,10 +201,11 @@ def next_videos(
         [viewers of the cluster].
     """
     options = {"min_cell": max(min_cell, 1), "most": most}
+    con.gather(engine.sql("followed"), "followed")
     return con.execute(engine.sql("next_video"), options).df().drop(columns="worth")
 
 
-def videos(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFrame:
+def videos(con: Engine, *, min_cell: int = 10) -> pd.DataFrame:
     """Completion of each video against what is usual for its length.
 
     Returns
@@ -211,13 +216,23 @@ def videos(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFram
     """
     from scipy.stats import t
 
+    con.gather(
+        "SELECT media_id, count(*) AS n, favg(mean_percent) AS mean, "
+        "var_pop(mean_percent) * count(*) AS spread FROM plays GROUP BY media_id",
+        "video_parts",
+    )
     frame = con.execute(
         """
-        SELECT media_id, title, duration / 60 AS minutes, count(*) AS viewers,
-               favg(mean_percent) * 100 AS avg_session_percent,
-               stddev_samp(mean_percent) * 100 / sqrt(count(*)) AS error, any_value(duration) AS s
-        FROM plays JOIN titles USING (media_id)
-        GROUP BY media_id, title, duration HAVING count(*) >= $least
+        WITH centred AS (
+            SELECT *, fsum(n * mean) OVER video / sum(n) OVER video AS middle
+            FROM video_parts WINDOW video AS (PARTITION BY media_id)
+        )
+        SELECT media_id, title, duration / 60 AS minutes, sum(n)::BIGINT AS viewers,
+               any_value(middle) * 100 AS avg_session_percent,
+               sqrt(fsum(spread + n * (mean - middle) ** 2) / nullif(sum(n) - 1, 0) / sum(n)) * 100
+                   AS error, duration AS s
+        FROM centred JOIN titles USING (media_id)
+        GROUP BY media_id, title, duration HAVING sum(n) >= $least
         ORDER BY viewers DESC, media_id
         """,
         {"least": max(min_cell, 1)},
@@ -235,7 +250,7 @@ def videos(con: duckdb.DuckDBPyConnection, *, min_cell: int = 10) -> pd.DataFram
 
 
 def content(
-    con: duckdb.DuckDBPyConnection,
+    con: Engine,
     found: pd.DataFrame,
     titles: dict[str, str],
     *,
@@ -339,7 +354,7 @@ def _length_part(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def sources(
-    con: duckdb.DuckDBPyConnection, titles: dict[str, str], *, min_cell: int = 10, most: int = 3
+    con: Engine, titles: dict[str, str], *, min_cell: int = 10, most: int = 3
 ) -> dict[str, Any]:
     """The part ``sources``: pages and utm values that brought each cluster, above ``min_cell``."""
     frame = cells(con, "sources", min_cell)

@@ -7,12 +7,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers import engine
 from helpers.disclosure import suppress, whole_percent
+from helpers.engine import Engine
 from helpers.evidence import TOO_FEW, false_discovery, features, part, people, with_interval
 from helpers.parameters import Window
 from helpers.rules import ClusterRules
@@ -25,14 +25,12 @@ JOINED, LEFT = "(joined)", "(left)"
 SHARES = "cluster before after share_before share_after difference low high q_value changed"
 
 
-def period_viewers(
-    con: duckdb.DuckDBPyConnection, table: str, start: date, end: date, rules: ClusterRules
-) -> int:
-    """Make a temporary table of the viewers of another period, and count them.
+def period_viewers(con: Engine, table: str, start: date, end: date, rules: ClusterRules) -> None:
+    """Make a temporary table of the viewers of another period.
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         With all_sessions, visitors, viewer_emails, excluded_visitors.
     table : str
         Name to give; the viewers columns with cluster.
@@ -40,18 +38,17 @@ def period_viewers(
         UTC days, inclusive.
     """
     sessions = engine.sql("period").format(start=start, end=end)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {table}_sessions AS {sessions}")
+    con.each(f"CREATE OR REPLACE TEMP TABLE {table}_sessions AS {sessions}")
     features(con, f"{table}_sessions", table, f"*, {rules.case_sql()} AS cluster")
-    return con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def periods(con: duckdb.DuckDBPyConnection, window: Window) -> tuple[Window, Window, str] | None:
+def periods(con: Engine, window: Window) -> tuple[Window, Window, str] | None:
     """The two equal periods to set against each other, and what they are.
 
     The window and the equal period before it, where the store reaches back that far; else the two
     halves of the days of the window that hold sessions. None: under two such days.
     """
-    first, last = con.execute("SELECT min(day), max(day) FROM all_sessions").fetchone()
+    first, last = _days_held(con)
     if first is None or last < window.start or first > window.end:
         return None
     length = timedelta(window.days)
@@ -67,9 +64,12 @@ def periods(con: duckdb.DuckDBPyConnection, window: Window) -> tuple[Window, Win
     return earlier, replace(window, start=middle), "the two halves of the window"
 
 
-def migration(
-    con: duckdb.DuckDBPyConnection, before: str, after: str, names: list[str]
-) -> pd.DataFrame:
+def _days_held(con: Engine) -> tuple[date | None, date | None]:
+    con.gather("SELECT min(day) AS first, max(day) AS last FROM all_sessions", "held")
+    return con.execute("SELECT min(first), max(last) FROM held").fetchone()
+
+
+def migration(con: Engine, before: str, after: str, names: list[str]) -> pd.DataFrame:
     """Who joined, left and moved: viewers by cluster before and cluster after.
 
     Parameters
@@ -84,7 +84,10 @@ def migration(
     DataFrame of int64
         Index the clusters before and ``(joined)``, columns the clusters after and ``(left)``.
     """
-    counted = con.execute(engine.sql("migration").format(before=before, after=after)).df()
+    con.gather(engine.sql("migration").format(before=before, after=after), "moves")
+    counted = con.execute(
+        "SELECT before, after, sum(viewers)::BIGINT AS viewers FROM moves GROUP BY ALL"
+    ).df()
     found = set(counted["before"].dropna()) | set(counted["after"].dropna())
     names = [*names, *sorted(found - set(names))]
     matrix = pd.DataFrame(0, index=[*names, JOINED], columns=[*names, LEFT], dtype="int64")
@@ -154,7 +157,7 @@ def differences(matrix: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_period(
-    con: duckdb.DuckDBPyConnection, window: Window, rules: ClusterRules, *, min_cell: int = 10
+    con: Engine, window: Window, rules: ClusterRules, *, min_cell: int = 10
 ) -> dict[str, Any]:
     """Part: the window against the equal period before it, or its second half against its first.
 
@@ -167,10 +170,8 @@ def against_period(
     earlier, later, what = found
     period_viewers(con, "earlier", earlier.start, earlier.end, rules)
     if later == window:  # already at hand
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE later AS SELECT visitor_key, cluster FROM viewers"
-        )
-        con.execute(
+        con.each("CREATE OR REPLACE TEMP TABLE later AS SELECT visitor_key, cluster FROM viewers")
+        con.each(
             "CREATE OR REPLACE TEMP TABLE later_sessions AS "
             "SELECT visitor_key, conversion_type FROM sessions"
         )
@@ -249,7 +250,7 @@ def previous_run(run: Run) -> tuple[Path, dict] | None:
 
 
 def against_run(
-    con: duckdb.DuckDBPyConnection,
+    con: Engine,
     viewers: Path,
     manifest: dict[str, Any],
     window: Window,
@@ -273,19 +274,19 @@ def against_run(
         Parameters of this run: media_ids, exclude_domains, min_cell.
     """
     name, min_cell = viewers.parent.parent.name, params["min_cell"]
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE reported AS FROM read_parquet({engine.quoted(viewers)})"
-    )
-    con.execute(
+    con.show("reported", viewers)
+    con.each(
         "CREATE OR REPLACE TEMP TABLE baseline AS "
         f"SELECT visitor_key, {rules.case_sql()} AS cluster FROM reported"
     )
     before = _shares(con, "reported")
     renamed = _shares(con, "baseline")
-    moved = con.execute(
-        "SELECT count(*) FROM reported JOIN baseline USING (visitor_key) "
-        "WHERE reported.cluster <> baseline.cluster"
-    ).fetchone()[0]
+    con.gather(
+        "SELECT count(*) AS viewers FROM reported JOIN baseline USING (visitor_key) "
+        "WHERE reported.cluster <> baseline.cluster",
+        "renamed",
+    )
+    moved = int(con.execute("SELECT sum(viewers) FROM renamed").fetchone()[0])
     was = Window.from_dict(manifest["window"])
     reasons = _settings_changed(manifest, was, window, params)
     known = True
@@ -324,9 +325,10 @@ def against_run(
     return result
 
 
-def _shares(con: duckdb.DuckDBPyConnection, table: str) -> pd.Series:
-    counts = con.execute(f"SELECT cluster, count(*) AS viewers FROM {table} GROUP BY 1").df()
-    counts = counts.set_index("cluster")["viewers"]
+def _shares(con: Engine, table: str) -> pd.Series:
+    con.gather(f"SELECT cluster, count(*) AS viewers FROM {table} GROUP BY 1", "sizes")
+    counts = con.execute("SELECT cluster, sum(viewers)::BIGINT AS viewers FROM sizes GROUP BY 1")
+    counts = counts.df().set_index("cluster")["viewers"]
     return counts / max(counts.sum(), 1)
 
 
@@ -339,11 +341,9 @@ def _settings_changed(manifest, was: Window, window: Window, params) -> list[str
     return reasons
 
 
-def _store_covers(
-    con: duckdb.DuckDBPyConnection, start: date, fetched_from: date, days: int
-) -> bool:
+def _store_covers(con: Engine, start: date, fetched_from: date, days: int) -> bool:
     """Whether the store holds the days from ``start``, but for a tenth of the window."""
-    first = con.execute("SELECT min(day) FROM all_sessions").fetchone()[0]
+    first, _ = _days_held(con)
     reaches = first is not None and first <= start
     return reaches or (fetched_from - start).days <= days / 10
 
@@ -365,7 +365,7 @@ def _told_apart(moved: int, reasons: list[str], known: bool) -> str:
     return " ".join(said) or "Same rules, window length, selection and source."
 
 
-def since_last_run(run: Run, con: duckdb.DuckDBPyConnection, rules: ClusterRules) -> dict[str, Any]:
+def since_last_run(run: Run, con: Engine, rules: ClusterRules) -> dict[str, Any]:
     """The part ``change``: against the run before, with the period before under ``more``."""
     params, window = run.params, run.window
     period = against_period(con, window, rules, min_cell=params["min_cell"])

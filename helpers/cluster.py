@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import duckdb
 import pandas as pd
 
 from helpers import engine, privacy, rules
+from helpers.engine import Engine
 from helpers.enrich import connection
 from helpers.rules import ClusterRules
 from helpers.run import Run
@@ -47,11 +47,8 @@ def assign(run: Run) -> pd.DataFrame:
     run.need("features.parquet", "02_enrich")
     con = connection(run)
     target = run.data("viewers.parquet")
-    staged = target.with_suffix(".tmp")
-    query = engine.sql("viewers").format(rules=chosen.case_sql())
-    con.execute(f"COPY ({query}) TO {engine.quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
-    staged.replace(target)
-    engine.show(con, "viewers", target)
+    con.export(engine.sql("viewers").format(rules=chosen.case_sql()), target)
+    con.show("viewers", target)
     table = summarize(con, chosen)
     privacy.write_csv(table.reset_index(), run.data("clusters.csv"))
     run.record(
@@ -61,14 +58,12 @@ def assign(run: Run) -> pd.DataFrame:
     return table
 
 
-def summarize(
-    con: duckdb.DuckDBPyConnection, chosen: ClusterRules, table: str = "viewers"
-) -> pd.DataFrame:
+def summarize(con: Engine, chosen: ClusterRules, table: str = "viewers") -> pd.DataFrame:
     """One row per rule in the order of the file, empty clusters too.
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         With a table or view ``table``: the viewers columns with cluster.
 
     Returns

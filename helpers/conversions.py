@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers.disclosure import whole_percent
+from helpers.engine import Engine
 from helpers.evidence import TOO_FEW, hide_small, part, people, with_interval
 
 
-def rates(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
+def rates(con: Engine, names: list[str]) -> pd.DataFrame:
     """How many viewers of each cluster converted.
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         With sessions and viewers.
 
     Returns
@@ -27,7 +27,7 @@ def rates(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
         [sessions], rate (0–1) with rate_low and rate_high (95 %, Wilson), observed: "high" or "low"
         when that interval lies above or below the rate of all viewers, else "medium".
     """
-    counted = con.execute(
+    con.gather(
         """
         WITH converted AS (
             SELECT visitor_key, count(*) AS conversions
@@ -36,7 +36,11 @@ def rates(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
         SELECT cluster, count(*) AS viewers, count(conversions) AS converted,
                coalesce(sum(conversions), 0)::BIGINT AS conversions
         FROM viewers LEFT JOIN converted USING (visitor_key) GROUP BY cluster
-        """
+        """,
+        "counted",
+    )
+    counted = con.execute(
+        "SELECT cluster, sum(COLUMNS(* EXCLUDE cluster)) FROM counted GROUP BY 1"
     ).df()
     frame = counted.set_index("cluster").reindex(names).fillna(0).astype("int64").reset_index()
     frame = with_interval(frame, "converted", "viewers", "rate")
@@ -50,12 +54,12 @@ def rates(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
     return frame
 
 
-def look_back(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
+def look_back(con: Engine, names: list[str]) -> pd.DataFrame:
     """Of an earlier period's viewers, how many came back or converted in the later one.
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         With ``earlier`` (visitor_key, cluster) and ``later_sessions`` (visitor_key,
         conversion_type), as :func:`helpers.change.against_period` leaves them.
 
@@ -65,7 +69,7 @@ def look_back(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
         cluster, viewers, came_back, converted [viewers], and came_back_share and converted_share
         (0–1) with _low and _high (95 %, Wilson).
     """
-    counted = con.execute(
+    con.gather(
         """
         WITH back AS (
             SELECT visitor_key, bool_or(conversion_type IS NOT NULL) AS converted
@@ -74,7 +78,11 @@ def look_back(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
         SELECT cluster, count(*) AS viewers, count(converted) AS came_back,
                count(*) FILTER (converted) AS converted
         FROM earlier LEFT JOIN back USING (visitor_key) GROUP BY cluster
-        """
+        """,
+        "counted",
+    )
+    counted = con.execute(
+        "SELECT cluster, sum(COLUMNS(* EXCLUDE cluster)) FROM counted GROUP BY 1"
     ).df()
     frame = counted.set_index("cluster").reindex(names).fillna(0).astype("int64").reset_index()
     for what in ("came_back", "converted"):
@@ -83,7 +91,7 @@ def look_back(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
 
 
 def conversions(
-    con: duckdb.DuckDBPyConnection,
+    con: Engine,
     titles: dict[str, str],
     *,
     min_cell: int = 10,
@@ -125,13 +133,19 @@ def conversions(
     return part(finding, frame, columns, note, more=more, converted=total, viewers=viewers)
 
 
-def _kinds(con: duckdb.DuckDBPyConnection, min_cell: int) -> dict[str, Any]:
-    frame = con.execute(
+def _kinds(con: Engine, min_cell: int) -> dict[str, Any]:
+    con.gather(
         """
         SELECT conversion_type AS kind, count(DISTINCT visitor_key) AS viewers,
                count(*) AS sessions
-        FROM sessions WHERE conversion_type IS NOT NULL
-        GROUP BY 1 HAVING count(DISTINCT visitor_key) >= $least ORDER BY 2 DESC, 1 LIMIT 20
+        FROM sessions WHERE conversion_type IS NOT NULL GROUP BY 1
+        """,
+        "counted",
+    )
+    frame = con.execute(
+        """
+        SELECT kind, sum(viewers)::BIGINT AS viewers, sum(sessions)::BIGINT AS sessions
+        FROM counted GROUP BY 1 HAVING sum(viewers) >= $least ORDER BY 2 DESC, 1 LIMIT 20
         """,
         {"least": max(min_cell, 1)},
     ).df()

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
-import duckdb
 import pandas as pd
 
 from helpers import engine
 from helpers.disclosure import whole_percent
+from helpers.engine import Engine
 from helpers.evidence import TOO_FEW, part, people
 from helpers.parameters import Window
 
@@ -23,7 +23,7 @@ DATA_CENTRES = (
 """Networks that people seldom watch from: clouds, hosters, VPN exits."""
 
 
-def counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def counts(con: Engine) -> dict[str, int]:
     """Counts of what is there and what is not, of the sessions and viewers of the window.
 
     Returns
@@ -33,8 +33,16 @@ def counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
         days_with_sessions, sessions_with_length, viewers, anonymous, one_session, without_row,
         identified, emails, without_place, split_people, split_cookies, sessions_without_row.
     """
-    row = con.execute(engine.sql("coverage"), {"data_centres": DATA_CENTRES}).df().iloc[0]
-    return {name: int(value) for name, value in row.items()}
+    con.gather(engine.sql("session_counts"), "counted", {"data_centres": DATA_CENTRES})
+    con.gather("SELECT DISTINCT day FROM sessions", "session_days")
+    found: dict[str, Any] = {}
+    for query in (
+        "SELECT count(DISTINCT day) AS days_with_sessions FROM session_days",
+        "SELECT sum(COLUMNS(*)) FROM counted",
+        engine.sql("viewer_counts"),
+    ):
+        found |= con.execute(query).df().iloc[0].to_dict()
+    return {name: int(value) for name, value in found.items()}
 
 
 def missing_days(fetched: Iterable[date], window: Window) -> list[date]:
@@ -46,7 +54,7 @@ def missing_days(fetched: Iterable[date], window: Window) -> list[date]:
 
 
 def coverage(
-    con: duckdb.DuckDBPyConnection,
+    con: Engine,
     window: Window,
     titles: dict[str, str],
     *,

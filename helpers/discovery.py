@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers.disclosure import suppress, whole_percent, wilson
+from helpers.engine import Engine
 from helpers.evidence import part, people
 from helpers.rules import ClusterRules
 
@@ -37,7 +37,7 @@ FINISHERS = "one_and_done_finishers"
 PROFILE = "found viewers share videos visits percent jaccard band"
 
 
-def sample(con: duckdb.DuckDBPyConnection, *, seed: int = 0, most: int = SAMPLE) -> pd.DataFrame:
+def sample(con: Engine, *, seed: int = 0, most: int = SAMPLE) -> pd.DataFrame:
     """A bounded sample of viewers with what tells them apart.
 
     Returns
@@ -46,19 +46,26 @@ def sample(con: duckdb.DuckDBPyConnection, *, seed: int = 0, most: int = SAMPLE)
         cluster, sessions, videos, visits, percent (0–100), and total and spread: sum over the
         viewer's videos of the best session (0–1 each), and sum of squares about their mean.
     """
-    return con.execute(
+    con.execute(
         f"""
-        WITH chosen AS (
-            SELECT visitor_key, session_count AS sessions, total_visits AS visits
-            FROM viewers ORDER BY hash(visitor_key, {int(seed)}), visitor_key LIMIT {int(most)}
-        )
-        SELECT any_value(plays.cluster) AS cluster, any_value(chosen.sessions) AS sessions,
-               count(*) AS videos, any_value(chosen.visits) AS visits, favg(best) * 100 AS percent,
+        CREATE OR REPLACE TEMP TABLE chosen AS
+        SELECT visitor_key, session_count AS sessions, total_visits AS visits
+        FROM viewers ORDER BY hash(visitor_key, {int(seed)}), visitor_key LIMIT {int(most)}
+        """
+    )
+    con.share("chosen")
+    con.gather(
+        """
+        SELECT visitor_key, any_value(plays.cluster) AS cluster,
+               any_value(chosen.sessions) AS sessions, count(*) AS videos,
+               any_value(chosen.visits) AS visits, favg(best) * 100 AS percent,
                fsum(best) AS total, var_pop(best) * count(*) AS spread
         FROM chosen JOIN members USING (visitor_key) JOIN plays USING (viewer)
-        GROUP BY viewer ORDER BY viewer
-        """
-    ).df()
+        GROUP BY visitor_key
+        """,
+        "sampled",
+    )
+    return con.execute("SELECT * EXCLUDE visitor_key FROM sampled ORDER BY visitor_key").df()
 
 
 def reliability(viewers: pd.DataFrame) -> tuple[float, float]:
@@ -250,7 +257,7 @@ def band(jaccard: float) -> str:
 
 
 def discovery(
-    con: duckdb.DuckDBPyConnection, rules: ClusterRules, *, min_cell: int = 10, seed: int = 0
+    con: Engine, rules: ClusterRules, *, min_cell: int = 10, seed: int = 0
 ) -> dict[str, Any]:
     """The part ``discovery``: clusters found by the data against the rules, and the finishers."""
     viewers = sample(con, seed=seed)
@@ -318,7 +325,7 @@ def _against_rules(viewers, x, labels, rules, seed) -> tuple[pd.DataFrame, pd.Da
     return profile.rename_axis("found").reset_index(), cross, agreement
 
 
-def finishers(con: duckdb.DuckDBPyConnection, rules: ClusterRules) -> dict[str, Any]:
+def finishers(con: Engine, rules: ClusterRules) -> dict[str, Any]:
     """Viewers that watched one video to the end and that the rules leave in the rest.
 
     Returns

@@ -1,4 +1,9 @@
-"""The engine: takes SQL, gives frames. Embedded DuckDB runs the .sql files an analyst can read."""
+"""The engine: takes SQL, gives frames. Embedded DuckDB runs the .sql files an analyst can read.
+
+What belongs to one viewer is asked with :meth:`Engine.each` and :meth:`Engine.gather`, so that the
+same statements run here or, a shard of the viewers each, elsewhere (:mod:`helpers.shards`); what is
+small by then (viewers, visitors, titles, counts) is asked with :meth:`Engine.execute`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import contextlib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -41,6 +47,45 @@ def connect(settings: Settings, spill: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+class Engine:
+    """All tables in one embedded database.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        self.connection = connection
+        self.execute, self.register = connection.execute, connection.register
+        self.unregister = connection.unregister
+
+    def each(self, statements: str, params: dict[str, Any] | None = None) -> None:
+        """Run statements over tables that hold sessions; each viewer's rows stand together."""
+        self.execute(statements, params)
+
+    def gather(self, query: str, into: str, params: dict[str, Any] | None = None) -> None:
+        """Make the table ``into`` of what a query over tables of sessions finds.
+
+        The query may group viewers, and count them: a viewer is in one shard. What it finds comes
+        once from every shard, so the rows of one group are yet to be added up.
+        """
+        self.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS {query}", params)
+
+    def share(self, table: str) -> None:
+        """Let :meth:`each` and :meth:`gather` see a small table made by :meth:`execute`."""
+
+    def show(self, table: str, path: Path) -> None:
+        """Make a Parquet file with a visitor_key per row a view, to all methods."""
+        show(self.connection, table, path)
+
+    def export(self, query: str, path: Path) -> None:
+        """Write a query over tables of viewers to a Parquet file, at once."""
+        staged = path.with_suffix(".tmp")
+        self.execute(f"COPY ({query}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
+        staged.replace(path)
+
+
 def over_store(
     settings: Settings,
     store: Store,
@@ -48,12 +93,12 @@ def over_store(
     *,
     media_ids: Iterable[str] = (),
     exclude_domains: Iterable[str] = (),
-) -> duckdb.DuckDBPyConnection:
+) -> Engine:
     """The store's tables, and the sessions that count, as ``sql/sessions.sql`` defines them.
 
     Returns
     -------
-    DuckDBPyConnection with ``stored_sessions`` (as fetched), ``all_sessions`` (one row per
+    Engine with ``stored_sessions`` (as fetched), ``all_sessions`` (one row per
         event_key, whole store), ``sessions`` (of those the window's, after the two filters),
         ``visitors`` and ``medias``; each empty where nothing was fetched.
     """
@@ -79,16 +124,21 @@ def over_store(
             show(connection, table, path)
         else:
             connection.register(table, schema.empty_table())
+    connection.execute(sql("repeats"))
+    connection.execute(scope(window, media_ids, exclude_domains) + sql("sessions"))
+    return Engine(connection)
+
+
+def scope(window: Window, media_ids: Iterable[str], exclude_domains: Iterable[str]) -> str:
+    """Statements that tell ``sql/sessions.sql`` what counts."""
     domains = (domain.strip().lstrip("@").lower() for domain in exclude_domains)
-    for name, value in {
+    values = {
         "window_start": f"DATE '{window.start}'",
         "window_end": f"DATE '{window.end}'",
         "media_ids": _texts(media_ids),
         "exclude_domains": _texts(domains),
-    }.items():
-        connection.execute(f"SET VARIABLE {name} = {value}")
-    connection.execute(sql("sessions"))
-    return connection
+    }
+    return "".join(f"SET VARIABLE {name} = {value};\n" for name, value in values.items())
 
 
 def show(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:

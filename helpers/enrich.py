@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import duckdb
 import pandas as pd
 
-from helpers import engine
+from helpers import engine, shards
+from helpers.engine import Engine
 from helpers.errors import DataError
 from helpers.parameters import Window
 from helpers.run import Run, read_manifest
@@ -13,12 +13,12 @@ from helpers.run import Run, read_manifest
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def connection(run: Run) -> duckdb.DuckDBPyConnection:
+def connection(run: Run) -> Engine:
     """The run's tables in the engine; the same connection until the features are made anew.
 
     Returns
     -------
-    DuckDBPyConnection with
+    Engine, on this machine or on a Dask cluster, with
         ``sessions`` (one row per event_key, in the window, after media_ids and exclude_domains),
         ``all_sessions`` (one row per event_key, whole store), ``stored_sessions`` (as fetched),
         ``visitors``, ``medias``, and ``features`` or ``viewers`` where an earlier stage wrote them.
@@ -34,21 +34,21 @@ def connection(run: Run) -> duckdb.DuckDBPyConnection:
     return known
 
 
-def _connect(run: Run) -> duckdb.DuckDBPyConnection:
+def _connect(run: Run) -> Engine:
     if not run.store.days():
         raise DataError(
             f"{run.stage}: nothing was fetched yet for account {run.account}. "
             "Run 01_fetch first; it fills the store."
         )
     window, media_ids, domains = _scope(run)
-    connection = engine.over_store(
+    con = shards.over_store(
         run.settings, run.store, window, media_ids=media_ids, exclude_domains=domains
     )
     for table in ("features", "viewers"):
         path = run.find(f"{table}.parquet")
         if path:
-            engine.show(connection, table, path)
-    return connection
+            con.show(table, path)
+    return con
 
 
 def _scope(run: Run) -> tuple[Window, list[str], list[str]]:
@@ -88,11 +88,9 @@ def features(run: Run) -> pd.DataFrame:
     run._connection = None
     con = connection(run)
     target = run.data("features.parquet")
-    staged = target.with_suffix(".tmp")
-    con.execute(engine.sql("features"))
-    con.execute(f"COPY new_features TO {engine.quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
-    staged.replace(target)
-    engine.show(con, "features", target)
+    con.each(engine.sql("features"))
+    con.export("FROM new_features", target)
+    con.show("features", target)
     counts = _counts(con)
     watch_times(run)
     run.record(
@@ -102,9 +100,9 @@ def features(run: Run) -> pd.DataFrame:
     return _steps(counts)
 
 
-def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def _counts(con: Engine) -> dict[str, int]:
     in_window = "day BETWEEN getvariable('window_start') AND getvariable('window_end')"
-    row = con.execute(
+    con.gather(
         f"""
         SELECT
             (SELECT count(*) FROM stored_sessions WHERE {in_window}) AS session_rows,
@@ -117,8 +115,10 @@ def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
                 AS viewers_without_visitor_row,
             (SELECT count(*) FROM visitors ANTI JOIN features USING (visitor_key))
                 AS visitors_without_session
-        """
-    ).df()
+        """,
+        "counted",
+    )
+    row = con.execute("SELECT sum(COLUMNS(*)) FROM counted").df()
     counts = {name: int(value) for name, value in row.iloc[0].items()}
     counts["left_out_sessions"] = (
         counts["session_rows"] - counts["repeated_rows"] - counts["sessions"]
@@ -152,14 +152,18 @@ def watch_times(run: Run) -> pd.DataFrame:
     ``data/watch_times.csv`` in long form (weekday, hour, sessions).
     """
     con = connection(run)
-    counted = con.execute(
+    con.gather(
         """
         SELECT isodow(received_at AT TIME ZONE $zone) - 1 AS weekday,
                hour(received_at AT TIME ZONE $zone) AS hour,
                count(*) AS sessions
-        FROM sessions GROUP BY ALL ORDER BY ALL
+        FROM sessions GROUP BY ALL
         """,
+        "counted",
         {"zone": run.params["time_zone"]},
+    )
+    counted = con.execute(
+        "SELECT weekday, hour, sum(sessions)::BIGINT AS sessions FROM counted GROUP BY ALL"
     ).df()
     table = (
         counted.pivot(index="weekday", columns="hour", values="sessions")
@@ -181,16 +185,18 @@ def completion(run: Run) -> pd.DataFrame:
     -------
     DataFrame, index ``percent_watched`` (text: exactly 0, tenths, exactly 100), column sessions.
     """
-    counted = (
-        connection(run)
-        .execute(
-            """
+    con = connection(run)
+    con.gather(
+        """
         SELECT CASE WHEN percent_viewed = 0 THEN -1 WHEN percent_viewed = 1 THEN 10
                     ELSE least(floor(percent_viewed * 10), 9)::INT END AS tenth,
                count(*) AS sessions
         FROM sessions GROUP BY ALL
-        """
-        )
+        """,
+        "counted",
+    )
+    counted = (
+        con.execute("SELECT tenth, sum(sessions)::BIGINT AS sessions FROM counted GROUP BY 1")
         .df()
         .set_index("tenth")["sessions"]
         .reindex(range(-1, 11), fill_value=0)

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers import engine
 from helpers.disclosure import suppress
+from helpers.engine import Engine
 
 TOO_FEW = 30
 """Groups of fewer viewers are marked: a 95 % interval of a share is then up to 36 points wide."""
@@ -153,7 +153,7 @@ def people(count: int, one: str = "viewer", many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def features(con: duckdb.DuckDBPyConnection, sessions: str, table: str, columns: str = "*") -> None:
+def features(con: Engine, sessions: str, table: str, columns: str = "*") -> None:
     """Make ``table``: the features of the viewers of other sessions, by the same SQL file.
 
     Parameters
@@ -163,5 +163,5 @@ def features(con: duckdb.DuckDBPyConnection, sessions: str, table: str, columns:
     columns : str
         What to select of the features, as SQL.
     """
-    con.execute(engine.sql("features").replace("FROM sessions", f"FROM {sessions}"))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM new_features")
+    con.each(engine.sql("features").replace("FROM sessions", f"FROM {sessions}"))
+    con.each(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM new_features")

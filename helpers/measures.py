@@ -100,8 +100,13 @@ def _spreads(run: Run) -> dict[str, dict]:
 
 def _parts(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     """countries (three at most), mobile and most_active, where enough viewers are in them."""
-    given = {"least": run.params["min_cell"], "zone": run.params["time_zone"]}
-    rows = connection(run).execute(engine.sql("cluster_parts"), given).df()
+    con = connection(run)
+    con.gather(engine.sql("cluster_parts"), "cluster_parts", {"zone": run.params["time_zone"]})
+    rows = con.execute(
+        "SELECT kind, cluster, name, sum(viewers)::BIGINT AS viewers FROM cluster_parts "
+        "GROUP BY ALL HAVING sum(viewers) >= $least ORDER BY kind, cluster, viewers DESC, name",
+        {"least": run.params["min_cell"]},
+    ).df()
     found: dict[str, dict] = {}
     for row in rows.itertuples():
         share = round(row.viewers / table.at[row.cluster, "viewers"], 4)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers import affinity, engine, privacy
+from helpers.engine import Engine
 from helpers.evidence import part, people
 from helpers.parameters import Window
 from helpers.rules import ClusterRules
@@ -65,7 +65,7 @@ def _of_company(domain: str) -> bool:
 
 
 def people_of(
-    con: duckdb.DuckDBPyConnection,
+    con: Engine,
     rules: ClusterRules,
     window: Window,
     *,
@@ -76,7 +76,7 @@ def people_of(
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         After :func:`helpers.affinity.prepare`.
     opt_out : set of str
         E-mails and domains, lower case.
@@ -97,6 +97,7 @@ def people_of(
     con.register("intent", intent.astype({"intent": bool, "title": str, "media_id": str}))
     con.register("next_videos", following)
     now = datetime.combine(window.end + timedelta(1), time(), UTC)
+    con.gather(engine.sql("identified_plays"), "identified_plays")
     con.execute(engine.sql("people"), {"now": now})
     frame = con.execute("FROM people").df()
     out = [_is_out(*who, opt_out) for who in zip(frame["person"], frame["domain"], strict=True)]

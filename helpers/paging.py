@@ -1,9 +1,9 @@
 """Numbered pages of a list of unknown length, read side by side with hardly a request wasted.
 
 Pages known to exist are read by all workers while one of them looks for the end: it asks for twice
-the highest known page and, once a page lies beyond the end, for the middle of what is left. So about
-log2(pages) requests fall on pages that are not there, however many workers there are. Where a long
-list is expected, 2, 8 and 64 are asked for at once after page 1.
+the highest known page and, once a page lies beyond the end, for the middle of what is left. So
+about log2(pages) requests fall on pages that are not there, however many workers there are. Where a
+long list is expected, 2, 8 and 64 are asked for at once after page 1.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from helpers import engine
 from helpers.disclosure import suppress, whole_percent
+from helpers.engine import Engine
 from helpers.evidence import TOO_FEW, features, hide_small, part, people, with_interval
 from helpers.rules import COLUMNS, ClusterRules
 
@@ -27,7 +27,7 @@ SHOWN = (
 )
 
 
-def shares(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
+def shares(con: Engine, names: list[str]) -> pd.DataFrame:
     """Share of each cluster with its interval over viewers.
 
     Returns
@@ -51,7 +51,7 @@ def shares(con: duckdb.DuckDBPyConnection, names: list[str]) -> pd.DataFrame:
 
 
 def resample(
-    con: duckdb.DuckDBPyConnection,
+    con: Engine,
     rules: ClusterRules,
     *,
     seed: int = 0,
@@ -62,39 +62,41 @@ def resample(
 
     Parameters
     ----------
-    con : DuckDBPyConnection
+    con : Engine
         After :func:`helpers.affinity.prepare`; with sessions, viewers, visitors, viewer_emails.
 
     Returns
     -------
     DataFrame, a row per viewer with two sessions or more, of a bounded sample of each cluster
-        viewer (int), cluster, kept (0–1: share of the draws that keep the label), half_a, half_b
+        cluster, kept (0–1: share of the draws that keep the label), half_a, half_b
         (clusters of the halves).
     """
-    drawn = engine.sql("resample").format(
-        draws=int(draws), per_cluster=int(per_cluster), longest=LONGEST, seed=int(seed)
-    )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE drawn_sessions AS {drawn}")
+    given = {"per_cluster": int(per_cluster), "longest": LONGEST, "seed": int(seed)}
+    chosen = engine.sql("drawn_viewers").format(**given)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE drawn_viewers AS {chosen}")
+    con.share("drawn_viewers")
+    drawn = engine.sql("resample").format(draws=int(draws), seed=int(seed))
+    con.each(f"CREATE OR REPLACE TEMP TABLE drawn_sessions AS {drawn}")
     features(con, "drawn_sessions", "drawn_features")
     known = ", ".join(f"viewers.{column} AS {column}" for column in KNOWN_OF_VIEWER)
-    frame = con.execute(
+    con.gather(
         f"""
         WITH drawn AS (
-            SELECT again.* REPLACE ({known}), members.viewer, members.cluster AS label,
-                   split_part(again.visitor_key, '#', 2) AS draw
+            SELECT again.* REPLACE ({known}), viewers.visitor_key AS viewer,
+                   viewers.cluster AS label, split_part(again.visitor_key, '#', -1) AS draw
             FROM drawn_features AS again
-            JOIN members ON members.viewer = split_part(again.visitor_key, '#', 1)::INTEGER
-            JOIN viewers ON viewers.visitor_key = members.visitor_key
+            JOIN viewers ON viewers.visitor_key = regexp_replace(again.visitor_key, '#[^#]*$', '')
         ), named AS (SELECT viewer, draw, label, {rules.case_sql()} AS cluster FROM drawn)
         SELECT viewer, label AS cluster,
                avg((cluster = label)::INT) FILTER (draw NOT IN ('a', 'b')) AS kept,
                any_value(cluster) FILTER (draw = 'a') AS half_a,
                any_value(cluster) FILTER (draw = 'b') AS half_b
-        FROM named GROUP BY viewer, label ORDER BY viewer
-        """
-    ).df()
-    con.execute("DROP TABLE drawn_sessions; DROP TABLE drawn_features")
-    return frame
+        FROM named GROUP BY viewer, label
+        """,
+        "resampled",
+    )
+    con.each("DROP TABLE drawn_sessions; DROP TABLE drawn_features")
+    return con.execute("SELECT * EXCLUDE viewer FROM resampled ORDER BY viewer").df()
 
 
 def kept(labels: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -159,7 +161,7 @@ def agreement(labels: pd.DataFrame, sizes: pd.Series) -> dict[str, float | int |
     }
 
 
-def sensitivity(con: duckdb.DuckDBPyConnection, rules: ClusterRules) -> pd.DataFrame:
+def sensitivity(con: Engine, rules: ClusterRules) -> pd.DataFrame:
     """Viewers that change cluster when each threshold moves by one step, either way.
 
     A step is 1 for counts and 5 points for percents.
@@ -191,7 +193,7 @@ def sensitivity(con: duckdb.DuckDBPyConnection, rules: ClusterRules) -> pd.DataF
 
 
 def stability(
-    con: duckdb.DuckDBPyConnection, rules: ClusterRules, *, min_cell: int = 10, seed: int = 0
+    con: Engine, rules: ClusterRules, *, min_cell: int = 10, seed: int = 0
 ) -> dict[str, Any]:
     """The part ``stability`` of the insights."""
     table = shares(con, rules.names)

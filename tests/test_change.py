@@ -140,7 +140,7 @@ def test_videos_and_people_left_out_stay_out_of_the_earlier_period():
     con.execute("SET VARIABLE media_ids = ['v1']::VARCHAR[]")
     con.execute("SET VARIABLE exclude_domains = ['own.example']::VARCHAR[]")
     con.execute("INSERT INTO excluded_visitors VALUES ('c')")
-    assert change.period_viewers(con, "old", MAY.start, MAY.end, RULES) == 1
+    change.period_viewers(con, "old", MAY.start, MAY.end, RULES)
     assert con.execute("SELECT visitor_key FROM old").fetchall() == [("a",)]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import engine, rules
+from helpers.engine import Engine
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TEXTS = (
@@ -73,7 +74,7 @@ def tables(sessions, *, earlier=(), visitors=(), medias=(), chosen=None):
     case = (chosen or rules.load()).case_sql()
     con.execute(engine.sql("features"))
     con.execute(f"CREATE TABLE viewers AS SELECT *, {case} AS cluster FROM new_features")
-    return con
+    return Engine(con)
 
 
 KINDS = {

@@ -1,5 +1,5 @@
 -- Groups of each cluster's viewers: by country, on a mobile device, and by part of the week.
--- A viewer counts once in every group of theirs; groups under $least viewers stay out.
+-- A viewer counts once in every group of theirs.
 WITH watched AS (
     SELECT
         viewers.cluster,
@@ -29,5 +29,3 @@ parts AS (
 SELECT kind, cluster, name, count(DISTINCT visitor_key) AS viewers
 FROM parts
 GROUP BY ALL
-HAVING count(DISTINCT visitor_key) >= $least
-ORDER BY kind, cluster, viewers DESC, name

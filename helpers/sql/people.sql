@@ -1,6 +1,7 @@
 -- People to call: one row per e-mail (case folded; several cookies joined), from the identified
--- viewers. intent names the videos whose titles speak of buying; next_videos the best to send, by
--- cluster and rank. $now is the end of the window.
+-- viewers and what they played (identified_plays: a row per viewer and video). intent names the
+-- videos whose titles speak of buying; next_videos the best to send, by cluster and rank. $now is
+-- the end of the window.
 CREATE OR REPLACE TEMP TABLE people AS
 WITH cookies AS (
     SELECT lower(trim(email)) AS person, viewers.* FROM viewers WHERE identified
@@ -11,9 +12,9 @@ WITH cookies AS (
                AS visitor_key
     FROM cookies GROUP BY person
 ), per_video AS (
-    SELECT person, media_id, max(percent_viewed) AS best, max(received_at) AS last_at,
-           bool_or(conversion_type IS NOT NULL) AS converted
-    FROM sessions JOIN cookies USING (visitor_key)
+    SELECT person, media_id, max(best) AS best, max(last_at) AS last_at,
+           bool_or(converted) AS converted
+    FROM identified_plays JOIN cookies USING (visitor_key)
     GROUP BY person, media_id
 ), watched AS (
     SELECT person, count(*) AS videos, count(*) FILTER (best >= 0.9) AS finished,
@@ -25,7 +26,7 @@ WITH cookies AS (
     GROUP BY person
 ), suggested AS (
     SELECT person, arg_min(next_videos.title, place) AS next_video
-    FROM main JOIN members USING (visitor_key)
+    FROM main JOIN viewers USING (visitor_key)
     JOIN next_videos USING (cluster)
     ANTI JOIN per_video ON per_video.person = main.person
         AND per_video.media_id = next_videos.media_id
