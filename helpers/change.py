@@ -66,7 +66,7 @@ def periods(con: Engine, window: Window) -> tuple[Window, Window, str] | None:
 
 def _days_held(con: Engine) -> tuple[date | None, date | None]:
     con.gather("SELECT min(day) AS first, max(day) AS last FROM all_sessions", "held")
-    return con.execute("SELECT min(first), max(last) FROM held").fetchone()
+    return con.execute("SELECT min(first), max(last) FROM held").fetchall()[0]
 
 
 def migration(con: Engine, before: str, after: str, names: list[str]) -> pd.DataFrame:
@@ -286,7 +286,7 @@ def against_run(
         "WHERE reported.cluster <> baseline.cluster",
         "renamed",
     )
-    moved = int(con.execute("SELECT sum(viewers) FROM renamed").fetchone()[0])
+    moved = int(con.execute("SELECT sum(viewers) FROM renamed").fetchall()[0][0])
     was = Window.from_dict(manifest["window"])
     reasons = _settings_changed(manifest, was, window, params)
     known = True

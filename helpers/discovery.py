@@ -341,7 +341,7 @@ def finishers(con: Engine, rules: ClusterRules) -> dict[str, Any]:
         FROM (SELECT *, {_finisher_rule()} AS done FROM viewers WHERE cluster = $rest)
         """,
         {"rest": rest},
-    ).fetchone()
+    ).fetchall()[0]
     low, high = wilson(count, of) or (None, None)
     return {
         "cluster": rest, "viewers": count, "of": of, "identified": identified,

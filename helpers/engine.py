@@ -33,7 +33,7 @@ def quoted(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def connect(settings: Settings, spill: Path) -> duckdb.DuckDBPyConnection:
+def connect(settings: Settings | None, spill: Path) -> duckdb.DuckDBPyConnection:
     """A fresh in-memory database in UTC that spills to ``spill`` beyond its memory limit."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
@@ -42,7 +42,7 @@ def connect(settings: Settings, spill: Path) -> duckdb.DuckDBPyConnection:
         connection.execute("SET enable_progress_bar = false")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute(f"SET temp_directory = {quoted(spill)}")
-    if settings.memory_limit:
+    if settings and settings.memory_limit:
         connection.execute(f"SET memory_limit = {quoted(settings.memory_limit)}")
     return connection
 

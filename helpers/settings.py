@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(600, ge=1)
     memory_limit: str | None = Field(None, pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB|%)$")
     retention_days: int = Field(730, ge=0)
-    dask: str | None = None
+    dask: str | None = Field(None, pattern=r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$")
+    dask_path: str | None = None
+    shards: int | None = Field(None, ge=1, le=100_000)
     sandbox: str | None = None  # address of a sandbox that a parent process already runs
 
     @field_validator("account")
@@ -84,10 +86,5 @@ def load(*, env_file: Path | None = None) -> Settings:
         raise ParameterError(
             f"Setting {name} in the environment or .env: {first['msg']}. Correct it and run again."
         ) from None
-    if found.dask:
-        raise ParameterError(
-            "Setting VIEWER_PERSONAS_DASK names a Dask scheduler, and this version runs on one "
-            "machine alone. Unset it and run again."
-        )
     outputs = found.outputs if found.outputs.is_absolute() else project_root() / found.outputs
     return found.model_copy(update={"outputs": outputs})
