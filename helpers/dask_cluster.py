@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import metadata, resources
 from typing import Any
 
 from helpers.errors import KitError, ParameterError, ServiceError
 from helpers.progress import progress
+from helpers.shards import Room
 
 ANSWERS = 10.0  # seconds for a scheduler to answer
 WORKERS_COME = 30.0  # seconds for its first worker
+MEMORY_OF_DUCKDB = 0.7  # of a worker's; the rest is for Python and what is on its way
 MUST_MATCH = ("viewer-personas", "duckdb", "pyarrow")
 
 
@@ -97,7 +100,7 @@ class Cluster:
                 )
 
     def run(self, what: str, function: Callable, tasks: Sequence[tuple]) -> list:
-        """``function(*task, spill=folder)`` of each task on the workers, in the tasks' order.
+        """``function(*task, room=Room)`` of each task on the workers, in the tasks' order.
 
         Task n goes to the same worker each time while that one lives, and to another when not.
 
@@ -119,7 +122,7 @@ class Cluster:
                     )
                 )  # fmt: skip
             with progress(f"Dask: {what}", "shard", len(tasks)) as bar:
-                for future in as_completed(futures):
+                for future in as_completed(futures, loop=self._client.loop):
                     future.result()
                     bar.update()
             return [future.result() for future in futures]
@@ -155,13 +158,24 @@ def _reason(error: Exception) -> str:
 def _on_worker(function: Callable, task: tuple) -> Any:
     from distributed import get_worker
 
-    return function(*task, spill=get_worker().local_directory)
+    worker = get_worker()
+    limit = worker.memory_manager.memory_limit
+    mine = limit and f"{limit * MEMORY_OF_DUCKDB / worker.state.nthreads / 1e6:.0f}MB"
+    return function(*task, room=Room(worker.local_directory, mine))
+
+
+def _digest() -> str:
+    package = resources.files("helpers")
+    files = [package / "shards.py", package / "engine.py", *package.joinpath("sql").iterdir()]
+    texts = sorted((file.name, file.read_text("utf-8")) for file in files)
+    return hashlib.sha256(repr(texts).encode()).hexdigest()[:8]
+
+
+STATEMENTS = _digest()  # as they were when this process began
 
 
 def versions() -> dict[str, str]:
     """What computes here: Python, the kit and the libraries whose answers must agree."""
     found = {"Python": platform.python_version().rpartition(".")[0]}
-    for name in MUST_MATCH:
-        found[name] = metadata.version(name)
-    found["byte order"] = sys.byteorder
-    return found
+    found |= {name: metadata.version(name) for name in MUST_MATCH}
+    return found | {"statements of the kit": STATEMENTS, "byte order": sys.byteorder}

@@ -33,7 +33,7 @@ def quoted(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def connect(settings: Settings | None, spill: Path) -> duckdb.DuckDBPyConnection:
+def connect(memory_limit: str | None, spill: Path) -> duckdb.DuckDBPyConnection:
     """A fresh in-memory database in UTC that spills to ``spill`` beyond its memory limit."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
@@ -42,8 +42,8 @@ def connect(settings: Settings | None, spill: Path) -> duckdb.DuckDBPyConnection
         connection.execute("SET enable_progress_bar = false")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute(f"SET temp_directory = {quoted(spill)}")
-    if settings and settings.memory_limit:
-        connection.execute(f"SET memory_limit = {quoted(settings.memory_limit)}")
+    if memory_limit:
+        connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
     return connection
 
 
@@ -102,7 +102,7 @@ def over_store(
         event_key, whole store), ``sessions`` (of those the window's, after the two filters),
         ``visitors`` and ``medias``; each empty where nothing was fetched.
     """
-    connection = connect(settings, store.folder / ".spill")
+    connection = connect(settings.memory_limit, store.folder / ".spill")
     pattern = store.sessions_glob()
     if pattern:
         rows = sum(day.get("rows", 0) for day in store.days().values())

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from helpers import privacy, report, settings
+from helpers import privacy, report, settings, shards
 from helpers.errors import DataError, KitError, ParameterError
 from helpers.run import read_manifest
 from helpers.store import Store
@@ -75,7 +75,8 @@ def forget(who: str) -> list[str]:
     who = who.strip()
     if not who:
         raise ParameterError("erase: nobody is named. Give an e-mail or a visitor_key.")
-    outputs = settings.load().outputs
+    here = settings.load()
+    outputs = here.outputs
     stores = [Store(folder) for folder in sorted(outputs.glob("store/*/"))]
     folders = sorted(path.parent for path in outputs.glob("*/run.json"))
     with ExitStack() as locks:
@@ -83,6 +84,8 @@ def forget(who: str) -> list[str]:
             locks.enter_context(store.lock())
         person = _identify(who, stores, folders)
         said = [_from_store(store, who, person) for store in stores]
+        for store in stores:
+            shards.remove(here, store)
         said += [_from_run(folder, person) for folder in folders]
         searched = _prove(outputs, person)
     found = [line for line in said if line] or [

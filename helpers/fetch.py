@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from helpers import clock, engine
+from helpers import clock, engine, shards
 from helpers.errors import AccessError, ServiceError
 from helpers.paging import Crawl, Workers
 from helpers.progress import progress
@@ -114,7 +114,7 @@ class _Fetch:
         self.today = window.as_of if sandbox else clock.today()
         self.reference = min(self.today, window.as_of)
         self.facts: dict[str, Any] = {}
-        self.connection = engine.connect(run.settings, run.spill)
+        self.connection = engine.connect(run.settings.memory_limit, run.spill)
         self.connection.execute(f"SET memory_limit = '{run.settings.memory_limit or MEMORY_LIMIT}'")
         self.state = self._begin_pass()
 
@@ -233,7 +233,9 @@ class _Fetch:
     def _retain(self) -> None:
         window = self.run.window
         keep = (window.start, window.end) if self.run.params.get("start_date") else (date.max,) * 2
-        self.facts["days_let_go"] = self.store.drop_days(self._oldest_kept, keep=keep)
+        gone = self.facts["days_let_go"] = self.store.drop_days(self._oldest_kept, keep=keep)
+        if gone or not (self.run.settings.dask or self.run.settings.shards):
+            shards.remove(self.run.settings, self.store)  # copies of rows outlive no row
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import uuid
 from collections import OrderedDict
@@ -62,7 +63,7 @@ def over_store(
 
         workers: Workers = cluster(settings.dask)
     elif settings.shards:
-        workers = Here(store.folder / ".spill")
+        workers = Here(Room(str(store.folder / ".spill"), settings.memory_limit))
     else:
         return engine.over_store(settings, store, window, **choice)
     place = _split_store(settings, store, workers)
@@ -72,8 +73,17 @@ def over_store(
 
 def remove(settings: Settings, store: Store) -> None:
     """Remove all shards of an account: they hold copies of its rows."""
-    for files in {Files(str(store.folder / ".shards")), _shared(settings, store)}:
-        files.remove("")
+    shutil.rmtree(store.folder / ".shards", ignore_errors=True)
+    if settings.dask_path:
+        _shared(settings, store).remove("")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where a task may spill, and how much memory it may take."""
+
+    spill: str
+    memory_limit: str | None = None
 
 
 class Workers(Protocol):
@@ -83,7 +93,7 @@ class Workers(Protocol):
     """How many can be at work side by side."""
 
     def run(self, what: str, function: Callable, tasks: Sequence[tuple]) -> list:
-        """``function(*task, spill=folder)`` of each task, in their order."""
+        """``function(*task, room=Room)`` of each task, in their order."""
 
 
 class Here:
@@ -91,11 +101,11 @@ class Here:
 
     count = 1
 
-    def __init__(self, spill: Path):
-        self._spill = str(spill)
+    def __init__(self, room: Room):
+        self._room = room
 
     def run(self, what: str, function: Callable, tasks: Sequence[tuple]) -> list:
-        return [function(*task, spill=self._spill) for task in tasks]
+        return [function(*task, room=self._room) for task in tasks]
 
 
 @dataclass(frozen=True)
@@ -116,8 +126,11 @@ class Files:
 
     def new(self, name: str) -> str:
         """Path of a file to write."""
-        if not self.is_remote:
-            Path(self.at(name)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self.at(name).rpartition("/")[0]
+        if self.is_remote:
+            self.filesystem().makedirs(folder, exist_ok=True)
+        else:
+            Path(folder).mkdir(parents=True, exist_ok=True)
         return self.at(name)
 
     def filesystem(self) -> Any:
@@ -146,17 +159,16 @@ class Files:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the shards lie, how many there are, and how much memory one of them may take."""
+    """Where the shards lie, and how many there are."""
 
     files: Files
     shards: int
-    memory_limit: str | None = None
 
-    def connect(self, spill: str) -> duckdb.DuckDBPyConnection:
-        connection = engine.connect(None, Path(spill) / f"shard-{uuid.uuid4().hex}")
+    def connect(self, room: Room) -> duckdb.DuckDBPyConnection:
+        """A database for one task, which is one thread's work."""
+        spill = Path(room.spill) / f"shard-{uuid.uuid4().hex}"
+        connection = engine.connect(room.memory_limit, spill)
         connection.execute("SET threads = 1")
-        if self.memory_limit:
-            connection.execute(f"SET memory_limit = {quoted(self.memory_limit)}")
         self.files.attach(connection)
         return connection
 
@@ -192,7 +204,7 @@ def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
     known = json.dumps([count, stamps, [(str(day), facts) for day, facts in days.items()]])
     fingerprint = hashlib.sha256(known.encode()).hexdigest()[:16]
     shared = _shared(settings, store)
-    place = Place(Files(shared.at(fingerprint)), count, settings.memory_limit)
+    place = Place(Files(shared.at(fingerprint)), count)
     local = store.folder / ".shards"
     local.mkdir(mode=0o700, exist_ok=True)
     with FileLock(local / "split.lock"):
@@ -272,8 +284,8 @@ def _split(place: Place, workers: Workers, reads: list[list[str]], store: Store)
     workers.run("repeated rows, ranked", _ranked, [(place, n) for n in numbers])
 
 
-def _by_shard(place: Place, number: int, read: list[str], *, spill: str) -> None:
-    with place.connect(spill) as connection:
+def _by_shard(place: Place, number: int, read: list[str], *, room: Room) -> None:
+    with place.connect(room) as connection:
         connection.register("none", SESSIONS.empty_table())
         files = f"[{', '.join(map(quoted, read))}]"
         source = (
@@ -287,15 +299,15 @@ def _by_shard(place: Place, number: int, read: list[str], *, spill: str) -> None
         place.copy_by_shard(connection, "keys", f"keys/{{}}/{number}.parquet", "key")
 
 
-def _repeated(place: Place, number: int, *, spill: str) -> None:
-    with place.connect(spill) as connection:
+def _repeated(place: Place, number: int, *, room: Room) -> None:
+    with place.connect(room) as connection:
         keys = place.parquet(f"keys/{number}/*.parquet")
         query = f"SELECT key FROM {keys} GROUP BY key HAVING count(*) > 1"
         place.copy(connection, query, f"repeated/{number}.parquet")
 
 
-def _suspects(place: Place, number: int, *, spill: str) -> None:
-    with place.connect(spill) as connection:
+def _suspects(place: Place, number: int, *, room: Room) -> None:
+    with place.connect(room) as connection:
         connection.execute(
             "CREATE TEMP TABLE suspects AS "
             f"FROM {place.parquet(f'rows/{number}/*.parquet')} "
@@ -304,8 +316,8 @@ def _suspects(place: Place, number: int, *, spill: str) -> None:
         place.copy_by_shard(connection, "suspects", f"suspects/{{}}/{number}.parquet", "event_key")
 
 
-def _ranked(place: Place, number: int, *, spill: str) -> None:
-    with place.connect(spill) as connection:
+def _ranked(place: Place, number: int, *, room: Room) -> None:
+    with place.connect(room) as connection:
         connection.execute(
             "CREATE TEMP VIEW stored_sessions AS "
             f"FROM {place.parquet(f'suspects/{number}/*.parquet')}"
@@ -343,11 +355,11 @@ _open: OrderedDict[tuple[Place, int], _Open] = OrderedDict()
 _open_lock = threading.Lock()
 
 
-def _shard(place: Place, number: int, asker: str, spill: str) -> _Open:
+def _shard(place: Place, number: int, asker: str, room: Room) -> _Open:
     with _open_lock:
         known = _open.pop((place, number), None)
         if known is None or known.asker != asker:
-            known = _Open(asker, place.connect(spill))
+            known = _Open(asker, place.connect(room))
         _open[place, number] = known
         while len(_open) > MOST_OPEN:
             _open.popitem(last=False)  # closed once nobody uses it any more
@@ -355,13 +367,13 @@ def _shard(place: Place, number: int, asker: str, spill: str) -> _Open:
 
 
 def _ask(
-    place: Place, number: int, asker: str, statements: list, query: str, params: Any, *, spill: str
+    place: Place, number: int, asker: str, statements: list, query: str, params: Any, *, room: Room
 ) -> pa.Table | None:
     """Carry out what a shard lacks of the statements, then a query.
 
     A worker that takes over from a dead one begins with the first statement: nothing is lost.
     """
-    shard = _shard(place, number, asker, spill)
+    shard = _shard(place, number, asker, room)
     with shard.lock:
         if not shard.done:
             shard.connection.execute(_tables(place, number))
@@ -381,7 +393,7 @@ class ShardedEngine(Engine):
     def __init__(
         self, settings: Settings, store: Store, workers: Workers, place: Place, setup: str
     ):
-        super().__init__(engine.connect(settings, store.folder / ".spill"))
+        super().__init__(engine.connect(settings.memory_limit, store.folder / ".spill"))
         place.files.attach(self.connection)
         self.place, self.workers = place, workers
         self._asker, self._statements = uuid.uuid4().hex, [(setup, None)]

@@ -427,7 +427,7 @@ def reading(silent, tmp_path_factory, size: int):
 
 
 def connection(made: Store):
-    return engine.connect(load(), made.folder / ".spill")
+    return engine.connect(load().memory_limit, made.folder / ".spill")
 
 
 END_OF_SEPTEMBER = datetime(2026, 10, 1, tzinfo=UTC)
