@@ -27,9 +27,9 @@ NOTHING: dict[str, Any] = {
 LOST = "(The reply was charged and did not arrive.)"
 
 
-def question(run: Run) -> str:
+def question(run: Run) -> prose.Text:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
-    return asking.text(asking.build(run, _personas(run)))
+    return prose.Text(asking.text(asking.build(run, _personas(run))))
 
 
 def _personas(run: Run) -> list[dict[str, Any]]:
