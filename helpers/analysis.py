@@ -25,11 +25,12 @@ NOTHING: dict[str, Any] = {
     "follow_ups": [],
 }  # fmt: skip
 LOST = "(The reply was charged and did not arrive.)"
+EMPTY = "(The reply was empty.)"
 
 
-def question(run: Run) -> str:
+def question(run: Run) -> prose.Text:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
-    return asking.text(asking.build(run, _personas(run)))
+    return prose.Text(asking.text(asking.build(run, _personas(run))))
 
 
 def _personas(run: Run) -> list[dict[str, Any]]:
@@ -140,7 +141,15 @@ def _asked(run: Run, account: Account, numbers: gateway.Numbers) -> dict[str, An
             return account.mavera.chat(payload)
 
         account.charge("mave", ANALYSIS, send, fingerprint=print_)
-    return _understood(account, print_, numbers.body())
+    found = _understood(account, print_, numbers.body())
+    if not found.get("by_cluster") and _asks_back(found["answer"]):
+        found |= {"status": "clarifying", "closing": None, "unsupported_figures": []}
+    return found
+
+
+def _asks_back(text: str) -> bool:
+    """Whether an answer without a section on any cluster is a list of questions."""
+    return len(text) <= 2000 and "?" in text
 
 
 def _understood(account: Account, print_: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -206,14 +215,14 @@ def _reply(account: Account, row: dict[str, Any]) -> dict[str, Any] | None:
             cluster=row["cluster"],
         )
     try:
-        text = str(account.kept(print_)["output"][0]["content"][0]["text"])
+        text = str(account.kept(print_)["output"][0]["content"][0]["text"] or "")
     except (TypeError, KeyError, IndexError):
         return {**reply, "text": LOST}
     try:
         said = json.loads(text)
         jsonschema.validate(said, gateway.REPLY_SCHEMA)
     except (ValueError, jsonschema.ValidationError):
-        return {**reply, "text": gateway.clean(text, 1500)}
+        return {**reply, "text": gateway.clean(text, 1500) or EMPTY}
     return {**reply, **{key: gateway.clean(value, 1500) for key, value in said.items()}}
 
 

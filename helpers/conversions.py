@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,16 @@ import pandas as pd
 from helpers.disclosure import whole_percent
 from helpers.engine import Engine
 from helpers.evidence import TOO_FEW, hide_small, part, people, with_interval
+
+HIDDEN = "hidden"
+_LEVEL = r"\b(high|medium|moderate|low)\b"
+_STATED = re.compile(
+    r"conversion[ \t]+(?:probability|potential|likelihood|chance)s?\b(?:[\s:*_]*\([^)\n]*\))?"
+    r"(?:\W+(?:is|are|be|as|at|it|of|to|i|the|this|cluster|would|likely|probably|overall|rated?"
+    r"|estimated?|very|rather|fairly|quite|relatively|comparatively))*"
+    rf"\W+{_LEVEL}(?:(?: to |[-–/ ]+){_LEVEL})?",
+    re.I,
+)
 
 
 def rates(con: Engine, names: list[str]) -> pd.DataFrame:
@@ -99,6 +110,8 @@ def conversions(
 ) -> dict[str, Any]:
     """The part ``conversions``: rates per cluster, by kind, and the look back.
 
+    Where ``min_cell`` hides the rate of a cluster, its observed is "hidden".
+
     Parameters
     ----------
     titles : dict
@@ -108,19 +121,24 @@ def conversions(
     """
     frame = rates(con, list(titles))
     total, viewers = int(frame["converted"].sum()), int(frame["viewers"].sum())
-    finding = "No session of the window has a conversion."
-    if total:
-        best = frame[frame["viewers"] >= TOO_FEW].nlargest(1, "rate")
-        best = (best if len(best) else frame.nlargest(1, "rate")).iloc[0]
-        finding = (
-            f"{people(total)} of {viewers:,} converted ({whole_percent(total / viewers)}), "
-            f"{titles[best['cluster']]} most often: {whole_percent(best['rate'])} (95 % interval "
-            f"{best['rate_low'] * 100:.0f} to {best['rate_high'] * 100:.0f} %)."
-        )
-    columns = "cluster viewers converted rate rate_low rate_high observed"
+    many = frame[frame["viewers"] >= TOO_FEW]
+    first = (many if len(many) else frame).nlargest(1, "rate").index
     frame = hide_small(
         frame, "converted", "viewers", min_cell, also=["rate", "rate_low", "rate_high"]
     )
+    # "low" may mean nobody, which would tell a hidden number beside it
+    told = frame["converted"].isna() & frame["observed"].isin(["high", "medium", "low"])
+    frame["observed"] = frame["observed"].mask(told, HIDDEN)
+    finding = "No session of the window has a conversion."
+    if total:
+        finding = f"{people(total)} of {viewers:,} converted ({whole_percent(total / viewers)})"
+        for best in frame.loc[first].dropna(subset=["rate"]).to_dict("records"):
+            finding += (
+                f", {titles[best['cluster']]} most often: {whole_percent(best['rate'])} (95 % "
+                f"interval {best['rate_low'] * 100:.0f} to {best['rate_high'] * 100:.0f} %)"
+            )
+        finding += "."
+    columns = "cluster viewers converted rate rate_low rate_high observed"
     more = {"kinds": _kinds(con, min_cell)}
     if compared:
         more["look_back"] = _look_back_part(
@@ -131,6 +149,23 @@ def conversions(
         "action). Observed: high or low when the interval leaves out the rate of all viewers."
     )
     return part(finding, frame, columns, note, more=more, converted=total, viewers=viewers)
+
+
+def stated(text: str | None) -> str | None:
+    """The word Mave gave a cluster's conversion probability: high, medium, low, or low to medium.
+
+    Parameters
+    ----------
+    text : str or None
+        Mave's section on the cluster; None when there is none, and then no word.
+    """
+    found = _STATED.search(text or "")
+    words = (
+        [word.lower().replace("moderate", "medium") for word in found.groups() if word]
+        if found
+        else []
+    )
+    return " to ".join(words) or None
 
 
 def _kinds(con: Engine, min_cell: int) -> dict[str, Any]:

@@ -270,15 +270,22 @@ class Client:
             self._gate.shut(sent, wait, self.FIRST_WAIT)
             self._count(throttled=1)
             asks = f" It asks to wait {wait:.0f} s." if wait else ""
+            what = "" if status == 429 else "out of service, or "
             return _Failed(
-                f"{said}: throttled for too long.{asks} {KEPT}",
+                f"{said}: {what}throttled for too long.{asks} {KEPT}",
                 status_code=status,
                 retry_after=wait,
                 throttled=True,
             )
         if status >= 500:
             return _Failed(f"{said}: the service failed. {KEPT}", status_code=status)
-        return ServiceError(f"{said}: the request was refused. {KEPT}", status_code=status)
+        what, then = "the request was refused", KEPT
+        if status == 404:
+            what = f"nothing is there. Check {self.token_setting.split('_')[0]}_BASE_URL, if set"
+        elif status in (400, 422):
+            what = f"{what}, and would be again. Correct what it names"
+            then = "What was fetched so far is kept."
+        return ServiceError(f"{said}: {what}. {then}", status_code=status)
 
     def _said(self, answer: requests.Response) -> str:
         """What the body says of the error: message and param, plain, 300 characters at most."""

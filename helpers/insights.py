@@ -26,6 +26,7 @@ name, address or visitor_key is in it.
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 
@@ -40,7 +41,9 @@ from helpers import (
     discovery,
     outreach,
     privacy,
+    prose,
     stability,
+    tables,
 )
 from helpers.enrich import connection
 from helpers.evidence import plain
@@ -114,6 +117,23 @@ def findings(insights: dict[str, Any]) -> pd.DataFrame:
     """One finding of each part, index part: a sentence with its number."""
     rows = {name: insights[name]["finding"] for name in PARTS if insights.get(name)}
     return pd.DataFrame({"finding": rows}).rename_axis("part")
+
+
+def show(part: dict[str, Any], *, fold: bool = False) -> prose.Shown:
+    """A part for a notebook: its finding, and its table with how it was reckoned.
+
+    Parameters
+    ----------
+    fold : bool
+        Whether the table opens only at a click on the finding.
+    """
+    rows, finding = part["rows"], html.escape(part["finding"])
+    if not rows:
+        return prose.Shown(f"<p><strong>{finding}</strong></p><p>{html.escape(part['note'])}</p>")
+    shown = tables.table_html(part["columns"], rows, part["note"])
+    if fold:
+        return prose.Shown(f"<details><summary>{finding}</summary>\n{shown}\n</details>")
+    return prose.Shown(f"<p><strong>{finding}</strong></p>\n{shown}")
 
 
 def table(part: dict[str, Any]) -> pd.DataFrame:

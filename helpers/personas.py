@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from helpers.run import Run, write_json
 
 FILE = "personas.json"
 LAST_STAGE = "05_mave_analysis"
+NOTHING_SENT = "Nothing is sent: every persona that is needed is there, or there is no viewer."
 AUTO = "note: auto-recharge is on, so Mavera buys credits by itself when they run low"
 
 
@@ -219,11 +221,26 @@ def _step(row: dict, persona_id: str | None, entry: Entry | None, bought: list[E
     return {"row": row, "status": status, "persona_id": persona_id, "entry": entry}
 
 
-def payloads(run: Run) -> list[dict[str, Any]]:
+class Payloads(list):
+    """Requests as dicts of request and payload; a notebook shows them as JSON, to be unfolded."""
+
+    def _repr_html_(self) -> str:
+        return "".join(prose.folded(*told) for told in self._told()) or f"<p>{NOTHING_SENT}</p>"
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map("\n".join, self._told())) or NOTHING_SENT
+
+    def _told(self) -> Iterator[tuple[str, str]]:
+        for row in self:
+            text = json.dumps(row["payload"], indent=2, ensure_ascii=False)
+            yield f"{row['request']}: {row['payload']['name']}, {len(text):,} characters", text
+
+
+def payloads(run: Run) -> Payloads:
     """Exactly what will be sent to make or change personas; what is reused sends nothing."""
     content = read(run)
     status = {row["item"]: row["status"] for row in (content["bill"] or {"rows": []})["rows"]}
-    sent = []
+    sent = Payloads()
     for row in content["personas"]:
         payload = gateway.Persona(**row["draft"])
         if status.get(row["name"], "buy") == "buy":

@@ -7,6 +7,8 @@ says why it is empty.
 
 from __future__ import annotations
 
+import base64
+import io
 import sys
 import textwrap
 
@@ -21,6 +23,8 @@ from helpers.disclosure import span, whole_percent, wilson
 from helpers.palette import COLOURS, MARKERS, looks
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+SHARP = 2
+"""Pixels of an image to one of its size on the page, for screens that have more of them."""
 BINS = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5–6", 7: "7–9", 10: "10–19", 20: "20+"}
 INK, QUIET, GRID = "#1b1e24", "#3d424b", "#e3e6ea"
 STYLE = {
@@ -63,7 +67,10 @@ def when_people_watched(times: pd.DataFrame, ax: Axes | None = None, *, time_zon
     ax.set_yticks(np.arange(7) + 0.5, WEEKDAYS, rotation=0)
     ax.set_xticks(np.arange(0, 24, 3) + 0.5, [f"{hour}:00" for hour in range(0, 24, 3)], rotation=0)
     ax.tick_params(length=0)
-    ax.set_xlabel(f"hour in which a session began [{time_zone}]; darker is more sessions")
+    ax.set_xlabel(
+        f"hour in which a session began [{time_zone}]; darker is more sessions, "
+        "the number stands in the busiest"
+    )
     found = f"{grid.max():,.0f} of {grid.sum():,.0f} sessions"
     return _finish(ax, f"Busiest hour: {WEEKDAYS[day]} {hour}:00, {found}")
 
@@ -149,9 +156,10 @@ def completion_by_videos(
         ax.scatter(group["bin"], group["percent"], s=size, marker=marker, color=colour,
                    edgecolor="white", zorder=3)  # fmt: skip
         words = f"{_name(cluster)}, n = {group['viewers'].sum():,}"
-        labels.append((group["percent"].iloc[-1], group["bin"].iloc[-1], words, colour))
+        ends = group["bin"].iloc[-1], group["percent"].iloc[-1]
+        labels.append((*ends, words, colour))
     ax.set_xticks(range(len(BINS)), BINS.values())
-    ax.set_xlim(-0.4, len(BINS) + 1)
+    ax.set_xlim(-0.4, len(BINS) + 1.8)
     ax.set_ylim(0, 104)
     _direct_labels(ax, labels)
     ax.set_xlabel("videos watched [videos]; larger marks are more viewers")
@@ -194,12 +202,13 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     grid = shown.pivot(index="media_id", columns="cluster", values="reach")
     grid = grid.reindex(index=top, columns=columns)
     _cells(ax, grid * 100, "{:.0f} %", blank="few")
-    ax.set_yticks(np.arange(len(grid)) + 0.5, map(_clip, titles[grid.index]))
+    ax.set_yticks(np.arange(len(grid)) + 0.5, map(_in_two_lines, titles[grid.index]))
     ax.set_xticks(np.arange(len(columns)) + 0.5, map(_stacked, columns))
     ax.set_xlabel("share of the cluster's viewers who saw the video [%]")
-    best = shown.loc[shown["reach"].idxmax()]
+    drawn = shown[shown["media_id"].isin(top)]
+    best = drawn.loc[drawn["reach"].idxmax()]
     found = f"{whole_percent(best['reach'])} of {_name(best['cluster'])}"
-    return _finish(ax, f"{found} saw “{_clip(best['title'], 30)}”")
+    return _finish(ax, f"{found} saw “{_clip(best['title'], 70)}”", width=56)
 
 
 def sessions_over_time(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -244,8 +253,8 @@ def _nothing(ax: Axes, words: str = "no viewers in the window") -> Axes:
     return ax
 
 
-def _finish(ax: Axes, finding: str) -> Axes:
-    ax.set_title(textwrap.fill(finding, 84))  # wrap=True would take dollars for a formula
+def _finish(ax: Axes, finding: str, *, width: int = 84) -> Axes:
+    ax.set_title(textwrap.fill(finding, width))  # wrap=True would take dollars for a formula
     ax.figure.set_label(f"{finding}.")
     return ax
 
@@ -279,13 +288,13 @@ def _cells(ax: Axes, grid: pd.DataFrame, form: str, *, blank: str) -> None:
 
 
 def _direct_labels(ax: Axes, labels: list[tuple[float, float, str, str]]) -> None:
-    """Write the name of each line beside its end, apart enough to be read."""
+    """Write the name of each line at the right, clear of the other lines and of each other."""
     last = -np.inf
-    for height, place, words, colour in sorted(labels):
+    for place, height, words, colour in sorted(labels, key=lambda label: label[1]):
         last = max(height, last + 7)
-        line = {"arrowstyle": "-", "color": colour, "lw": 0.5}
+        line = {"arrowstyle": "-", "color": colour, "lw": 0.7, "ls": ":", "shrinkB": 6}
         style = {"color": colour, "va": "center", "size": 8.5, "weight": "bold"}
-        away = (place + 0.04 * (ax.get_xlim()[1] - ax.get_xlim()[0]), last)
+        away = (len(BINS) - 0.6, last)
         ax.annotate(words, (place, height), away, arrowprops=line, **style)
 
 
@@ -297,8 +306,12 @@ def _stacked(cluster: str) -> str:
     return _name(cluster).replace(" ", "\n")
 
 
-def _clip(text: str, length: int = 38) -> str:
+def _clip(text: str, length: int) -> str:
     return str(text) if len(str(text)) <= length else str(text)[: length - 1] + "…"
+
+
+def _in_two_lines(text: str) -> str:
+    return textwrap.fill(str(text), 40, max_lines=2, placeholder="…")
 
 
 def _keep_alt_text() -> None:
@@ -310,7 +323,19 @@ def _keep_alt_text() -> None:
     from IPython.core.pylabtools import print_figure
 
     def png(figure: Figure) -> tuple[str, dict]:
-        image = print_figure(figure, fmt="png", base64=True, bbox_inches="tight")
-        return image, {"alt": figure.get_label() or "Figure without a description"}
+        image = print_figure(figure, fmt="png", bbox_inches="tight", dpi=SHARP * figure.dpi)
+        small, (width, height) = _few_colours(image)
+        alt = figure.get_label() or "Figure without a description"
+        return small, {"alt": alt, "width": width // SHARP, "height": height // SHARP}
 
     shell.display_formatter.formatters["image/png"].for_type(Figure, png)
+
+
+def _few_colours(png: bytes) -> tuple[str, tuple[int, int]]:
+    """The image at a third of its bytes, in base64, and its size; flat areas need few colours."""
+    from PIL import Image
+
+    image, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    few = image.quantize(256, kmeans=2, dither=Image.Dither.NONE)
+    few.save(small, "png", optimize=True)
+    return base64.encodebytes(small.getvalue()).decode("ascii"), image.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ TAGS = {
     "pre", "blockquote", "table", "thead", "tbody", "tr", "th", "td", "a",
 }  # fmt: skip
 MARKED = '<mark class="unsupported" title="not in the data that was sent">'
+_WRAP = ' style="white-space: pre-wrap"'
 _START, _END = "\ue000", "\ue001"  # private-use signs that stand for the mark's tags
 _CLOSING = re.compile(r"closing|conclusion|most valuable|one action|bottom line|overall", re.I)
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t#]*$|^(\*\*|__)([^*_\n]{2,80})\3:?[ \t]*$", re.M)
@@ -31,8 +33,29 @@ class Shown:
         return self.html
 
     def __repr__(self) -> str:
-        spaced = re.sub(r"</(p|h\d|li|tr|dt|dd|article)>", "\n", self.html)
+        spaced = re.sub(r"</(td|th)>", "  ", self.html)
+        spaced = re.sub(r"</(p|h\d|li|tr|dt|dd|article|summary|caption)>", "\n", spaced)
         return re.sub(r"\n\s*\n+", "\n", nh3.clean(spaced, tags=set())).strip()
+
+
+class Text(str):
+    """A text that a notebook shows as it stands, a long block of JSON in it folded away."""
+
+    def _repr_html_(self) -> str:
+        words, _, rest = self.partition("```json\n")
+        data, _, end = rest.partition("\n```")
+        shown = f"<pre{_WRAP}>{html.escape(words.strip())}</pre>"
+        if data:
+            shown += folded(f"The data that go with it, {len(data):,} characters of JSON", data)
+        return shown + (f"<pre{_WRAP}>{html.escape(end.strip())}</pre>" if end.strip() else "")
+
+
+def folded(summary: str, text: str) -> str:
+    """HTML of a text that opens at a click on its summary."""
+    return (
+        f"<details><summary>{html.escape(summary)}</summary>"
+        f"<pre{_WRAP}>{html.escape(text)}</pre></details>\n"
+    )
 
 
 def markdown_html(text: str, unsupported: Collection[str] = (), *, top: int = 4) -> str:
@@ -59,14 +82,14 @@ def markdown_html(text: str, unsupported: Collection[str] = (), *, top: int = 4)
     for token in tokens:
         if token.type.startswith("heading_"):
             token.tag = f"h{min(6, int(token.tag[1]) + shift)}"
-    html = nh3.clean(
+    clean = nh3.clean(
         parser.renderer.render(tokens, parser.options, {}),
         tags=TAGS,
         attributes={"a": {"href"}},
         url_schemes={"http", "https"},
         link_rel="noopener noreferrer nofollow",
     )
-    return html.replace(_START, MARKED).replace(_END, "</mark>")
+    return clean.replace(_START, MARKED).replace(_END, "</mark>")
 
 
 def links(sources: Iterable[dict] | None) -> list[dict[str, str]]:

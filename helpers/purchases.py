@@ -53,7 +53,7 @@ class Account:
     """
 
     def __init__(self, run: Run):
-        where = "a valid key, to be found on Mavera's API keys page"
+        where = "a valid key, of Mavera's API keys page, and a plan that allows the call"
         key = {"token_setting": "MAVERA_API_KEY", "permission": where}
         self.run, self.mavera = run, Mavera(Client("Mavera", *run.mavera_address(), **key))
         self.ledger = Ledger(path_for(run.store.folder, run.mavera_identity()))
@@ -93,7 +93,7 @@ class Account:
         """Note where this run's spending begins; in dev, with every start of stage 04."""
         known = self.run.manifest().get("credits") or {}
         if "ledger_from" not in known or self.run.is_dev:
-            self.run.record(credits={"ledger_from": len(self.ledger)})
+            self.run.record(credits={"ledger_from": len(self.ledger), "spent": 0})
 
     def refresh(self) -> list[dict[str, Any]]:
         """The account's own personas, asked for anew."""
@@ -103,7 +103,14 @@ class Account:
     def persona(self, persona_id: str) -> dict[str, Any]:
         """One persona with its details, asked for once."""
         if persona_id not in self._details:
-            self._details[persona_id] = self.mavera.persona(persona_id)
+            try:
+                known = self.mavera.persona(persona_id)
+            except ServiceError as error:
+                if error.status_code != 404:
+                    raise
+                # Listed, or made a moment ago, and not to be read yet: its row says enough.
+                known = next((row for row in self.custom or () if row["id"] == persona_id), {})
+            self._details[persona_id] = known
         return self._details[persona_id]
 
     def update(self, persona_id: str, payload: Persona) -> None:
@@ -192,11 +199,10 @@ class Account:
                 grace = 0 if error.status_code == 500 else QUIET[kind]
             except KitError as error:  # refused, or never sent
                 self.ledger.void(entry)
-                if isinstance(error, CreditError):
-                    raise CreditError(
-                        f"{error} What was bought before is kept, and reused by the next run.",
-                        status_code=error.status_code,
-                    ) from error
+                more = " What was bought before is kept, and reused by the next run."
+                if kind == "persona" and error.status_code in (400, 422):
+                    more = f" Its fields are those of `persona:` in the clusters file.{more}"
+                error.args = (f"{error}{more}",)
                 raise
             else:
                 if kind != "persona" or answer.get("id"):

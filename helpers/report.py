@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from helpers import palette, report_data
+from helpers import palette, report_data, tables
 from helpers.disclosure import share_of, span, whole_percent
 from helpers.pages import environment, headings_in_order
 from helpers.run import newest_first, write_json
+from helpers.tables import NBSP
 
 CONTENTS = {
     "answer": "Answer", "clusters": "Clusters", "content": "Content", "change": "Change",
@@ -39,7 +39,6 @@ STATUS = {
     "draft": "draft, not bought", "bought": "new at Mavera", "reused": "reused",
     "updated": "updated", "sandbox": "simulated",
 }  # fmt: skip
-NBSP = "\u00a0"
 
 
 def build(folder: Path) -> Path:
@@ -113,12 +112,12 @@ def _environment() -> jinja2.Environment:
     made = environment()
     made.filters.update(
         count=_count, percent=whole_percent, mean=_mean, day=_day, run_day=_run_day,
-        sentence=_sentence,
+        sentence=tables.sentence,
     )  # fmt: skip
     made.globals.update(
-        span=span, share=share_of, at=_at, cell=_cell, table_columns=_table_columns,
-        prose=_prose, flat=_flat, confidence=_confidence, max_of=_max_of, max_reach=_max_reach,
-        matrix_top=_matrix_top,
+        span=span, share=share_of, at=_at, cell=tables.cell, table_columns=_table_columns,
+        prose=_prose, flat=tables.flat, confidence=_confidence, max_of=_max_of,
+        max_reach=_max_reach, matrix_top=_matrix_top,
         name_of=lambda key: NAMES.get(key, str(key).replace("_", " ").capitalize()),
         status_of=lambda status: STATUS.get(status, status),
         dict_of=lambda rows: {row["cluster"]: row["title"] for row in rows},
@@ -129,10 +128,6 @@ def _environment() -> jinja2.Environment:
 
 def _count(value: Any) -> str:
     return "–" if value is None else f"{value:,}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _mean(value: float | None, digits: int = 1, unit: str = "") -> str:
@@ -185,84 +180,6 @@ def _confidence(known: dict[str, Any]) -> str:
     return f"Mave’s own judgement: {'; '.join(said)}." if said else ""
 
 
-def _flat(value: Any) -> str:
-    """A small JSON value as a line of text."""
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{str(key).replace('_', ' ')}: {_flat(item)}" for key, item in value.items()
-        )
-    if isinstance(value, list):
-        return ", ".join(map(_flat, value)) or "none"
-    if value is None or value == "":
-        return "not set"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _table_columns(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """Columns to show; the low and high end of an interval join the value they belong to."""
-    labels, shown = part["columns"], []
-    for key, label in labels.items():
-        if key in ("low", "high") or key.endswith(("_low", "_high")):
-            base, _, end = key.rpartition("_")
-            owner = next((column for column in shown if column["key"] == base), None)
-            owner = owner or (shown[-1] if shown and not base else None)
-            if owner:
-                owner[end or key] = key
-                continue
-        values = [row.get(key) for row in part["rows"] if row.get(key) is not None]
-        number = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool)
-                                      for v in values)  # fmt: skip
-        shown.append({"key": key, "label": _plain_label(label), "number": number,
-                      "form": _form(key, label)})  # fmt: skip
-    return shown
-
-
-def _plain_label(label: str) -> str:
-    label = re.sub(r" \[(%|viewers)\]", "", label)
-    return _sentence(re.sub(r" \[(.+)\]", r", \1", label))
-
-
-def _form(key: str, label: str) -> str:
-    """How a column's numbers are written: by its unit in the label, else by its name."""
-    if key.startswith(("difference", "by_")):
-        return "points"
-    if "[%]" in label or "percent" in key:
-        return "percent"
-    if "share" in key + label or key.startswith(("reach", "rate")):
-        return "share"
-    return "p" if key.endswith(("q_value", "p_value")) else "number"
-
-
-def _number(value: float) -> str:
-    if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
-
-
-FORMS = {
-    "points": lambda value: f"{value * 100:+.1f}{NBSP}points".replace("-", "−"),
-    "percent": lambda value: f"{value:.0f}{NBSP}%",
-    "share": whole_percent,
-    "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",
-    "number": _number,
-}
-
-
-def _cell(row: dict[str, Any], column: dict[str, Any], titles: dict[str, str]) -> str:
-    value, form = row.get(column["key"]), FORMS[column["form"]]
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and column["form"] in ("number", "p"):
-        return f"{value:,}"
-    if not isinstance(value, int | float):
-        text = titles.get(value, value) if isinstance(value, str) else _flat(value)
-        return _sentence(text) if column["key"] == "topic" else text
-    ends = [row.get(column.get(end)) for end in ("low", "high")]
-    if None in ends:
-        return form(value)
-    low, high = (form(end).removesuffix(f"{NBSP}%").removesuffix(f"{NBSP}points") for end in ends)
-    return f"{form(value)} ({low} to {high})"
+    return [{**column, "label": tables.sentence(column["label"])}
+            for column in tables.columns(part["columns"], part["rows"])]  # fmt: skip

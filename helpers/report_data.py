@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from helpers import disclosure, rules
+from helpers import conversions, disclosure, rules
 from helpers.disclosure import share_of, wilson
 from helpers.engine import quoted
 from helpers.errors import DataError, KitError
@@ -290,7 +290,8 @@ def _personas(source: _Files) -> dict[str, Any]:
         {**{key: card.get(key) for key in keys}, "advice": said.get(card["cluster"]),
          "facts": [fact["text"] if isinstance(fact, dict) else str(fact)
                    for fact in card.get("facts") or []],
-         "reply": replies.get(card["cluster"]), "next_video": send.get(card["cluster"])}
+         "reply": replies.get(card["cluster"]), "next_video": send.get(card["cluster"]),
+         "conversion": _conversion(source, card["cluster"], said.get(card["cluster"]))}
         for card in known.get("personas") or []
     ]  # fmt: skip
     counts = pd.Series([card["status"] for card in cards], dtype=object).value_counts()
@@ -304,6 +305,18 @@ def _personas(source: _Files) -> dict[str, Any]:
     elif not source.viewers:
         finding = "No cluster has viewers, so there are no personas."
     return {"finding": finding, "cards": cards}
+
+
+def _conversion(source: _Files, cluster: str, advice: str | None) -> dict[str, Any]:
+    """How many of a cluster converted, and what Mave (``stated``) thinks of their probability."""
+    found = source.insight("conversions")
+    row = next((row for row in found["rows"] if row["cluster"] == cluster), {})
+    converted, viewers = (found["figures"].get(key) or 0 for key in ("converted", "viewers"))
+    keys = ("observed", "viewers", "rate", "rate_low", "rate_high")
+    return {
+        **{key: row.get(key) for key in keys}, "stated": conversions.stated(advice),
+        "rate_of_all": converted / viewers if viewers else None,
+    }  # fmt: skip
 
 
 def _advice(source: _Files) -> dict[str, Any]:

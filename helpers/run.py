@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers import panel, parameters
+from helpers import panel, parameters, tables
 from helpers import settings as settings_module
 from helpers.errors import AccessError, DataError, ParameterError
 from helpers.parameters import Window
@@ -188,6 +188,7 @@ class Run:
         """
         name = run.folder.name if isinstance(run, Run) else run
         panel.install(stage, name)
+        tables.install()
         parameters.check({"run": name, **given}, where=stage)
         settings = settings_module.load()
         make_outputs(settings.outputs)
@@ -206,7 +207,7 @@ class Run:
             window=opened.window.as_dict(),
             stages={stage: {"status": "running"}},
         )
-        # Tables in the notebooks hold sentences, and digits that nobody needs.
+        # The same for frames that are printed: sentences in full, no digits that nobody needs.
         pd.set_option("display.max_colwidth", None, "display.precision", 3)
         return opened
 

@@ -86,8 +86,13 @@ def test_what_the_reference_does_not_promise_may_be_missing_or_odd(make_world, a
     assert known["status"] == "answered" and known["sources"] in ([], known["sources"])
 
 
-def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world):
-    run = asked(make_world(), "Before I answer: which product do you sell?")
+@pytest.mark.parametrize(
+    "text",
+    ["Before I answer: which product do you sell?",
+     "## First\n1. Which of 17 industries?\n2. Who buys?\n\nLet me know, and I will begin."],
+)  # fmt: skip
+def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world, text):
+    run = asked(make_world(), text)
     known = analysis.read(run)
     assert known["status"] == "clarifying" and known["by_cluster"] == {}
     assert known["closing"] is None and known["unsupported_figures"] == []
@@ -138,6 +143,15 @@ def test_a_reply_that_breaks_the_schema_is_shown_as_text(make_world, monkeypatch
     run = make_world().spend(2000, ask_personas=True)
     assert analysis.read(run)["replies"][0]["text"] == text
     assert "<b>" not in analysis.answer(run)._repr_html_()
+
+
+def test_an_empty_reply_is_said_to_be_empty(make_world, monkeypatch):
+    from helpers.sandbox import voices
+
+    monkeypatch.setattr(voices, "reply", lambda *_: "")
+    run = make_world().spend(2000, ask_personas=True)
+    assert analysis.read(run)["replies"][0]["text"] == analysis.EMPTY
+    assert analysis.EMPTY in analysis.answer(run)._repr_html_()
 
 
 def test_a_lost_reply_is_said_to_be_lost(make_world):

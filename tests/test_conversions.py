@@ -55,9 +55,30 @@ def test_small_groups_of_converters_are_hidden_and_kinds_above_min_cell_shown():
     rows = {row["cluster"]: row for row in found["rows"]}
     assert rows["casual_viewers"]["converted"] is None
     assert rows["casual_viewers"]["rate"] is None
+    assert rows["casual_viewers"]["observed"] == "hidden"
+    assert found["finding"] == "24 viewers of 70 converted (34\u00a0%)."
     assert [row["kind"] for row in found["more"]["kinds"]["rows"]] == ["call"]
 
 
 def test_no_viewers_is_no_error():
     con = tables([])
     assert "No session" in conversions.conversions(con, RULES.titles)["finding"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("- **Conversion probability:** high, because few of them are low on time.", "high"),
+        ("### Conversion Probability\n\nMedium. Some are identified.", "medium"),
+        ("**Conversion potential (high, medium or low): Low**", "low"),
+        ("| Conversion likelihood | Moderate |", "medium"),
+        ("Conversion probability is rather low to medium for them.", "low to medium"),
+        ("Conversion probability: Medium–High", "medium to high"),
+        ("Conversion probability: about average, given their high intent.", None),
+        ("Conversion probability: not high.", None),
+        ("Highly engaged. Ask for a high price.", None),
+        (None, None),
+    ],
+)
+def test_the_word_for_conversion_probability_is_read_from_the_text(text, word):
+    assert conversions.stated(text) == word

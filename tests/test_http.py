@@ -97,6 +97,19 @@ def test_a_refusal_is_final_and_says_what_to_do(fake, status, error):
         assert 'It needs "Read". Set WISTIA_API_TOKEN in .env' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "then"),
+    [(400, "Correct what it names"), (422, "Correct what it names"),
+     (404, "Check WISTIA_BASE_URL, if set"), (409, "run again to go on")],
+)  # fmt: skip
+def test_a_refusal_advises_to_run_again_where_that_may_help(fake, status, then):
+    fake.before = lambda *_: (status, {}, "")
+    with client(fake) as wistia, pytest.raises(ServiceError) as caught:
+        wistia.get(PATH)
+    assert then in str(caught.value)
+    assert ("run again" in str(caught.value)) == (status not in (400, 422))
+
+
 def test_an_error_body_of_mavera_shows_message_and_param(fake):
     body = {"error": {"message": "bad field", "type": "t", "code": "c", "param": "name"}}
     fake.before = lambda *_: (400, {}, json.dumps(body))

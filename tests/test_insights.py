@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
 from helpers import cluster, enrich, insights
 from helpers.errors import DataError
@@ -160,3 +161,22 @@ def test_only_done_runs_before_this_one_are_compared(new_run):  # noqa: F811
 def test_the_window_of_the_sandbox_ends_on_its_last_day(new_run):  # noqa: F811
     run = clustered(new_run, viewing(9, 60))
     assert run.window.end + timedelta(1) == run.window.as_of
+
+
+PART = {
+    "finding": "83 viewers <b>left</b>.", "note": "One video.", "figures": {}, "more": {},
+    "columns": {"cluster": "cluster", "rate": "rate", "rate_low": "low", "rate_high": "high"},
+    "rows": [{"cluster": "bouncers", "rate": 0.262, "rate_low": 0.216, "rate_high": 0.312}],
+}  # fmt: skip
+
+
+def test_a_part_is_shown_with_its_finding_its_note_and_its_table():
+    page = BeautifulSoup(insights.show(PART)._repr_html_(), "html.parser")
+    assert page.strong.get_text() == "83 viewers <b>left</b>."
+    assert page.caption.get_text() == "One video."
+    assert page.tbody.get_text("|").replace("\u00a0", " ").strip("\n|").split("|")[1:] == [
+        "26 % (22 to 31)"
+    ]
+    folded = BeautifulSoup(insights.show(PART, fold=True)._repr_html_(), "html.parser")
+    assert folded.details.summary.get_text() == "83 viewers <b>left</b>."
+    assert "<table" not in insights.show({**PART, "rows": []})._repr_html_()

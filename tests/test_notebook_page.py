@@ -7,6 +7,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers.notebook_page import _Page, notebook_html
+from helpers.tables import frame_html
 
 BAD = "<h1>hi</h1><img src=x onerror=alert(1)><script>alert(2)</script><style>p{}</style>"
 PIXEL = (
@@ -80,6 +81,39 @@ def test_a_frame_gets_scopes_one_row_of_headings_and_numbers_to_the_right(page):
     marked = [cell.get_text() for cell in page.table.find_all(class_="n")]
     assert marked == ["viewers", "412"]
     assert page.table.parent["tabindex"] == "0"
+
+
+def test_a_table_of_ours_keeps_its_scopes_and_sides_and_bears_the_name_of_its_section():
+    page = _Page()
+    page.markdown('## Who is "there"?')
+    frame = pd.DataFrame({"code": ["5"], "viewers": [1247]})
+    made = BeautifulSoup(page._html(frame_html(frame)), "html.parser")
+    assert [cell.get("scope") for cell in made.find_all(["th", "td"])] == [
+        "col",
+        "col",
+        "row",
+        None,
+    ]
+    assert [cell.get_text() for cell in made.find_all(class_="n")] == ["viewers", "1,247"]
+    assert made.div["aria-label"] == 'Table 1: Who is "there"?'
+    assert not made.find_all(style=True)
+
+
+def test_no_class_but_that_of_numbers_passes():
+    made = BeautifulSoup(_Page()._html('<table><td class="skip n">1</td></table>'), "html.parser")
+    assert not made.find_all(class_="skip")
+
+
+def test_a_link_to_the_next_notebook_leads_to_its_page():
+    text = _Page().markdown("[next](02_enrich.ipynb) [other](https://example.org/a.ipynb)")
+    assert 'href="02_enrich.html"' in text and 'href="https://example.org/a.ipynb"' in text
+
+
+def test_a_figure_has_the_size_it_is_meant_for():
+    output = shown("image/png", PIXEL, alt="a", width=880, height=286)
+    image = BeautifulSoup(_Page().output(output), "html.parser").img
+    assert (image["width"], image["height"]) == ("880", "286")
+    assert "width" not in _Page().output(shown("image/png", PIXEL, width='1" onload="x'))
 
 
 def test_an_empty_corner_is_no_heading():

@@ -86,6 +86,9 @@ def test_the_exact_payloads_are_those_that_are_sent(make_world):
     personas.drafts(run)
     personas.bill(run)
     shown = [row["payload"] for row in personas.payloads(run)]
+    html = personas.payloads(run)._repr_html_()
+    assert html.count("<details><summary>POST /personas: ") == 5
+    assert json.loads(repr(personas.payloads(run)).split("\n", 1)[1].split("\n\n")[0]) == shown[0]
     personas.buy(run)
     assert [json.loads(row["body"]) for row in world.sent("POST", "/personas")] == shown
 

@@ -1,5 +1,8 @@
 """Figures: each draws what it is given, says what it found, and survives having nothing."""
 
+import base64
+import io
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -8,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from helpers import palette, plots
 
@@ -114,6 +118,32 @@ def test_two_videos_of_the_same_title_stay_two_rows():
 def test_a_dollar_in_a_title_is_no_formula():
     assert "Costs $5 and $6" in words(plots.content_heatmap(AFFINITY))
     pixels(plots.content_heatmap(AFFINITY.assign(title="$\\frac{$")))
+
+
+def test_the_finding_of_the_heat_map_is_about_a_video_it_shows():
+    axis = plots.content_heatmap(AFFINITY, videos=1)
+    assert len(axis.get_yticks()) == 1 and "Costs $5" in axis.get_title(loc="left")
+
+
+def test_a_long_title_takes_two_lines_before_it_is_cut():
+    long = AFFINITY.assign(title="Comparison of every plan we have with every other plan there is")
+    label = plots.content_heatmap(long).get_yticklabels()[0].get_text()
+    assert label.split("\n") == [
+        "Comparison of every plan we have with",
+        "every other plan there is",
+    ]
+
+
+def test_an_image_of_few_colours_is_smaller_and_hardly_differs():
+    ax, png = plots.when_people_watched(TIMES), io.BytesIO()
+    ax.figure.savefig(png, dpi=220)
+    small, size = plots._few_colours(png.getvalue())
+    before = Image.open(png).convert("RGB")
+    after = Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB")
+    assert size == before.size == after.size
+    assert len(base64.b64decode(small)) < len(png.getvalue()) * 0.6
+    differs = np.abs(np.asarray(before, int) - np.asarray(after, int))
+    assert differs.mean() < 0.5 and differs.max() < 64
 
 
 def test_clusters_keep_their_look_and_own_ones_follow():

@@ -119,3 +119,17 @@ def test_an_answer_without_sections_has_no_parts():
 
 def test_what_is_shown_has_a_text_for_a_terminal():
     assert repr(prose.Shown("<p>One &amp; <em>two</em></p><p>three</p>")) == "One &amp; two\nthree"
+
+
+def test_a_text_with_data_shows_its_words_and_folds_the_data_away():
+    text = prose.Text('Use <these>:\n\n```json\n{"viewers": 86}\n```\nThank you')
+    html = text._repr_html_()
+    assert "&lt;these&gt;" in html and html.count("<details>") == 1
+    assert "<summary>The data that go with it, 15 characters of JSON</summary>" in html
+    assert html.endswith("Thank you</pre>")
+    assert prose.Text("Only words")._repr_html_().count("<pre") == 1
+
+
+def test_the_cells_of_a_table_stay_apart_where_html_cannot_be_shown():
+    shown = prose.Shown("<table><tr><th>viewers</th><td>86</td></tr></table>")
+    assert repr(shown).split() == ["viewers", "86"]

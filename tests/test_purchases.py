@@ -98,6 +98,33 @@ def test_a_refused_purchase_is_void_and_not_repeated(make_world, kind, status):
     assert states(world) == ["void"] and len(world.sent()) == 1
 
 
+def test_a_field_that_mavera_refuses_is_named_with_the_file_it_comes_from(make_world):
+    world = make_world()
+    account = account_of(world)
+    bad = gateway.Persona(name="Skimmers", description="", pipeline_type="north_star")
+    with pytest.raises(ServiceError) as caught:
+        account.charge("persona", "Skimmers", lambda _: account.mavera.create_persona(bad))
+    told = str(caught.value)
+    assert "400 on POST /personas (Skimmers)" in told and "(param: description)" in told
+    assert "would be again" in told and "`persona:` in the clusters file" in told
+    assert "run again" not in told and "What was bought before is kept" in told
+
+
+def test_a_run_has_spent_nothing_before_its_first_question(make_world):
+    world = make_world()
+    run = world.run()
+    Account(run).begin()
+    assert run.manifest()["credits"] == {"ledger_from": 0, "spent": 0}
+
+
+def test_a_persona_that_is_listed_and_cannot_be_read_is_described_by_its_row(make_world):
+    world = make_world()
+    account = account_of(world)
+    entry, answer = buy(account)
+    strike(world, "404", path=f"/personas/{entry.persona_id}", method="GET")
+    assert account.persona(entry.persona_id)["description"] == answer["description"]
+
+
 def test_an_outcome_that_cannot_be_known_stops_with_entry_and_command(make_world):
     world = make_world()
     account = account_of(world)

@@ -231,6 +231,38 @@ def test_the_page_is_made_from_report_json_alone(folder):
     assert report.render(facts) == (folder / "report.html").read_text("utf-8")
 
 
+def test_cards_set_what_was_observed_beside_what_mave_states(tmp_path):
+    folder = samples.write(tmp_path / "2026-07-01", told=True, analysis=samples.analysis(
+        by_cluster={"binge_watchers": "- **Conversion probability:** high, for they return.",
+                    "bouncers": "Fix the landing page."}))  # fmt: skip
+    known = json.loads((folder / "data" / "insights.json").read_text("utf-8"))
+    share = {"rate": 0.5, "rate_low": 0.401, "rate_high": 0.599}
+    none = dict.fromkeys(share)
+    known["conversions"] |= {"figures": {"converted": 100, "viewers": 1000}, "rows": [
+        {"cluster": "binge_watchers", "viewers": 89, "observed": "high", **share},
+        {"cluster": "engaged_explorers", "viewers": 234, "observed": "medium", **share},
+        {"cluster": "bouncers", "viewers": 412, "observed": "hidden", **none},
+        {"cluster": "skimmers", "viewers": 24, "observed": "too few to say", **share},
+        {"cluster": "casual_viewers", "viewers": 325, "observed": "none seen", **none},
+    ]}  # fmt: skip
+    (folder / "data" / "insights.json").write_text(json.dumps(known), "utf-8")
+    html, facts = built(folder)
+    cards = BeautifulSoup(html, "html.parser").select("article.persona")
+    assert [text_of(card.find("b", string="Conversion").parent) for card in cards] == [
+        "Conversion observed: 50 % of 89 (40–60 %), high beside the 10 % of all viewers. "
+        "Stated by Mave: high AI, simulated",
+        "Conversion observed: 50 % of 234 (40–60 %), no clear difference beside the 10 % of all "
+        "viewers.",
+        "Conversion observed: not shown, for the number who did or did not convert is under 10, "
+        "or would tell one that is. Stated by Mave: no probability AI, simulated",
+        "Conversion observed: 50 % of 24 (40–60 %), too few viewers to say whether high or low.",
+        "Conversion observed: nothing, for no session of the window has a conversion.",
+    ]
+    assert facts["personas"]["cards"][0]["conversion"] == {
+        "observed": "high", "viewers": 89, **share, "rate_of_all": 0.1, "stated": "high",
+    }  # fmt: skip
+
+
 def test_text_from_outside_is_escaped(tmp_path):
     html, _ = built(samples.write(tmp_path / "2026-07-01", hostile=True, told=True))
     page = BeautifulSoup(html, "html.parser")

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import report_samples as samples
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from helpers import report
+from helpers import prose, report
 from helpers.notebook_page import notebook_html
+from helpers.tables import frame_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -55,7 +57,10 @@ def outputs(tmp_path_factory):
         report.build(samples.write(made / name, **options))
     report.index(made)
     output = new_output("display_data", data={"text/html": samples.HOSTILE + "<table></table>"})
-    cells = [new_markdown_cell("# Who watched?"), new_code_cell("1", outputs=[output])]
+    table = frame_html(pd.DataFrame({"cluster": ["bouncers"], "viewers": [402], "share": [0.33]}))
+    texts = [table, prose.folded("POST /personas", '{"name": "Bouncers"}')]
+    more = [new_output("display_data", data={"text/html": text}) for text in texts]
+    cells = [new_markdown_cell("# Who watched?"), new_code_cell("1", outputs=[output, *more])]
     nbformat.write(new_notebook(cells=cells), made / "2026-07-01" / "03_cluster.ipynb")
     notebook_html(made / "2026-07-01" / "03_cluster.ipynb")
     return made
