@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from typing import Any
 
+from helpers.engine import Room
 from helpers.errors import KitError, ParameterError, ServiceError
 from helpers.progress import progress
-from helpers.shards import Room
 
 ANSWERS = 10.0  # seconds for a scheduler to answer
 WORKERS_COME = 30.0  # seconds for its first worker

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ from helpers.store import MEDIAS, SESSIONS, VISITORS, Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where a task may spill, and how much memory it may take."""
+
+    spill: str
+    memory_limit: str | None = None
 
 
 def sql(name: str) -> str:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from helpers import engine
-from helpers.engine import Engine, quoted
+from helpers.engine import Engine, Room, quoted
 from helpers.parameters import Window
 from helpers.settings import Settings
 from helpers.store import MEDIAS, SESSIONS, VISITORS, Store
@@ -76,14 +76,6 @@ def remove(settings: Settings, store: Store) -> None:
     shutil.rmtree(store.folder / ".shards", ignore_errors=True)
     if settings.dask_path:
         _shared(settings, store).remove("")
-
-
-@dataclass(frozen=True)
-class Room:
-    """Where a task may spill, and how much memory it may take."""
-
-    spill: str
-    memory_limit: str | None = None
 
 
 class Workers(Protocol):

@@ -185,7 +185,8 @@ def sensitivity(con: Engine, rules: ClusterRules) -> pd.DataFrame:
     if moves:
         sums = ", ".join(f"count(*) FILTER ({move})" for move in moves)
         anyone = " OR ".join(f"({move})" for move in moves)
-        counts = con.execute(f"SELECT {sums}, count(*) FILTER ({anyone}) FROM viewers").fetchall()[0]
+        moved = f"SELECT {sums}, count(*) FILTER ({anyone}) FROM viewers"
+        counts = con.execute(moved).fetchall()[0]
     frame["lowered"] = np.array(counts[0:-1:2], dtype="int64")
     frame["raised"] = np.array(counts[1:-1:2], dtype="int64")
     frame.attrs["borderline"] = int(counts[-1])

@@ -48,7 +48,8 @@ def test_a_secret_is_not_in_the_settings_text(monkeypatch, tmp_path):
         ("VIEWER_PERSONAS_ACCOUNT", "../up"),
         ("VIEWER_PERSONAS_ACCOUNT", "sandbox"),
         ("VIEWER_PERSONAS_RETENTION_DAYS", "-1"),
-        ("VIEWER_PERSONAS_DASK", "tcp://127.0.0.1:8786"),
+        ("VIEWER_PERSONAS_DASK", "127.0.0.1"),
+        ("VIEWER_PERSONAS_SHARDS", "0"),
     ],
 )
 def test_a_malformed_setting_is_refused_by_name(monkeypatch, tmp_path, name, value):

@@ -130,7 +130,13 @@ def test_a_split_that_was_killed_is_made_again(new_run, in_shards, monkeypatch):
     assert enrich.features(run)["rows"]["viewers"] == 20
 
 
-def test_shards_by_url_hold_the_days_that_changed(new_run, account, in_shards, monkeypatch, tmp_path):  # noqa: F811
+def test_shards_by_url_hold_the_days_that_changed(
+    new_run,  # noqa: F811
+    account,
+    in_shards,
+    monkeypatch,
+    tmp_path,
+):
     run = new_run(account, KNOWN)
     whole = everything(run)
     in_shards(3)
