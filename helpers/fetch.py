@@ -96,6 +96,7 @@ def everything(run: Run) -> Fetched:
             wistia.close()
             store.tidy()
             fetch.record()
+        run._fetched = None
         counts = _counts(run)
     run.record(
         counts={key: counts[key] for key in ("visitors", "sessions")},
@@ -254,9 +255,12 @@ def _disk_errors(store: Store) -> Iterator[None]:
         ) from error
 
 
-def _tables(run: Run) -> duckdb.DuckDBPyConnection:
-    """The store in the engine, nothing of the window left out."""
-    return engine.over_store(run.settings, run.store, run.window)
+def _tables(run: Run) -> engine.Engine:
+    """The store in the engine, nothing of the window left out; the same until the next fetch."""
+    known = getattr(run, "_fetched", None)
+    if known is None:
+        known = run._fetched = engine.over_store(run.settings, run.store, run.window)
+    return known
 
 
 def _counts(run: Run) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,20 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from helpers.errors import BY_NAME, KitError, ParameterError, ServiceError
 
-WARM_UP = "import helpers.cluster, helpers.plots"
-"""What every stage imports anyway: the next kernel does so while the present one works."""
+_FIGURE = """
+import io, helpers.plots, matplotlib.pyplot as plt
+plt.figure().savefig(io.BytesIO())
+plt.close()
+"""
+WARM_UP = {
+    "01_fetch": "import helpers.fetch" + _FIGURE,
+    "02_enrich": "import helpers.enrich, seaborn" + _FIGURE,
+    "03_cluster": "import helpers.insights, scipy.optimize, scipy.stats, sklearn.metrics, "
+    "statsmodels.stats.multitest, statsmodels.stats.proportion" + _FIGURE,
+    "04_personas": "import helpers.personas",
+    "05_mave_analysis": "import helpers.analysis",
+}
+"""What takes a stage's kernel time at first: it is done while the stage before works."""
 
 
 class NotebookError(KitError):
@@ -70,35 +83,48 @@ class _Manager(AsyncKernelManager):
         self._talking = super().client(**options)
         return self._talking
 
-    def stop(self) -> None:
-        """Close the connection, which nbclient leaves open, and end the kernel at once."""
+    def kill(self) -> None:
+        """Close the connection, which nbclient leaves open, and end the kernel without a wait."""
         if self._talking:
             self._talking.stop_channels()
+        if self.has_kernel:
+            run_sync(self.signal_kernel)(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End the kernel, and wait until it has."""
+        self.kill()
         if self.has_kernel:
             run_sync(self.shutdown_kernel)(now=True)
 
 
 @contextlib.contextmanager
-def kernels(count: int) -> Iterator[Iterator[AsyncKernelManager]]:
-    """An iterator of ``count`` started kernels, always one ahead; all are gone at the end."""
+def kernels(names: Sequence[str]) -> Iterator[Iterator[AsyncKernelManager]]:
+    """A started kernel for each notebook in turn, always one ahead; all are gone at the end.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the notebooks, for what is done beforehand; see ``WARM_UP``.
+    """
     managers: list[_Manager] = []
     # A backend set for scripts, as cron jobs do, would leave notebooks without figures.
     inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     sockets = tempfile.TemporaryDirectory(prefix="vp-")  # a short path, as sockets need
 
-    def start() -> _Manager:
+    def start(name: str) -> _Manager:
         manager = _Manager(transport="ipc", connection_file=f"{sockets.name}/{len(managers)}.json")
-        warm_up = f"--IPKernelApp.exec_lines={WARM_UP}"
-        run_sync(manager.start_kernel)(extra_arguments=[warm_up], env=inherited)
+        apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names are not the notebook's
+        options = [f"--IPKernelApp.exec_lines={apart}"]
+        run_sync(manager.start_kernel)(extra_arguments=options, env=inherited)
         managers.append(manager)
         return manager
 
     def one_ahead():
-        ahead = start() if count else None
-        for number in range(count):
-            present, ahead = ahead, start() if number < count - 1 else None
+        ahead = start(names[0]) if names else None
+        for following in [*names[1:], None]:
+            present, ahead = ahead, start(following) if following is not None else None
             yield present
-            present.stop()
+            present.kill()
 
     try:
         yield one_ahead()
@@ -119,7 +145,7 @@ def answers() -> str:
     cell = nbformat.v4.new_code_cell("import sys; print(sys.version.split()[0])")
     asked = nbformat.v4.new_notebook(cells=[cell])
     try:
-        with kernels(1) as ready:
+        with kernels([""]) as ready:
             done = NotebookClient(asked, km=next(ready), timeout=60).execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         raise NotebookError(
@@ -174,7 +200,7 @@ def explained(stage: str, name: str, text: str) -> KitError:
 
 def refresh(*paths: Path) -> None:
     """Execute notebooks one after another and save their outputs in place, without times."""
-    with kernels(len(paths)) as ready:
+    with kernels([path.stem for path in paths]) as ready:
         for path, kernel in zip(paths, ready, strict=True):
             book = nbformat.read(path, as_version=4)
             NotebookClient(book, km=kernel, record_timing=False).execute()

@@ -201,7 +201,7 @@ class Account:
                 self.ledger.void(entry)
                 more = " What was bought before is kept, and reused by the next run."
                 if kind == "persona" and error.status_code in (400, 422):
-                    more = f" Its fields are those of `persona:` in the clusters file.{more}"
+                    more = f" Persona fields stand under `persona:` in the clusters file.{more}"
                 error.args = (f"{error}{more}",)
                 raise
             else:

@@ -160,6 +160,7 @@ def _find(path: Path, folder: Path | None) -> Path:
     )
 
 
+@cache
 def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     """Check the text of a clusters file; see :func:`load`."""
     if len(text) > LARGEST_FILE:

@@ -118,7 +118,7 @@ def _terminates():
 def _execute(work: Plan) -> None:
     """The notebooks one after another; HTML is made, and the next kernel starts, meanwhile."""
     count = len(work.stages)
-    with notebook.kernels(count) as ready, ThreadPoolExecutor(1) as renderer:
+    with notebook.kernels(work.stages) as ready, ThreadPoolExecutor(1) as renderer:
         pages = []
         for number, (stage, kernel) in enumerate(zip(work.stages, ready, strict=True), 1):
             work.say(f"[{number}/{count}] {stage}")

@@ -36,7 +36,7 @@ def write(folder: Path, **cells: str) -> Path:
 @pytest.fixture
 def plain_report(monkeypatch):
     """No warm-up of kernels and a report of one line: these tests are about the runner."""
-    monkeypatch.setattr(notebook_module, "WARM_UP", "pass")
+    monkeypatch.setattr(notebook_module, "WARM_UP", {})
     monkeypatch.setattr(report, "build", _one_line)
     monkeypatch.setattr(notebook_page, "notebook_html", _page)
 

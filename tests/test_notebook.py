@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 
 from helpers import notebook
 from helpers.errors import AccessError, ParameterError, ServiceError
+from helpers.run import STAGES
 from notebooks import SPEC, write
 
 
@@ -45,7 +47,7 @@ def test_other_errors_become_one_line_with_the_stage():
 
 
 def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebook, "WARM_UP", "pass")
+    monkeypatch.setattr(notebook, "WARM_UP", {})
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "none"))
     monkeypatch.setenv("MPLBACKEND", "agg")
     book = nbformat.v4.new_notebook(metadata={"kernelspec": SPEC})
@@ -59,6 +61,18 @@ def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch)
     assert "inline" in backend  # figures are shown, whatever a cron job sets
     assert done.cells[0].execution_count == 1
     assert done.metadata.language_info == {"name": "python"}
+
+
+def test_what_is_done_beforehand_works_and_leaves_no_names_in_the_notebook(tmp_path):
+    assert tuple(notebook.WARM_UP) == STAGES
+    path = tmp_path / "03_cluster.ipynb"
+    cell = nbformat.v4.new_code_cell(
+        "import sys\nprint('scipy.optimize' in sys.modules, 'plt' in globals())"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": SPEC}), path)
+    notebook.refresh(path)
+    assert nbformat.read(path, 4).cells[0].outputs[0].text == "True False\n"
+    subprocess.run([sys.executable, "-c", "\n".join(notebook.WARM_UP.values())], check=True)
 
 
 def test_a_kernel_answers():

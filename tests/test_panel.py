@@ -124,8 +124,8 @@ def book(*cells: str) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def kernel(monkeypatch):
-    monkeypatch.setattr(notebook, "WARM_UP", "pass")
-    with notebook.kernels(1) as ready:
+    monkeypatch.setattr(notebook, "WARM_UP", {})
+    with notebook.kernels([""]) as ready:
         yield next(ready)
 
 

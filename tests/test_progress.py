@@ -40,7 +40,7 @@ class Heard(NotebookClient):
 
 def run_in_a_kernel() -> tuple[str, list]:
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WORK)])
-    with notebook.kernels(1) as ready:
+    with notebook.kernels([""]) as ready:
         client = Heard(made, km=next(ready))
         client.execute()
     return "".join(client.texts), made.cells[0].outputs
@@ -48,7 +48,7 @@ def run_in_a_kernel() -> tuple[str, list]:
 
 @pytest.fixture(autouse=True)
 def plain_kernel(monkeypatch):
-    monkeypatch.setattr(notebook, "WARM_UP", "pass")
+    monkeypatch.setattr(notebook, "WARM_UP", {})
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
 
 

@@ -173,7 +173,8 @@ def _alive(process: int) -> bool:
 
 
 def _listen(port: int) -> socket.socket:
-    listening = socket.socket()
+    # asyncio sends at once on sockets that name their protocol; else small answers wait 40 ms
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))
     return listening
