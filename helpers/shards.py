@@ -67,8 +67,8 @@ def over_store(
     else:
         return engine.over_store(settings, store, window, **choice)
     place = _split_store(settings, store, workers)
-    scope = engine.scope(window, media_ids, exclude_domains)
-    return ShardedEngine(settings, store, workers, place, scope + engine.sql("sessions"))
+    setup = engine.sessions_sql(window, media_ids, exclude_domains)
+    return ShardedEngine(settings, store, workers, place, setup)
 
 
 def remove(settings: Settings, store: Store) -> None:
@@ -175,6 +175,9 @@ class Place:
         for shard in range(self.shards):
             rows = f"SELECT * FROM {table} WHERE hash({by}) % {self.shards} = {shard}"
             self.copy(connection, rows, name.format(shard))
+
+    def rows(self, pattern: str) -> str:
+        return engine.parquet_rows(quoted(self.files.at(pattern)))
 
     def parquet(self, pattern: str) -> str:
         return f"read_parquet({quoted(self.files.at(pattern))})"
@@ -311,8 +314,7 @@ def _suspects(place: Place, number: int, *, room: Room) -> None:
 def _ranked(place: Place, number: int, *, room: Room) -> None:
     with place.connect(room) as connection:
         connection.execute(
-            "CREATE TEMP VIEW stored_sessions AS "
-            f"FROM {place.parquet(f'suspects/{number}/*.parquet')}"
+            f"CREATE TEMP VIEW stored_sessions AS {place.rows(f'suspects/{number}/*.parquet')}"
         )
         connection.execute(engine.sql("repeats"))
         place.copy_by_shard(connection, "ranked_repeats", f"ranked/{{}}/{number}.parquet")
@@ -324,10 +326,10 @@ def _ranked(place: Place, number: int, *, room: Room) -> None:
 def _tables(place: Place, number: int) -> str:
     """Statements that make the tables of a shard what ``sql/sessions.sql`` expects."""
     return f"""
-        CREATE TEMP VIEW stored_sessions AS FROM {place.parquet(f"rows/{number}/*.parquet")};
+        CREATE TEMP VIEW stored_sessions AS {place.rows(f"rows/{number}/*.parquet")};
         CREATE TEMP TABLE ranked_repeats AS FROM {place.parquet(f"ranked/{number}/*.parquet")};
-        CREATE TEMP TABLE repeated_hashes AS
-            SELECT DISTINCT hash(event_key) AS key_hash FROM ranked_repeats;
+        CREATE TEMP TABLE repeated_rows AS SELECT row FROM stored_sessions
+            WHERE hash(event_key) IN (SELECT hash(event_key) FROM ranked_repeats);
         CREATE TEMP VIEW visitors AS FROM {place.parquet(f"visitors/{number}.parquet")};
         CREATE TEMP VIEW medias AS FROM {place.parquet("medias.parquet")};
     """
