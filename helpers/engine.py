@@ -8,6 +8,7 @@ small by then (viewers, visitors, titles, counts) is asked with :meth:`Engine.ex
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -133,9 +134,26 @@ def over_store(
             show(connection, table, path)
         else:
             connection.register(table, schema.empty_table())
-    connection.execute(sql("repeats"))
+    _rank_repeats(connection, store, keep=bool(pattern) and kind == "VIEW")
     connection.execute(sessions_sql(window, media_ids, exclude_domains))
     return Engine(connection)
+
+
+def _rank_repeats(connection: duckdb.DuckDBPyConnection, store: Store, *, keep: bool) -> None:
+    """Run ``sql/repeats.sql``; of a large store its result is kept until the store changes."""
+    kept = store.derived / f"repeats-{store.fingerprint()}.parquet"
+    if keep and kept.is_file():
+        connection.execute(
+            f"CREATE TEMP TABLE ranked_repeats AS FROM read_parquet({quoted(kept)});"
+            "CREATE TEMP TABLE repeated_rows AS SELECT row FROM ranked_repeats"
+        )
+        return
+    connection.execute(sql("repeats"))
+    if keep:
+        store.derived.mkdir(mode=0o700, exist_ok=True)
+        staged = kept.with_suffix(f".{os.getpid()}.tmp")
+        connection.execute(f"COPY ranked_repeats TO {quoted(staged)} (FORMAT parquet)")
+        staged.replace(kept)
 
 
 def parquet_rows(files: str, options: str = "") -> str:

@@ -9,7 +9,6 @@ event_key may lie in two shards; those few rows are found by ``hash(event_key)``
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import threading
@@ -73,7 +72,7 @@ def over_store(
 
 def remove(settings: Settings, store: Store) -> None:
     """Remove all shards of an account: they hold copies of its rows."""
-    shutil.rmtree(store.folder / ".shards", ignore_errors=True)
+    shutil.rmtree(store.derived, ignore_errors=True)
     if settings.dask_path:
         _shared(settings, store).remove("")
 
@@ -191,18 +190,10 @@ def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
     days = store.days()
     rows = sum(day.get("rows", 0) for day in days.values())
     count = settings.shards or max(workers.count, -(-rows // ROWS_OF_A_SHARD))
-    stamps = [
-        f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for path in (store.visitors_path, store.medias_path)
-        if path.is_file()
-    ]
-    known = json.dumps([count, stamps, [(str(day), facts) for day, facts in days.items()]])
-    fingerprint = hashlib.sha256(known.encode()).hexdigest()[:16]
     shared = _shared(settings, store)
-    place = Place(Files(shared.at(fingerprint)), count)
-    local = store.folder / ".shards"
-    local.mkdir(mode=0o700, exist_ok=True)
-    with FileLock(local / "split.lock"):
+    place = Place(Files(shared.at(store.fingerprint(count))), count)
+    store.derived.mkdir(mode=0o700, exist_ok=True)
+    with FileLock(store.derived / "split.lock"):
         if place.files.text("ready.json") is None:
             _keep_only(shared, "days")
             _split(place, workers, _reads(store, shared), store)
@@ -213,7 +204,7 @@ def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
 def _shared(settings: Settings, store: Store) -> Files:
     """The folder that all workers see; the store's own unless VIEWER_PERSONAS_DASK_PATH is set."""
     if not settings.dask_path:
-        return Files(str(store.folder / ".shards"))
+        return Files(str(store.derived))
     return Files(f"{settings.dask_path.rstrip('/')}/{store.folder.name}")
 
 
