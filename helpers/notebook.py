@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 import os
+import queue
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from helpers.errors import BY_NAME, KitError, ParameterError, ServiceError
 
@@ -67,10 +69,24 @@ def parameters_of(path: Path) -> dict[str, Any]:
     raise ParameterError(f"Notebook {path.name} has no cell tagged parameters. Restore it.")
 
 
+class _Client(AsyncKernelClient):
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Until the kernel answers and is heard; nbclient itself passes over older messages."""
+        until = time.monotonic() + (timeout or math.inf)
+        while time.monotonic() < until and await self.is_alive():
+            self.kernel_info()
+            with contextlib.suppress(queue.Empty):
+                await self.get_shell_msg(timeout=1)
+                await self.get_iopub_msg(timeout=1)
+                return
+        raise RuntimeError("the kernel did not start, or does not answer")
+
+
 class _Manager(AsyncKernelManager):
     """Kernels of this Python, whatever kernel specs other environments left on the machine."""
 
     _talking = None
+    client_factory = _Client
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -163,6 +179,9 @@ def execute(path: Path, output: Path, values: dict[str, Any], kernel: AsyncKerne
     KitError
         Of the class that the cell raised; NotebookError for anything else.
     """
+    import papermill  # slow to import; the kernel starts meanwhile
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+
     here = Path.cwd()  # relative, for papermill writes both paths into the output
     names = [os.path.relpath(place, here) for place in (path, output)]
     try:

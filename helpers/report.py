@@ -41,6 +41,16 @@ STATUS = {
 }  # fmt: skip
 
 
+def warm_up() -> None:
+    """What the first report takes longer for: templates are compiled, slow modules imported."""
+    import scipy.optimize  # noqa: F401
+
+    from helpers import prose  # noqa: F401
+
+    for name in ("macros.html.j2", "report.html.j2", "index.html.j2"):
+        _environment().get_template(name)
+
+
 def build(folder: Path) -> Path:
     """Write ``report.json``, then ``report.html`` from it.
 

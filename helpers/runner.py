@@ -116,12 +116,14 @@ def _terminates():
 
 
 def _execute(work: Plan) -> None:
-    """The notebooks one after another; HTML is made, and the next kernel starts, meanwhile."""
+    """The notebooks one after another; meanwhile HTML is made and what comes next warms up."""
     count = len(work.stages)
     with notebook.kernels(work.stages) as ready, ThreadPoolExecutor(1) as renderer:
         pages = []
         for number, (stage, kernel) in enumerate(zip(work.stages, ready, strict=True), 1):
             work.say(f"[{number}/{count}] {stage}")
+            if stage == STAGES[2]:  # the longest: a core is free
+                renderer.submit(report.warm_up)
             output = work.folder / f"{stage}.ipynb"
             try:
                 _stage(work, stage, output, kernel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -231,6 +232,7 @@ def main(argv: list[str] | None = None) -> int:
     server = _Server(app, ready, options.parent)
     with contextlib.suppress(KeyboardInterrupt):
         server.run([listening])
+    gc.freeze()  # the memory goes with the process; to sort it first takes time
     return 0
 
 
