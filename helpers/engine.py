@@ -92,7 +92,7 @@ class Engine:
     def export(self, query: str, path: Path) -> None:
         """Write a query over tables of viewers to a Parquet file, at once."""
         staged = path.with_suffix(".tmp")
-        self.execute(f"COPY ({query}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
+        self.execute(f"COPY ({query}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION snappy)")
         staged.replace(path)
 
 

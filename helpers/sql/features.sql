@@ -6,7 +6,6 @@ CREATE OR REPLACE TEMP TABLE keyed AS
 SELECT
     hash(visitor_key) AS viewer,
     hash(media_id) AS video,
-    hash(event_key) AS event,
     epoch_us(received_at) AS moment,
     percent_viewed,
     CASE WHEN coalesce(city, region, country) IS NOT NULL THEN hash(city, region, country) END
@@ -45,11 +44,12 @@ SELECT
         AS active_days,
     min(moment) AS first_seen,
     max(moment) AS last_active,
-    arg_max(place, moment::HUGEINT * 18_446_744_073_709_551_616 + event) AS place
+    arg_max(place, moment::HUGEINT * 18_446_744_073_709_551_616 + place) AS place
 FROM ordered
 GROUP BY viewer;
 
--- Completion: the mean over a viewer's videos of the best session of each.
+-- Completion: the mean over a viewer's videos of the best session of each. The top video is the one
+-- with most sessions, then the higher best, then the smaller id: one number that rises with all three.
 CREATE OR REPLACE TEMP TABLE watched AS
 WITH per_video AS (
     SELECT viewer, video, count(*) AS sessions, max(percent_viewed) AS best
@@ -60,7 +60,11 @@ SELECT
     viewer,
     count(*) AS video_count,
     favg(best) * 100 AS avg_percent_watched,
-    arg_max(media_id, (sessions, best, precedence)) AS top_video
+    arg_max(
+        media_id,
+        (sessions::HUGEINT * 4_611_686_018_427_387_904 + (best * 4e18)::HUGEINT) * 4_294_967_296
+            + precedence
+    ) AS top_video
 FROM per_video
 JOIN video_keys USING (video)
 GROUP BY viewer;

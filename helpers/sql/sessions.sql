@@ -15,7 +15,7 @@ WHERE day BETWEEN getvariable('window_start') AND getvariable('window_end')
 -- it has an "@", else that of the newest session in the window that has one.
 CREATE OR REPLACE TEMP TABLE viewer_emails AS
 WITH typed AS (
-    SELECT visitor_key, first(trim(email) ORDER BY received_at DESC, event_key) AS email
+    SELECT visitor_key, arg_max(trim(email), (received_at, trim(email))) AS email
     FROM window_sessions
     WHERE contains(email, '@')
     GROUP BY visitor_key
