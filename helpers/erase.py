@@ -73,8 +73,10 @@ def forget(who: str) -> list[str]:
         The search still finds the person somewhere.
     """
     who = who.strip()
-    if not who:
-        raise ParameterError("erase: nobody is named. Give an e-mail or a visitor_key.")
+    if not who or " " in who:
+        raise ParameterError(
+            "erase: nobody is named. Give an e-mail or a visitor_key; a name may be many people's."
+        )
     here = settings.load()
     outputs = here.outputs
     stores = [Store(folder) for folder in sorted(outputs.glob("store/*/"))]
@@ -88,9 +90,13 @@ def forget(who: str) -> list[str]:
             shards.remove(here, store)
         said += [_from_run(folder, person) for folder in folders]
         searched = _prove(outputs, person)
-    found = [line for line in said if line] or [
-        f"Nothing is stored of this person in {outputs.name}/."
-    ]
+    found = [line for line in said if line]
+    if not found:
+        return [
+            f"Nothing is stored in {outputs.name}/ of an e-mail or visitor_key spelt like this. "
+            "Check the spelling, and --outputs if you work in several folders. It is kept as a "
+            "keyed hash all the same, so that no fetch takes it in."
+        ]
     return [*found, f"A search of {searched:,} files finds nothing of them any more.", *REMAINS]
 
 
@@ -144,6 +150,11 @@ def _from_run(folder: Path, person: Person) -> str:
     shown = bool(read_manifest(folder).get("parameters", {}).get("show_identities"))
     pattern = person.matcher(names=shown)
     touched = [path.name for path in sorted(folder.glob("data/*.parquet")) if _drop(path, person)]
+    for path in sorted(folder.glob("private/companies.csv")):
+        if person.keys and _drop_companies(
+            path, {email.rpartition("@")[2] for email in person.emails}
+        ):
+            touched.append(path.name)
     for path in sorted(folder.rglob("*.csv")):
         if pattern.search(path.read_text("utf-8", "replace")):
             _drop_lines(path, pattern)
@@ -181,6 +192,15 @@ def _drop(path: Path, person: Person) -> bool:
     pq.write_table(table.filter(pc.invert(gone)), staged)
     staged.replace(path)
     return True
+
+
+def _drop_companies(path: Path, domains: set[str]) -> bool:
+    """Rewrite the list of companies without those of the person's e-mails: it counts them in."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    hit = table["Domain"].str.casefold().isin(domains)
+    if hit.any():
+        privacy.write_csv(table[~hit], path, private=True)
+    return bool(hit.any())
 
 
 def _drop_lines(path: Path, pattern: re.Pattern) -> None:

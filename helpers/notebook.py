@@ -136,7 +136,9 @@ def kernels(names: Sequence[str]) -> Iterator[Iterator[AsyncKernelManager]]:
         return manager
 
     def one_ahead():
-        ahead = start(names[0]) if names else None
+        if not names:
+            return
+        ahead = start(names[0])
         for following in [*names[1:], None]:
             present, ahead = ahead, start(following) if following is not None else None
             yield present

@@ -25,6 +25,8 @@ from helpers.store import Store
 log = logging.getLogger("viewer_personas")
 CHANGEABLE = {"max_credits"}
 """What a resumed run may be given anew; the rest is as its finished stages had it."""
+SPENDS = set(STAGES[3:])
+"""Stages that are run again when a resumed run is allowed more credits."""
 
 
 def typed(name: str, text: Any) -> Any:
@@ -167,6 +169,9 @@ def plan(
     if resume:
         folder, known, values = _resumed(settings, resume, values)
     done = {s for s, facts in known.get("stages", {}).items() if facts.get("status") == "done"}
+    allowed = known.get("parameters", {}).get("max_credits", 0)
+    if resume and values.get("max_credits", 0) > allowed:
+        done -= SPENDS  # the bill was shown; now it may be paid
     wanted = tuple(stage for stage in wanted if stage not in done)
     source = runs.sources(settings, values.get("source", "auto"), wanted or STAGES[:1])
     sandbox = source["wistia"] == "sandbox"

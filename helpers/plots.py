@@ -336,6 +336,6 @@ def _few_colours(png: bytes) -> tuple[str, tuple[int, int]]:
     from PIL import Image
 
     image, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
-    few = image.quantize(256, kmeans=2, dither=Image.Dither.NONE)
+    few = image.quantize(256, dither=Image.Dither.NONE)
     few.save(small, "png", optimize=True)
     return base64.encodebytes(small.getvalue()).decode("ascii"), image.size

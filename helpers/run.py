@@ -113,7 +113,9 @@ def make_outputs(outputs: Path) -> None:
         It cannot be made or written.
     """
     try:
-        outputs.mkdir(parents=True, exist_ok=True)
+        if not outputs.exists():
+            outputs.mkdir(parents=True)
+            (outputs / ".gitignore").write_text("*\n", "utf-8")  # people's data are in it
         outputs.chmod(stat.S_IRWXU)
         with tempfile.TemporaryFile(dir=outputs):
             pass

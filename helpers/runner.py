@@ -254,6 +254,7 @@ def _logging(work: Plan):
     """run.log of the run folder: our lines, papermill's and tracebacks."""
     handler = logging.FileHandler(work.folder / "run.log", encoding="utf-8")
     handler.setFormatter(_Formatter(work.folder))
+    handler.handleError = lambda record: None  # a full disk is told once, by the run itself
     loggers = [log, logging.getLogger("papermill"), logging.getLogger("traitlets")]
     before = [(known.level, known.propagate) for known in loggers]
     for known in loggers:

@@ -95,6 +95,27 @@ def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
     assert manifest(folder)["status"] == "done" and manifest(folder)["error"] is None
 
 
+def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, bare_environment):
+    books = write(tmp_path / "books")
+    folder = runner.run(WORDS, notebooks=books).folder
+    (folder / "report.html").unlink()
+    runs.record(folder, status="running")  # killed after the last stage
+    for _ in range(2):
+        runner.run({}, resume="2026-07-01", notebooks=books)
+        assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
+        assert (folder / "report.html").is_file()
+
+
+def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environment):
+    books = write(tmp_path / "books")
+    folder = runner.run(WORDS, notebooks=books).folder
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("0*.ipynb")}
+    runner.run({"max_credits": 1575}, resume="2026-07-01", notebooks=books)
+    again = [name for name, at in before.items() if (folder / name).stat().st_mtime_ns != at]
+    assert sorted(again) == ["04_personas.ipynb", "05_mave_analysis.ipynb"]
+    assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
+
+
 def test_an_unknown_error_in_a_cell_is_told_in_one_line_with_the_log(tmp_path, bare_environment):
     books = write(tmp_path / "books", s1="{}['x']")
     with pytest.raises(KitError, match="01_fetch: KeyError: 'x'") as caught:
