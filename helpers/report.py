@@ -111,7 +111,8 @@ def _run_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": folder.name, "status": status, "window": manifest.get("window"),
         "source": manifest.get("source", {}), "counts": manifest.get("counts", {}),
-        "clusters": manifest.get("clusters", {}), "credits": manifest.get("credits"),
+        "clusters": manifest.get("clusters", {}),
+        "credits": {"spent": (manifest.get("credits") or {}).get("spent")},
         "reason": error.get("message") if isinstance(error, dict) else str(error),
         "stopped": stopped, "links": links, "report": (folder / "report.html").is_file(),
     }  # fmt: skip

@@ -366,6 +366,13 @@ def test_a_failed_run_shows_why_and_how_to_go_on(tmp_path):
     assert "<script" not in html
 
 
+@pytest.mark.parametrize("credits", [{"before": 5000}, {}, None])
+def test_the_index_lists_a_run_that_stopped_before_it_knew_its_credits(tmp_path, credits):
+    samples.write(tmp_path / "2026-06-01", credits=credits)
+    page = BeautifulSoup(report.index(tmp_path).read_text("utf-8"), "html.parser")
+    assert "sessions" in text_of(page.main) and "credits" not in text_of(page.main)
+
+
 def test_an_index_without_runs_says_how_to_make_one(tmp_path):
     assert "make report" in report.index(tmp_path).read_text("utf-8")
 
