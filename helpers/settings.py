@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def project_root() -> Path:
     """Folder that holds ``notebooks/``: the installed project's, else the working directory."""
     home = Path(__file__).resolve().parent.parent
     return home if (home / "notebooks").is_dir() else Path.cwd()
+
+
+def flag(outputs: Path) -> str:
+    """`` --outputs DIR`` for a command that is to look where this run wrote; empty by default."""
+    if outputs == project_root() / "outputs":
+        return ""
+    here = Path.cwd()
+    place = outputs.relative_to(here) if outputs.is_relative_to(here) else outputs
+    return f" --outputs {shlex.quote(str(place))}"
 
 
 class Settings(BaseSettings):
