@@ -45,7 +45,7 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
         bought is kept.
     """
     work = plan(given, **options)
-    with work.store.run_lock(), _terminates(), contextlib.ExitStack() as stack:
+    with work.store.run_lock(), terminates(), contextlib.ExitStack() as stack:
         if work.is_new:
             born = parameters.day("run_date", work.values["run_date"])
             work.folder = runs.new_folder(work.settings.outputs, born)
@@ -100,7 +100,7 @@ def _environment(work: Plan):
 
 
 @contextlib.contextmanager
-def _terminates():
+def terminates():
     """A polite end (SIGTERM) is handled like Ctrl-C: the run says that it failed."""
 
     def stop(*_):

@@ -79,6 +79,17 @@ class Settings(BaseSettings):
         return [key.get_secret_value() for key in keys if key]
 
 
+class _FileAlone(Settings):
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, *, dotenv_settings, **others):
+        return (dotenv_settings,)
+
+
+def of_file(env_file: Path) -> Settings:
+    """What an environment file says by itself; ValueError or OSError where it cannot be read."""
+    return _FileAlone(_env_file=env_file)
+
+
 def load(*, env_file: Path | None = None) -> Settings:
     """Read the environment and the project's ``.env``.
 
