@@ -1,7 +1,9 @@
 """A whole sandbox run beside its floor: five kernels started, their imports done, nothing else.
 
 Usage: ``python benchmarks/run.py [times]``; default 3. Each round measures both, one after the
-other, in fresh outputs; prints the medians, their ratio, and where the time of a run goes.
+other, in fresh outputs; prints the medians, their ratio, where the time of a run goes, and how much
+of the machine other programs took meanwhile: a run works on two cores at once, the floor on one, so
+that the ratio grows with it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,20 +58,31 @@ def whole() -> tuple[float, dict[str, float]]:
     return seconds, {name: stage["seconds"] for name, stage in manifest["stages"].items()}
 
 
+def used() -> tuple[float, float]:
+    """Core seconds so far: of the whole machine, and of this process with its children."""
+    every, own = psutil.cpu_times(), os.times()
+    return sum(every) - every.idle - getattr(every, "iowait", 0), sum(own[:4])
+
+
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    floors, runs, stages = [], [], []
+    floors, runs, stages, others = [], [], [], []
     for _ in range(rounds):
         floors.append(floor())
+        began = used()
         seconds, parts = whole()
         runs.append(seconds)
         stages.append(parts)
+        every, own = (end - start for start, end in zip(began, used(), strict=True))
+        others.append((every - own) / seconds / os.cpu_count())
     low, run = statistics.median(floors), statistics.median(runs)
     print("| what | seconds, median | of the floor |\n|---|---|---|")
     print(f"| five kernels and their imports | {low:.1f} | 1.00 |")
     print(f"| a whole sandbox run | {run:.1f} | {run / low:.2f} |")
     for name in stages[0]:
         print(f"| {name} | {statistics.median(part[name] for part in stages):.1f} | |")
+    taken = ", ".join(f"{share:.0%}" for share in others)
+    print(f"\nOther programs took {taken} of the cores during the runs.")
 
 
 if __name__ == "__main__":

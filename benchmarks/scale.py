@@ -1,10 +1,11 @@
 """Enrich, cluster, summary and affinity at size: plain pandas and the kit, in one run.
 
-Usage: ``python benchmarks/scale.py [sessions …] [--spill] [--keep DIR]``; 1 and 10 million unless
-said otherwise. Makes sessions (heavy-tailed, a fifth as many viewers, string keys as long as
-Wistia's) as Parquet in the store's layout, runs each job in a process of its own, and prints
-seconds, peak memory and whether the results are equal. ``--spill`` adds 50 million within 4 GB for
-the kit alone.
+Usage: ``python benchmarks/scale.py [sessions …] [--spill] [--cluster] [--keep DIR]``; 1 and 10
+million unless said otherwise. Makes sessions (heavy-tailed, a fifth as many viewers, string keys as
+long as Wistia's) as Parquet in the store's layout, runs each job in a process of its own, and
+prints seconds, peak memory and whether the results are equal. ``--spill`` adds 50 million within
+4 GB for the kit alone, ``--cluster`` a Dask scheduler with two workers on the same two cores; its
+memory is that of the process that asks and of both workers.
 """
 
 from __future__ import annotations
@@ -196,10 +197,44 @@ def timed(job: str, outputs: Path, **environment: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def on_cluster(outputs: Path) -> dict:
+    """The kit's job on two Dask workers, the splitting of the store included."""
+    import psutil
+
+    shutil.rmtree(outputs / "store" / "live" / ".shards", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scheduler.json"
+        common = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
+        dask, quiet = [sys.executable, "-m", "dask"], {"stderr": subprocess.DEVNULL}
+        own = ["--nthreads", "1", "--memory-limit", "4GB", "--local-directory", folder]
+        processes = [
+            subprocess.Popen([*dask, "scheduler", *common, "--port", "0"], **quiet),
+            *(subprocess.Popen([*dask, "worker", *common, *own], **quiet) for _ in range(2)),
+        ]
+        try:
+            while not file.exists():
+                time.sleep(0.1)
+            time.sleep(5)
+            address = json.loads(file.read_text())["address"]
+            found = timed("kit", outputs, VIEWER_PERSONAS_DASK=address)
+            for nanny in processes[1:]:
+                for worker in psutil.Process(nanny.pid).children():
+                    status = Path(f"/proc/{worker.pid}/status").read_text()
+                    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1e6
+                    found["gb"] = found.get("gb", 0) + peak
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+            for process in processes:
+                process.wait()
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sessions", nargs="*", type=int, default=[1_000_000, 10_000_000])
     parser.add_argument("--spill", action="store_true")
+    parser.add_argument("--cluster", action="store_true")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--job")
     options = parser.parse_args()
@@ -218,6 +253,8 @@ def main() -> None:
             first, kit = timed("pandas", outputs), timed("kit", outputs)
             say(count, "pandas", first, first)
             say(count, "kit", kit, first)
+            if options.cluster:
+                say(count, "kit, two Dask workers", on_cluster(outputs), first)
         if options.spill:
             outputs = make(folder, 50_000_000)
             limited = timed("kit", outputs, VIEWER_PERSONAS_MEMORY_LIMIT="2500MB")

@@ -8,6 +8,7 @@ small by then (viewers, visitors, titles, counts) is asked with :meth:`Engine.ex
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -116,14 +117,14 @@ def over_store(
     if pattern:
         rows = sum(day.get("rows", 0) for day in store.days().values())
         kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
-        connection.execute(
-            f"CREATE TEMP {kind} stored_sessions AS FROM read_parquet({quoted(pattern)}, "
-            "hive_partitioning = true, hive_types = {'day': DATE})"
-        )
+        typed = "hive_partitioning = true, hive_types = {'day': DATE}"
+        query = parquet_rows(quoted(pattern), typed)
+        connection.execute(f"CREATE TEMP {kind} stored_sessions AS {query}")
     else:
         connection.register("no_sessions", SESSIONS.empty_table())
         connection.execute(
-            "CREATE TEMP TABLE stored_sessions AS SELECT *, NULL::DATE AS day FROM no_sessions"
+            "CREATE TEMP TABLE stored_sessions AS "
+            "SELECT *, NULL::DATE AS day, 0::BIGINT AS row FROM no_sessions"
         )
     for table, path, schema in (
         ("visitors", store.visitors_path, VISITORS),
@@ -133,21 +134,46 @@ def over_store(
             show(connection, table, path)
         else:
             connection.register(table, schema.empty_table())
-    connection.execute(sql("repeats"))
-    connection.execute(scope(window, media_ids, exclude_domains) + sql("sessions"))
+    _rank_repeats(connection, store, keep=bool(pattern) and kind == "VIEW")
+    connection.execute(sessions_sql(window, media_ids, exclude_domains))
     return Engine(connection)
 
 
-def scope(window: Window, media_ids: Iterable[str], exclude_domains: Iterable[str]) -> str:
-    """Statements that tell ``sql/sessions.sql`` what counts."""
-    domains = (domain.strip().lstrip("@").lower() for domain in exclude_domains)
+def _rank_repeats(connection: duckdb.DuckDBPyConnection, store: Store, *, keep: bool) -> None:
+    """Run ``sql/repeats.sql``; of a large store its result is kept until the store changes."""
+    kept = store.derived / f"repeats-{store.fingerprint()}.parquet"
+    if keep and kept.is_file():
+        connection.execute(
+            f"CREATE TEMP TABLE ranked_repeats AS FROM read_parquet({quoted(kept)});"
+            "CREATE TEMP TABLE repeated_rows AS SELECT row FROM ranked_repeats"
+        )
+        return
+    connection.execute(sql("repeats"))
+    if keep:
+        store.derived.mkdir(mode=0o700, exist_ok=True)
+        staged = kept.with_suffix(f".{os.getpid()}.tmp")
+        connection.execute(f"COPY ranked_repeats TO {quoted(staged)} (FORMAT parquet)")
+        staged.replace(kept)
+
+
+def parquet_rows(files: str, options: str = "") -> str:
+    """A query for all rows of Parquet files, each with its place: ``row``, a BIGINT."""
+    place = "(file_index::BIGINT << 40) | file_row_number AS row"
+    return f"SELECT *, {place} FROM read_parquet({', '.join(filter(None, (files, options)))})"
+
+
+def sessions_sql(window: Window, media_ids: Iterable[str], exclude_domains: Iterable[str]) -> str:
+    """``sql/sessions.sql``, told what counts."""
+    domains = [domain.strip().lstrip("@").lower() for domain in exclude_domains]
     values = {
         "window_start": f"DATE '{window.start}'",
         "window_end": f"DATE '{window.end}'",
         "media_ids": _texts(media_ids),
         "exclude_domains": _texts(domains),
     }
-    return "".join(f"SET VARIABLE {name} = {value};\n" for name, value in values.items())
+    told = "".join(f"SET VARIABLE {name} = {value};\n" for name, value in values.items())
+    people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
+    return told + sql("sessions").replace("{left_out}", people if domains else "true")
 
 
 def show(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:

@@ -9,7 +9,6 @@ event_key may lie in two shards; those few rows are found by ``hash(event_key)``
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import threading
@@ -67,13 +66,13 @@ def over_store(
     else:
         return engine.over_store(settings, store, window, **choice)
     place = _split_store(settings, store, workers)
-    scope = engine.scope(window, media_ids, exclude_domains)
-    return ShardedEngine(settings, store, workers, place, scope + engine.sql("sessions"))
+    setup = engine.sessions_sql(window, media_ids, exclude_domains)
+    return ShardedEngine(settings, store, workers, place, setup)
 
 
 def remove(settings: Settings, store: Store) -> None:
     """Remove all shards of an account: they hold copies of its rows."""
-    shutil.rmtree(store.folder / ".shards", ignore_errors=True)
+    shutil.rmtree(store.derived, ignore_errors=True)
     if settings.dask_path:
         _shared(settings, store).remove("")
 
@@ -176,6 +175,9 @@ class Place:
             rows = f"SELECT * FROM {table} WHERE hash({by}) % {self.shards} = {shard}"
             self.copy(connection, rows, name.format(shard))
 
+    def rows(self, pattern: str) -> str:
+        return engine.parquet_rows(quoted(self.files.at(pattern)))
+
     def parquet(self, pattern: str) -> str:
         return f"read_parquet({quoted(self.files.at(pattern))})"
 
@@ -188,18 +190,10 @@ def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
     days = store.days()
     rows = sum(day.get("rows", 0) for day in days.values())
     count = settings.shards or max(workers.count, -(-rows // ROWS_OF_A_SHARD))
-    stamps = [
-        f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for path in (store.visitors_path, store.medias_path)
-        if path.is_file()
-    ]
-    known = json.dumps([count, stamps, [(str(day), facts) for day, facts in days.items()]])
-    fingerprint = hashlib.sha256(known.encode()).hexdigest()[:16]
     shared = _shared(settings, store)
-    place = Place(Files(shared.at(fingerprint)), count)
-    local = store.folder / ".shards"
-    local.mkdir(mode=0o700, exist_ok=True)
-    with FileLock(local / "split.lock"):
+    place = Place(Files(shared.at(store.fingerprint(count))), count)
+    store.derived.mkdir(mode=0o700, exist_ok=True)
+    with FileLock(store.derived / "split.lock"):
         if place.files.text("ready.json") is None:
             _keep_only(shared, "days")
             _split(place, workers, _reads(store, shared), store)
@@ -210,7 +204,7 @@ def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
 def _shared(settings: Settings, store: Store) -> Files:
     """The folder that all workers see; the store's own unless VIEWER_PERSONAS_DASK_PATH is set."""
     if not settings.dask_path:
-        return Files(str(store.folder / ".shards"))
+        return Files(str(store.derived))
     return Files(f"{settings.dask_path.rstrip('/')}/{store.folder.name}")
 
 
@@ -311,8 +305,7 @@ def _suspects(place: Place, number: int, *, room: Room) -> None:
 def _ranked(place: Place, number: int, *, room: Room) -> None:
     with place.connect(room) as connection:
         connection.execute(
-            "CREATE TEMP VIEW stored_sessions AS "
-            f"FROM {place.parquet(f'suspects/{number}/*.parquet')}"
+            f"CREATE TEMP VIEW stored_sessions AS {place.rows(f'suspects/{number}/*.parquet')}"
         )
         connection.execute(engine.sql("repeats"))
         place.copy_by_shard(connection, "ranked_repeats", f"ranked/{{}}/{number}.parquet")
@@ -324,10 +317,10 @@ def _ranked(place: Place, number: int, *, room: Room) -> None:
 def _tables(place: Place, number: int) -> str:
     """Statements that make the tables of a shard what ``sql/sessions.sql`` expects."""
     return f"""
-        CREATE TEMP VIEW stored_sessions AS FROM {place.parquet(f"rows/{number}/*.parquet")};
+        CREATE TEMP VIEW stored_sessions AS {place.rows(f"rows/{number}/*.parquet")};
         CREATE TEMP TABLE ranked_repeats AS FROM {place.parquet(f"ranked/{number}/*.parquet")};
-        CREATE TEMP TABLE repeated_hashes AS
-            SELECT DISTINCT hash(event_key) AS key_hash FROM ranked_repeats;
+        CREATE TEMP TABLE repeated_rows AS SELECT row FROM stored_sessions
+            WHERE hash(event_key) IN (SELECT hash(event_key) FROM ranked_repeats);
         CREATE TEMP VIEW visitors AS FROM {place.parquet(f"visitors/{number}.parquet")};
         CREATE TEMP VIEW medias AS FROM {place.parquet("medias.parquet")};
     """

@@ -83,6 +83,7 @@ class Store:
         self.staging = folder / ".staging"
         self.visitors_path = folder / "visitors.parquet"
         self.medias_path = folder / "medias.parquet"
+        self.derived = folder / ".shards"  # copies of rows, made again when they are missing
 
     # ---- opening and locks
 
@@ -199,6 +200,13 @@ class Store:
             with contextlib.suppress(ValueError):
                 found[date.fromisoformat(path.parent.name.removeprefix("day="))] = read_json(path)
         return found
+
+    def fingerprint(self, *more: Any) -> str:
+        """Names what is stored now; another once a day, the visitors or the medias change."""
+        files = [path for path in (self.visitors_path, self.medias_path) if path.is_file()]
+        stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+        days = [(str(day), facts) for day, facts in self.days().items()]
+        return hashlib.sha256(json.dumps([more, stamps, days]).encode()).hexdigest()[:16]
 
     def sessions_glob(self) -> str | None:
         """Pattern of all session files, with ``day=`` in their path; None when no row is stored."""

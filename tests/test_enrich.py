@@ -355,7 +355,10 @@ def test_large_data_from_parquet_under_a_memory_limit_equal_small_data(
     small = features_of(new_run(sessions))
     monkeypatch.setattr(engine, "LOADED_ROWS", 0)  # nothing is loaded: every scan reads Parquet
     monkeypatch.setenv("VIEWER_PERSONAS_MEMORY_LIMIT", "100MB")
-    large = features_of(new_run(sessions))
+    run = new_run(sessions)
+    large = features_of(run)
+    assert list(run.store.derived.glob("repeats-*.parquet"))
+    pd.testing.assert_frame_equal(large, features_of(run))  # the repeats are known by now
     monkeypatch.setattr(engine, "LOADED_ROWS", 300_000)
     monkeypatch.delenv("VIEWER_PERSONAS_MEMORY_LIMIT")
     pd.testing.assert_frame_equal(small, large)

@@ -14,13 +14,12 @@ SELECT
 FROM sessions;
 
 CREATE OR REPLACE TEMP TABLE viewer_keys AS
-SELECT
-    hash(visitor_key) AS viewer,
-    CASE WHEN min(visitor_key) = max(visitor_key) THEN min(visitor_key)
-         ELSE error('two visitor_keys share a hash: shard the store by visitor_key') END
-        AS visitor_key
-FROM sessions
-GROUP BY viewer;
+SELECT hash(visitor_key) AS viewer, visitor_key
+FROM (SELECT DISTINCT visitor_key FROM sessions);
+
+SELECT CASE WHEN count(*) > count(DISTINCT viewer)
+            THEN error('two visitor_keys share a hash: shard the store by visitor_key') END
+FROM viewer_keys;
 
 CREATE OR REPLACE TEMP TABLE video_keys AS
 SELECT hash(media_id) AS video, media_id, row_number() OVER (ORDER BY media_id DESC) AS precedence

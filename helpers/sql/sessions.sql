@@ -1,9 +1,9 @@
 -- Sessions: one row per event_key (sql/repeats.sql ranks the few that are repeated).
 CREATE OR REPLACE TEMP VIEW all_sessions AS
-SELECT * FROM stored_sessions
-WHERE hash(event_key) NOT IN (SELECT key_hash FROM repeated_hashes)
+SELECT * EXCLUDE (row) FROM stored_sessions
+WHERE row NOT IN (FROM repeated_rows)
 UNION ALL BY NAME
-SELECT * EXCLUDE (place) FROM ranked_repeats WHERE place = 1;
+SELECT * EXCLUDE (row, place) FROM ranked_repeats WHERE place = 1;
 
 -- The window, and the videos that count.
 CREATE OR REPLACE TEMP VIEW window_sessions AS
@@ -30,6 +30,7 @@ SELECT visitor_key
 FROM viewer_emails
 WHERE list_contains(getvariable('exclude_domains'), lower(split_part(email, '@', -1)));
 
+-- {left_out} is true where nobody is left out, so that no visitor_key need be read for that.
 CREATE OR REPLACE TEMP VIEW sessions AS
 SELECT * FROM window_sessions
-WHERE visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors);
+WHERE {left_out};
