@@ -166,7 +166,9 @@ def against_period(
     """
     found = periods(con, window)
     if found is None:
-        return part("There is no earlier period: under two days hold sessions.", columns=SHARES)
+        finding = "There is no earlier period: under two days hold sessions."
+        moves = part("Nobody can have joined, left or moved.")
+        return part(finding, columns=SHARES, more={"migration": moves})
     earlier, later, what = found
     period_viewers(con, "earlier", earlier.start, earlier.end, rules)
     if later == window:  # already at hand

@@ -79,8 +79,10 @@ def forget(who: str) -> list[str]:
         )
     here = settings.load()
     outputs = here.outputs
-    stores = [Store(folder) for folder in sorted(outputs.glob("store/*/"))]
-    folders = sorted(path.parent for path in outputs.glob("*/run.json"))
+    # an account that has an outputs folder of its own, in this one, is searched with it
+    stores = [Store(f) for form in ("", "*/") for f in sorted(outputs.glob(f"{form}store/*/"))]
+    runs = [path for form in ("", "*/") for path in sorted(outputs.glob(f"{form}*/run.json"))]
+    folders = [path.parent for path in runs]
     with ExitStack() as locks:
         for store in stores:
             locks.enter_context(store.lock())

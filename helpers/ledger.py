@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from helpers import clock
+from helpers import clock, settings
 from helpers.errors import CreditError, ParameterError, ServiceError
 
 PENDING, SETTLED, VOID = "pending", "settled", "void"
@@ -175,14 +175,15 @@ def write_line(path: Path, line: str) -> None:
             os.close(folder)
 
 
-def unknown(entry: Entry, why: str) -> CreditError:
+def unknown(entry: Entry, why: str, outputs: Path) -> CreditError:
     """The error of an outcome that could not be known; it names the entry and the way out."""
+    place = settings.flag(outputs)
     return CreditError(
         f"Mavera: whether {entry.kind} {entry.name!r} was made, and charged, could not be known: "
         f"{why}. Ledger entry {entry.entry} stays pending and nothing more is bought. Run again to "
         "ask the service once more; or look at Mavera's pages yourself, then run "
-        f"`viewer-personas settle {entry.entry} made` or `viewer-personas settle {entry.entry} "
-        "not-made`."
+        f"`viewer-personas settle {entry.entry} made{place}` or `viewer-personas settle "
+        f"{entry.entry} not-made{place}`."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers import gateway, measures, prose, question
+from helpers import gateway, measures, prose, question, settings
 from helpers.errors import CreditError, ServiceError
 from helpers.gateway import ClusterNumbers
 from helpers.ledger import Entry, fingerprint
@@ -203,17 +203,20 @@ def _plan(account: Account, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for entry in bought:
             if entry.cluster == row["cluster"] and entry.name not in names:
                 take(row, entry.persona_id, entry)
-    return [_step(row, *found.get(row["name"], (None, None)), bought) for row in rows]
+    place = settings.flag(account.run.settings.outputs)
+    return [_step(row, *found.get(row["name"], (None, None)), bought, place) for row in rows]
 
 
-def _step(row: dict, persona_id: str | None, entry: Entry | None, bought: list[Entry]) -> dict:
+def _step(
+    row: dict, persona_id: str | None, entry: Entry | None, bought: list[Entry], place: str
+) -> dict:
     if persona_id is None:
         for known in bought:
             if known.name == row["name"] and known.by == "hand" and not known.persona_id:
                 raise CreditError(
                     f"Mavera: ledger entry {known.entry} was settled by hand as made, but the "
                     f"account lists no persona {row['name']!r}. Nothing is bought. If it is truly "
-                    f"not there, run `viewer-personas settle {known.entry} not-made`."
+                    f"not there, run `viewer-personas settle {known.entry} not-made{place}`."
                 )
         return {"row": row, "status": "buy", "persona_id": None, "entry": None}
     changed = bool(entry and entry.facts and measures.differ(entry.facts, facts_of(row)))
@@ -399,7 +402,22 @@ def cards(run: Run) -> prose.Shown:
             f"<dl>{traits}</dl><p><small>{html.escape(row['title'])} · {row['status']}</small></p>"
             "</article>"
         )
-    origin = "the sandbox" if run.source["mavera"] == "sandbox" else "Mavera"
-    note = f"<p><em>Drafted from the numbers, written out by {origin} with AI.</em></p>"
-    empty = "<p>No viewers in the window, so no personas.</p>"
-    return prose.Shown(note + "".join(parts) if parts else empty)
+    if not parts:
+        return prose.Shown("<p>No viewers in the window, so no personas.</p>")
+    return prose.Shown(f"<p><em>{_writer(run, content['personas'])}</em></p>" + "".join(parts))
+
+
+def _writer(run: Run, rows: list[dict[str, Any]]) -> str:
+    """Who wrote the cards' texts: the kit the drafts, the service what became of them."""
+    drafts = [row["status"] == "draft" for row in rows]
+    if all(drafts):
+        return "Drafts: the kit wrote them from the numbers, and no AI did. Nothing was bought."
+    writer = "Mavera with AI"
+    if run.source["mavera"] == "sandbox":
+        writer = "the sandbox by rule: no AI wrote them"
+    if any(drafts):
+        return (
+            "Those marked draft were written by the kit from the numbers and not bought; the "
+            f"others were drafted so, and written out by {writer}."
+        )
+    return f"Drafted from the numbers, written out by {writer}."

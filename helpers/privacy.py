@@ -74,6 +74,9 @@ def relative(text: str, folder: Path | None = None) -> str:
     for place, name in places:
         for form in {str(place), str(place.resolve())} if place and str(place) != "/" else ():
             text = text.replace(f"{form}/", name)
+    for form in {str(outputs), str(outputs.resolve())} - {"/"} if outputs else ():
+        # named alone, as --outputs does
+        text = re.sub(rf"(?<![\w.-]){re.escape(form)}(?![\w/-])", lambda _: outputs.name, text)
     return text
 
 

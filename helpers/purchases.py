@@ -292,7 +292,7 @@ class Account:
         Two looks, :data:`APART` seconds apart and after ``grace``, that find list and usage as
         they were before the call mean that it was not made.
         """
-        quiet, why = 0, ""
+        quiet, why, outputs = 0, "", self.run.settings.outputs
         for look in range(PATIENCE):
             if look:
                 pause(APART)
@@ -301,7 +301,7 @@ class Account:
             except AccessError:
                 raise
             except KitError as error:
-                raise unknown(entry, f"asking failed ({error})") from error
+                raise unknown(entry, f"asking failed ({error})", outputs) from error
             if state == "made":
                 return found
             why = state
@@ -315,6 +315,7 @@ class Account:
             "the account's list or usage changed, but it is not in the list"
             if why == "changed"
             else "its answer did not come",
+            outputs,
         )
 
     def _look(self, entry: Entry) -> tuple[str, dict[str, Any] | None]:

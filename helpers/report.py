@@ -91,12 +91,17 @@ def index(outputs: Path) -> Path:
     Parameters
     ----------
     outputs : Path
-        The outputs folder; ``dev`` is no run.
+        The outputs folder; ``dev`` is no run. Folders in it that are outputs folders of accounts
+        of their own are listed too.
     """
     accounts: dict[str, list[dict[str, Any]]] = {}
-    for folder, manifest in newest_first(outputs):
-        row = _run_row(folder, manifest)
-        accounts.setdefault(str(manifest.get("account") or "not known"), []).append(row)
+    for place in (outputs, *sorted(outputs.glob("*/"))):
+        for folder, manifest in newest_first(place):
+            name = str(manifest.get("account") or "not known")
+            if place != outputs and name != place.name:
+                name = f"{place.name} ({name})"
+            row = _run_row(folder, manifest) | {"place": folder.relative_to(outputs).as_posix()}
+            accounts.setdefault(name, []).append(row)
     page = outputs / "index.html"
     page.write_text(_environment().get_template("index.html.j2").render(accounts=accounts), "utf-8")
     return page
@@ -111,8 +116,10 @@ def _run_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": folder.name, "status": status, "window": manifest.get("window"),
         "source": manifest.get("source", {}), "counts": manifest.get("counts", {}),
-        "clusters": manifest.get("clusters", {}), "credits": manifest.get("credits"),
+        "clusters": manifest.get("clusters", {}),
+        "credits": {"spent": (manifest.get("credits") or {}).get("spent")},
         "reason": error.get("message") if isinstance(error, dict) else str(error),
+        "invented": manifest.get("account") == "sandbox",
         "stopped": stopped, "links": links, "report": (folder / "report.html").is_file(),
     }  # fmt: skip
 

@@ -163,21 +163,11 @@ def _find(path: Path, folder: Path | None) -> Path:
 @cache
 def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     """Check the text of a clusters file; see :func:`load`."""
-    if len(text) > LARGEST_FILE:
-        raise ParameterError(f"Clusters file {source}: over {LARGEST_FILE // 1024} KB. Shorten it.")
-    try:
-        tree = YAML(typ="rt").load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise ParameterError(
-            f"Clusters file {source}{line}: not YAML: {problem}. Correct it and run again."
-        ) from None
-    fail = _Fail(source)
+    fail = Fail(f"Clusters file {source}")
+    tree = tree_of(text, fail)
     if not isinstance(tree, CommentedMap):
         fail(1, "expected keys name_prefix and clusters at the top")
-    _known_keys(tree, FILE_KEYS, fail, "the file")
+    known_keys(tree, FILE_KEYS, fail, "the file")
     rows = tree.get("clusters")
     if not isinstance(rows, CommentedSeq) or not rows:
         fail(1, "expected a list under clusters")
@@ -189,17 +179,34 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     return ClusterRules(clusters, prefix, source)
 
 
-class _Fail:
-    def __init__(self, source: str):
-        self.source = source
+class Fail:
+    """Raises the error of a file, which says where it is wrong."""
+
+    def __init__(self, file: str):
+        self.file = file
 
     def __call__(self, line: int, problem: str):
+        raise ParameterError(f"{self.file}, line {line}: {problem}. Correct it and run again.")
+
+
+def tree_of(text: str, fail: Fail) -> Any:
+    """What a YAML text holds, with the lines it stands on."""
+    if len(text) > LARGEST_FILE:
+        raise ParameterError(f"{fail.file}: over {LARGEST_FILE // 1024} KB. Shorten it.")
+    try:
+        return YAML(typ="rt").load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        problem = problem.partition(" with value")[0]  # of a key that is there twice
         raise ParameterError(
-            f"Clusters file {self.source}, line {line}: {problem}. Correct it and run again."
-        )
+            f"{fail.file}{line}: not YAML: {problem}. Correct it and run again."
+        ) from None
 
 
-def _known_keys(mapping: CommentedMap, known: tuple[str, ...], fail: _Fail, what: str) -> None:
+def known_keys(mapping: CommentedMap, known: tuple[str, ...], fail: Fail, what: str) -> None:
+    """Refuse a key that is not among the known ones, with the nearest of them."""
     for key in mapping:
         if key not in known:
             hint = nearest(str(key), list(known))
@@ -209,13 +216,13 @@ def _known_keys(mapping: CommentedMap, known: tuple[str, ...], fail: _Fail, what
             )
 
 
-def _cluster(row: Any, line: int, fail: _Fail) -> Cluster:
+def _cluster(row: Any, line: int, fail: Fail) -> Cluster:
     if not isinstance(row, CommentedMap):
         fail(line, "expected a cluster with name, title, when and description")
     name = row.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
         fail(line, f"cluster name {str(name)[:40]!r}: expected a-z, 0-9 and _, 40 at most")
-    _known_keys(row, CLUSTER_KEYS, fail, f"cluster {name}")
+    known_keys(row, CLUSTER_KEYS, fail, f"cluster {name}")
     default = name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
     texts = {}
     for key, value, most in (("title", default, 80), ("description", "", 2000)):
@@ -245,7 +252,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _checked(when: str, name: str, line: int, fail: _Fail) -> str:
+def _checked(when: str, name: str, line: int, fail: Fail) -> str:
     """The rule as SQL, after every node of it was found to be allowed."""
     label = f"cluster {name}: when"
     try:
@@ -266,7 +273,7 @@ def _checked(when: str, name: str, line: int, fail: _Fail) -> str:
     return rule
 
 
-def _allowed(node: exp.Expression, label: str, line: int, fail: _Fail) -> None:
+def _allowed(node: exp.Expression, label: str, line: int, fail: Fail) -> None:
     if isinstance(node, exp.Column):
         if node.table or node.name.lower() not in COLUMNS:
             hint = nearest(node.name, list(COLUMNS))
@@ -321,7 +328,7 @@ def _sample() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _runs(tree: exp.Expression, label: str, line: int, fail: _Fail) -> None:
+def _runs(tree: exp.Expression, label: str, line: int, fail: Fail) -> None:
     """Let the engine judge each comparison: a number against a word is told before stage 03."""
     for node in tree.find_all(*COMPARISONS):
         comparison = node.sql(dialect="duckdb")
@@ -331,7 +338,7 @@ def _runs(tree: exp.Expression, label: str, line: int, fail: _Fail) -> None:
             fail(line, f"{label}: {comparison}: {str(error).splitlines()[0][:160]}")
 
 
-def _whole(clusters: list[Cluster], fail: _Fail) -> None:
+def _whole(clusters: list[Cluster], fail: Fail) -> None:
     seen: set[str] = set()
     titles: set[str] = set()
     for cluster in clusters:

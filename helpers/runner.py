@@ -25,6 +25,8 @@ from helpers.plan import Plan, log, plan
 from helpers.run import STAGES
 from helpers.settings import Settings
 
+GO_ON = "To go on with it:"
+
 
 def run(given: dict[str, Any], **options: Any) -> Plan:
     """Run the notebooks into a new run folder, or go on with one that failed.
@@ -43,7 +45,7 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
         bought is kept.
     """
     work = plan(given, **options)
-    with work.store.run_lock(), _terminates(), contextlib.ExitStack() as stack:
+    with work.store.run_lock(), terminates(), contextlib.ExitStack() as stack:
         if work.is_new:
             born = parameters.day("run_date", work.values["run_date"])
             work.folder = runs.new_folder(work.settings.outputs, born)
@@ -98,7 +100,7 @@ def _environment(work: Plan):
 
 
 @contextlib.contextmanager
-def _terminates():
+def terminates():
     """A polite end (SIGTERM) is handled like Ctrl-C: the run says that it failed."""
 
     def stop(*_):
@@ -209,7 +211,7 @@ def _fail(work: Plan, error: BaseException) -> None:
     name = work.folder.name
     error.add_note(
         f"Run {name} failed; its log is {shown(work.folder / 'run.log')}. "
-        f"To go on with it: viewer-personas run --resume {name}"
+        f"{GO_ON} viewer-personas run --resume {name}{settings_module.flag(work.settings.outputs)}"
     )
     try:
         _refuse_leaks(work.folder, work.settings)
@@ -298,8 +300,34 @@ def summary(folder: Path) -> list[str]:
         kind = "play credits of the sandbox" if known["source"]["mavera"] == "sandbox" else "Mavera"
         lines.append(f"Credits spent: {known['credits'].get('spent', 0):,} ({kind})")
     page = folder / "report.html"
+    lines += notices(folder)
     lines.append(f"Report: {shown(page)}" if page.is_file() else f"Folder: {shown(folder)}")
     return [line for line in lines if line]
+
+
+def notices(folder: Path) -> list[str]:
+    """What the reader of a done run has to know, or to do, about Mavera."""
+    known, lines = runs.read_manifest(folder), []
+    live = known.get("source", {}).get("mavera") == "live"
+    budget, credits = known.get("parameters", {}).get("max_credits"), known.get("credits") or {}
+    if live and "bill" in credits and not budget and not credits.get("spent"):
+        bill = credits["bill"]
+        lines.append(f"Nothing was bought: max_credits is 0. The bill: {bill:,} credits at most.")
+        lines[-1] += f" To buy: --max-credits {bill}" if bill else ""
+    if live and (_json(folder / "data" / "personas.json").get("bill") or {}).get("auto_recharge"):
+        lines.append(
+            "Warning: auto-recharge is on at Mavera: it buys credits by itself when they run low."
+        )
+    if _json(folder / "data" / "analysis.json").get("status") == "clarifying":
+        lines.append(
+            "Mave asked back instead of answering: there is no advice in this run. "
+            "See 05_mave_analysis.html."
+        )
+    return lines
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def _table(path: Path) -> list[str]:
@@ -313,9 +341,9 @@ def _table(path: Path) -> list[str]:
 
 
 def _advice(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    answer = json.loads(path.read_text("utf-8")).get("answer") or ""
+    known = _json(path)
+    answer, asks = known.get("answer") or "", known.get("status") == "clarifying"
     text = [gateway.clean(line.strip("#*-> \t"), 160) for line in answer.splitlines()]
     first = [line for line in text if line][:3]
-    return ["Mave (written by AI):", *(f"  {line}" for line in first)] if first else []
+    head = "Mave asks (written by AI):" if asks else "Mave (written by AI):"
+    return [head, *(f"  {line}" for line in first)] if first else []

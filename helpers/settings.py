@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def project_root() -> Path:
     """Folder that holds ``notebooks/``: the installed project's, else the working directory."""
     home = Path(__file__).resolve().parent.parent
     return home if (home / "notebooks").is_dir() else Path.cwd()
+
+
+def flag(outputs: Path) -> str:
+    """`` --outputs DIR`` for a command that is to look where this run wrote; empty by default."""
+    if outputs == project_root() / "outputs":
+        return ""
+    here = Path.cwd()
+    place = outputs.relative_to(here) if outputs.is_relative_to(here) else outputs
+    return f" --outputs {shlex.quote(str(place))}"
 
 
 class Settings(BaseSettings):
@@ -67,6 +77,17 @@ class Settings(BaseSettings):
         """Plain secrets, for the scan that proves they are nowhere in the outputs."""
         keys = (self.wistia_api_token, self.mavera_api_key)
         return [key.get_secret_value() for key in keys if key]
+
+
+class _FileAlone(Settings):
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, *, dotenv_settings, **others):
+        return (dotenv_settings,)
+
+
+def of_file(env_file: Path) -> Settings:
+    """What an environment file says by itself; ValueError or OSError where it cannot be read."""
+    return _FileAlone(_env_file=env_file)
 
 
 def load(*, env_file: Path | None = None) -> Settings:

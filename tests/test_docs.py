@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
 from helpers import __main__ as command
-from helpers import errors, notebook, parameters, plan, purchases, rules, runner
+from helpers import accounts, errors, notebook, parameters, plan, purchases, rules, runner
 from helpers import run as runs
 from helpers.sandbox import server
 from helpers.settings import Settings
@@ -54,6 +54,11 @@ def folder(tmp_path, monkeypatch, bare_environment) -> Path:
     shutil.copy(ROOT / "helpers" / "clusters.yml", tmp_path / "my-clusters.yml")
     (nightly,) = (text for _, text in blocks("yaml") if "min_cell" in text)
     (tmp_path / "nightly.yml").write_text(nightly, "utf-8")
+    (several,) = (text for _, text in blocks("yaml") if "accounts:" in text)
+    (tmp_path / "accounts.yml").write_text(several, "utf-8")
+    for name in ("north.env", "south.env"):
+        (tmp_path / name).touch()
+    (tmp_path / "south.yml").write_text(nightly, "utf-8")
     run = samples.write(bare_environment / "2026-07-01", told=True)
     shutil.copy("my-clusters.yml", run / "data" / "clusters_with_finishers.yml")
     (run / "report.html").touch()
@@ -97,6 +102,7 @@ def _ours(monkeypatch, words: list[str]) -> None:
 
     monkeypatch.setattr(runner, "run", planned)
     monkeypatch.setattr(runner, "summary", lambda folder: [])
+    monkeypatch.setattr(accounts, "run", lambda path, given, **_: accounts.read(path, given) and 0)
     monkeypatch.setattr(notebook, "answers", lambda: "it answers")
     monkeypatch.setattr("helpers.sandbox.main", lambda words: not server._options(words))
     with pytest.raises(SystemExit) as ended:
@@ -115,6 +121,8 @@ def test_python_and_yaml_of_the_pages_can_be_read():
     for page, text in blocks("python"):
         compile(text, page, "exec")
     for page, text in blocks("yaml"):
+        if "accounts:" in text:
+            continue  # the fixture's, for the commands that take it
         if "clusters:" in text:
             assert rules.parse(text, source=page).names[-1] == "others"
         else:

@@ -142,3 +142,13 @@ def test_what_cannot_be_rewritten_is_named(filled, bare_environment):
     (bare_environment / "notes.md").write_text(f"call {TOM}")
     with pytest.raises(DataError, match=r"still found in notes\.md"):
         erase.forget(TOM)
+
+
+def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bare_environment):
+    north = bare_environment / "north"
+    north.mkdir()
+    for name in ("store", "2026-07-01"):
+        (bare_environment / name).rename(north / name)
+    said = erase.forget(JANE)
+    assert said[0] == "Store live: 2 sessions and 1 visitor rows removed."
+    assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)

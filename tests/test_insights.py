@@ -1,9 +1,11 @@
 """insights.json: every part, plain numbers, nobody's name; private files beside it."""
 
 import json
+import re
 import shutil
 import stat
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from helpers.run import Run, write_json
 from tests.test_enrich import new_run, session, visitor  # noqa: F401
 from tests.viewing import drawn
 
+NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "03_cluster.ipynb"
 KNOWN = [visitor(f"p{n}", email=f"p{n}@acme.example", name="Ann Lee") for n in range(90)]
 
 
@@ -100,6 +103,12 @@ def test_no_viewers_get_whole_sentences(new_run):  # noqa: F811
     found = insights.write(run)
     check_form(found)
     assert found["coverage"]["finding"] == "No viewer had a session in the window."
+    shown = re.findall(r'found((?:\["\w+"\])+)', NOTEBOOK.read_text("utf-8").replace('\\"', '"'))
+    assert len(shown) > 5
+    for text in shown:
+        part = found
+        for key in re.findall(r"\w+", text):
+            part = part[key]  # the notebook finds every part that it shows
 
 
 def test_before_the_clusters_are_named_there_are_no_insights(new_run):  # noqa: F811

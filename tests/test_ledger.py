@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from helpers import ledger
 from helpers.errors import ParameterError, ServiceError
 from helpers.ledger import PENDING, SETTLED, VOID, Ledger
+from helpers.settings import project_root
 
 
 @pytest.fixture
@@ -123,6 +124,17 @@ def test_settling_an_unknown_or_known_entry_is_refused_and_names_those_that_wait
 
 def test_the_error_of_an_unknown_outcome_names_entry_and_command(path):
     entry = Ledger(path).open("persona", "Skimmers")
-    text = str(ledger.unknown(entry, "asking failed"))
-    assert f"viewer-personas settle {entry.entry} made" in text and entry.entry in text
-    assert ledger.unknown(entry, "").exit_status == 5
+    error = ledger.unknown(entry, "asking failed", project_root() / "outputs")
+    assert f"`viewer-personas settle {entry.entry} made`" in str(error)
+    assert f"`viewer-personas settle {entry.entry} not-made`" in str(error)
+    assert error.exit_status == 5
+
+
+def test_the_command_to_settle_looks_where_this_run_wrote(path, monkeypatch):
+    entry = Ledger(path).open("persona", "Skimmers")
+    elsewhere = path.parents[2] / "of north"
+    text = str(ledger.unknown(entry, "asking failed", elsewhere))
+    assert f"`viewer-personas settle {entry.entry} made --outputs '{elsewhere}'`" in text
+    monkeypatch.chdir(path.parents[2])
+    text = str(ledger.unknown(entry, "asking failed", elsewhere))
+    assert f"`viewer-personas settle {entry.entry} not-made --outputs 'of north'`" in text

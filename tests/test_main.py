@@ -117,7 +117,7 @@ def test_wrong_use_of_the_command_line_is_2(viewer_personas, arguments):
 def test_help_names_every_command_of_the_design_and_the_exit_statuses(viewer_personas):
     status, out, _ = viewer_personas("--help")
     assert status == 0
-    for name in ("run", "sandbox", "doctor", "runs", "render", "erase", "settle"):
+    for name in ("run", "run-all", "sandbox", "doctor", "runs", "render", "erase", "settle"):
         assert re.search(rf"^  {name} ", out, re.M), name
     assert "7 the data broke a rule" in out
     status, out, _ = viewer_personas("run", "--help")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from money import NAME, sessions, strike
@@ -263,7 +264,8 @@ def test_an_entry_settled_by_hand_as_made_is_not_bought_again(make_world):
     with pytest.raises(CreditError, match=entry.entry):
         personas.buy(run)
     ledger.settle_by_hand(world.outputs, entry.entry, True)
-    with pytest.raises(CreditError, match=f"settle {entry.entry} not-made"):
+    again = f"settle {entry.entry} not-made --outputs {world.outputs}`"
+    with pytest.raises(CreditError, match=re.escape(again)):
         personas.buy(run)
     ledger.settle_by_hand(world.outputs, entry.entry, False)
     assert list(personas.buy(run)["status"]) == ["bought"] * 5
@@ -277,6 +279,23 @@ def test_a_window_without_viewers_has_no_drafts_no_bill_and_no_cards(make_world)
     assert "No viewers" in repr(personas.cards(run)) and personas.payloads(run) == []
     assert analysis.read(run)["reason"] == "There are no viewers in the window."
     assert "no viewers" in repr(analysis.answer(run))
+
+
+def test_cards_say_truly_who_wrote_them(make_world, monkeypatch):
+    world = make_world()
+    drafted = repr(personas.cards(world.spend(0)))
+    assert drafted.startswith("Drafts: the kit wrote them from the numbers, and no AI did.")
+    run = world.spend(2000, name="2026-07-01.2")
+    written = "Drafted from the numbers, written out by Mavera with AI."
+    assert repr(personas.cards(run)).startswith(written)
+    world.mavera.personas.pop()
+    some = repr(personas.cards(world.spend(0, name="2026-07-01.3"))).splitlines()[0]
+    assert some.startswith("Those marked draft were written by the kit from the numbers")
+    assert some.endswith("written out by Mavera with AI.")
+    for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
+        monkeypatch.delenv(name)
+    played = repr(personas.cards(world.spend(0, name="2026-07-01.4"))).splitlines()[0]
+    assert played.endswith("written out by the sandbox by rule: no AI wrote them.")
 
 
 def test_cards_escape_what_others_wrote(make_world):

@@ -94,6 +94,14 @@ def test_the_scan_finds_the_machine_s_paths(tmp_path):
     assert privacy.scan(folder) == [("run.log", "an absolute path")]
 
 
+def test_the_outputs_folder_named_alone_keeps_its_name_only(tmp_path):
+    outputs = tmp_path / "north (1)"
+    text = f"settle x made --outputs '{outputs}'`, {outputs}/2026-01-01/run.log, {outputs}er"
+    assert privacy.relative(text, outputs / "2026-01-01") == (
+        f"settle x made --outputs 'north (1)'`, run.log, {outputs}er"
+    )
+
+
 def test_the_scan_leaves_private_lists_and_allowed_addresses_alone(tmp_path):
     folder = tmp_path / "outputs" / "2026-01-01"
     (folder / "private").mkdir(parents=True)

@@ -366,6 +366,29 @@ def test_a_failed_run_shows_why_and_how_to_go_on(tmp_path):
     assert "<script" not in html
 
 
+@pytest.mark.parametrize("credits", [{"before": 5000}, {}, None])
+def test_the_index_lists_a_run_that_stopped_before_it_knew_its_credits(tmp_path, credits):
+    samples.write(tmp_path / "2026-06-01", credits=credits)
+    page = BeautifulSoup(report.index(tmp_path).read_text("utf-8"), "html.parser")
+    assert "sessions" in text_of(page.main) and "credits" not in text_of(page.main)
+
+
+def test_the_index_lists_accounts_with_outputs_folders_of_their_own(tmp_path):
+    report.build(samples.write(tmp_path / "north" / "2026-06-01", account="north"))
+    samples.write(tmp_path / "north" / "dev")
+    samples.write(tmp_path / "south" / "2026-06-02.2", status="failed")
+    samples.write(tmp_path / "2026-06-03", account="live")
+    page = BeautifulSoup(report.index(tmp_path).read_text("utf-8"), "html.parser")
+    heads = ["Account live", "Account north", "Account south (sandbox)"]
+    assert [text_of(h2) for h2 in page.find_all("h2")] == heads
+    assert [text_of(h3).split()[0] for h3 in page.find_all("h3")] == [
+        "2026-06-03", "2026-06-01", "2026-06-02.2",
+    ]  # fmt: skip
+    assert {a["href"] for a in page.main.find_all("a")} == {"north/2026-06-01/report.html"}
+    assert text_of(page.main).count("Invented sample data") == 1
+    assert "--resume" not in text_of(page.main)  # it would need the account's keys and folder
+
+
 def test_an_index_without_runs_says_how_to_make_one(tmp_path):
     assert "make report" in report.index(tmp_path).read_text("utf-8")
 

@@ -55,6 +55,7 @@ def outputs(tmp_path_factory):
         "2026-07-04": {"status": "failed", "error": {"message": samples.HOSTILE}},
     }.items():
         report.build(samples.write(made / name, **options))
+    samples.write(made / "north" / "2026-07-01", account="north", status="failed")
     report.index(made)
     output = new_output("display_data", data={"text/html": samples.HOSTILE + "<table></table>"})
     table = frame_html(pd.DataFrame({"cluster": ["bouncers"], "viewers": [402], "share": [0.33]}))

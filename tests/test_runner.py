@@ -310,3 +310,39 @@ def test_no_viewers_in_the_window_is_said(bare_environment):
         window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
     )  # fmt: skip
     assert any(line.startswith("No viewers in the window") for line in runner.summary(folder))
+
+
+def told(folder, *, mavera="live", bill=None, answer=None, **facts):
+    """The summary of a run with these facts."""
+    runs.record(
+        folder, account="a", source={"wistia": "live", "mavera": mavera}, counts={"viewers": 5},
+        window={"start_date": "2026-06-01", "end_date": "2026-06-30"}, **facts,
+    )  # fmt: skip
+    runs.write_json(folder / "data" / "personas.json", {"personas": [], "bill": bill})
+    runs.write_json(folder / "data" / "analysis.json", answer or {"status": "not_asked"})
+    return "\n".join(runner.summary(folder))
+
+
+def test_without_a_budget_the_summary_says_what_the_bill_would_be(bare_environment):
+    folder, credits = bare_environment / "2026-07-01", {"bill": 1575, "spent": 0}
+    said = told(folder, credits=credits, parameters={"run": "2026-07-01"})
+    assert "Nothing was bought: max_credits is 0. The bill: 1,575 credits at most." in said
+    assert "To buy: --max-credits 1575" in said
+    assert "Nothing was bought" not in told(folder, parameters={"max_credits": 1575})
+    assert "Nothing was bought" not in told(folder, mavera="sandbox", parameters={"max_credits": 0})
+
+
+def test_auto_recharge_is_warned_of_in_the_summary(bare_environment):
+    folder = bare_environment / "2026-07-01"
+    said = "Warning: auto-recharge is on at Mavera"
+    assert said in told(folder, bill={"total": 0, "auto_recharge": True})
+    assert said not in told(folder, bill={"total": 0, "auto_recharge": False})
+    assert said not in told(folder, mavera="sandbox", bill={"auto_recharge": True})
+
+
+def test_a_question_of_mave_is_not_passed_off_as_an_answer(bare_environment):
+    answer = {"status": "clarifying", "answer": "Which market do you mean?"}
+    said = told(bare_environment / "2026-07-01", answer=answer)
+    assert "Mave asks (written by AI):\n  Which market do you mean?" in said
+    assert "Mave asked back instead of answering: there is no advice in this run." in said
+    assert "Mave (written by AI)" not in said
