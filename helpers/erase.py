@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 
 from helpers import privacy, report, settings, shards
 from helpers.errors import DataError, KitError, ParameterError
+from helpers.outreach import OPT_OUT
 from helpers.run import read_manifest
 from helpers.store import Store
 
 SHORTEST_NAME = 4  # characters; a shorter name is found in ordinary words
 REMAINS = (
-    "What stays: a keyed hash, by which the next fetch knows whom not to bring back. It tells "
-    "nobody who that is.",
+    "What stays: a keyed hash, by which the next fetch knows whom not to bring back. It cannot be "
+    "read back; whoever has the store can test an address against it.",
     "Wistia's own copy stays at Wistia: delete the viewer there too, in the account's audience.",
 )
 
@@ -217,7 +218,7 @@ def _prove(outputs: Path, person: Person) -> int:
     pattern = person.matcher(names=False)
     left, searched = [], 0
     for path in sorted(outputs.rglob("*")):
-        if not path.is_file() or path.name in ("README.md", "erased.key"):
+        if not path.is_file() or path.name in ("README.md", "erased.key", OPT_OUT):
             continue
         searched += 1
         if any(pattern.search(text) for text in _texts(path)):
