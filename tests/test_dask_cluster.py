@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -80,8 +81,12 @@ def kill_a_worker(nanny: int, shards_of: Path, killed: list) -> None:
     """Kill -9 one worker once the store is split, which is when the stages begin to ask."""
 
     def workers() -> set[int]:
-        children = psutil.Process(nanny).children()
-        return {child.pid for child in children if "spawn_main" in " ".join(child.cmdline())}
+        found = set()
+        for child in psutil.Process(nanny).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a killed one, not yet gone
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.add(child.pid)
+        return found
 
     until = time.monotonic() + 60
     while time.monotonic() < until and not list(shards_of.glob("*/tables")):
