@@ -13,7 +13,16 @@ import pandas as pd
 from helpers import engine
 from helpers.disclosure import suppress, whole_percent
 from helpers.engine import Engine
-from helpers.evidence import TOO_FEW, false_discovery, features, part, people, with_interval
+from helpers.evidence import (
+    TOO_FEW,
+    false_discovery,
+    features,
+    fewer,
+    is_few,
+    part,
+    people,
+    with_interval,
+)
 from helpers.parameters import Window
 from helpers.rules import ClusterRules
 
@@ -202,16 +211,29 @@ def _comparison(matrix, rules, min_cell, note, since, **figures) -> dict[str, An
     cells = suppress(matrix, min_cell).rename_axis(columns=None).reset_index()
     across = {name: rules.titles.get(name, name) for name in names}
     labels = {"before": "before, down; now, across", **across, LEFT: "left"}
+    shown = _without_few(counts, min_cell)
+    went = f"{fewer(counts['joined'], min_cell)} joined, {fewer(counts['left'], min_cell)} left, "
+    if shown["moved"] is None:
+        went += f"and fewer than {min_cell} moved to another cluster or stayed in theirs."
+    else:
+        went += f"{counts['moved']:,} moved to another cluster and {counts['stayed']:,} stayed."
     moves = part(
-        f"{people(counts['joined'])} joined, {counts['left']:,} left, {counts['moved']:,} moved to "
-        f"another cluster and {counts['stayed']:,} stayed in theirs.",
+        went[0].upper() + went[1:],
         cells,
         labels,
         f"Viewers. Cells under {min_cell} are not shown, nor those that would tell them.",
-        **counts,
+        **shown,
     )
     finding = _change_finding(frame, rules, since)
-    return part(finding, frame, SHARES, note, more={"migration": moves}, **counts, **figures)
+    return part(finding, frame, SHARES, note, more={"migration": moves}, **shown, **figures)
+
+
+def _without_few(counts: dict[str, int], min_cell: int) -> dict[str, int | None]:
+    """The counts without those of few people, and without what would tell them by subtraction."""
+    shown = {name: None if is_few(count, min_cell) else count for name, count in counts.items()}
+    if None in (shown["moved"], shown["stayed"]):
+        shown |= {"moved": None, "stayed": None}
+    return shown
 
 
 def _change_finding(frame: pd.DataFrame, rules: ClusterRules, since: str) -> str:

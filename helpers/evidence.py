@@ -153,6 +153,16 @@ def people(count: int, one: str = "viewer", many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def is_few(count: int, min_cell: int) -> bool:
+    """Whether a count of people is hidden: somebody, but fewer than ``min_cell``."""
+    return 0 < count < min_cell
+
+
+def fewer(count: int, min_cell: int) -> str:
+    """A count of people in a sentence; ``fewer than 10`` where it is hidden."""
+    return f"fewer than {min_cell}" if is_few(count, min_cell) else f"{count:,}"
+
+
 def features(con: Engine, sessions: str, table: str, columns: str = "*") -> None:
     """Make ``table``: the features of the viewers of other sessions, by the same SQL file.
 

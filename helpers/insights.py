@@ -97,7 +97,7 @@ def write(run: Run) -> dict[str, Any]:
         "change": changed,
         "stability": stability.stability(con, rules, min_cell=min_cell, seed=seed),
         "discovery": discovery.discovery(con, rules, min_cell=min_cell, seed=seed),
-        "outreach": outreach.outreach(found, rules),
+        "outreach": outreach.outreach(found, rules, min_cell=min_cell),
         "companies": outreach.companies_part(found),
         "coverage": coverage.coverage(con, window, titles, fetched=run.store.days()),
     }

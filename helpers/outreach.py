@@ -12,7 +12,7 @@ import pandas as pd
 
 from helpers import affinity, engine, privacy
 from helpers.engine import Engine
-from helpers.evidence import part, people
+from helpers.evidence import fewer, is_few, part, people
 from helpers.parameters import Window
 from helpers.rules import ClusterRules
 
@@ -177,8 +177,11 @@ def write(run: Run, frame: pd.DataFrame, rules: ClusterRules) -> None:
     privacy.write_csv(companies(frame), run.private("companies.csv"), private=True)
 
 
-def outreach(frame: pd.DataFrame, rules: ClusterRules) -> dict[str, Any]:
-    """The part ``outreach``: counts of people to call, by cluster; no names, no addresses."""
+def outreach(frame: pd.DataFrame, rules: ClusterRules, *, min_cell: int = 10) -> dict[str, Any]:
+    """The part ``outreach``: counts of people to call, by cluster; no names, no addresses.
+
+    Its finding says "fewer than" of 1 to ``min_cell - 1`` people, which the table hides.
+    """
     table = pd.DataFrame({"cluster": rules.names}).set_index("cluster")
     recent, week = frame["hours"] <= CALL_HOURS, frame["hours"] <= 168
     for name, rows in (("people", frame), ("hours_48", frame[recent]), ("week", frame[week])):
@@ -188,10 +191,14 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules) -> dict[str, Any]:
     first = (known if len(known) else table).iloc[0]
     finding = "Nobody is identified: there is no one to call. An e-mail gate would change that."
     if len(frame):
+        fresh, week, known = (
+            fewer(first[name], min_cell) for name in ("hours_48", "week", "people")
+        )
+        who = "person" if fresh == "1" else "people"
         finding = (
-            f"{people(first['hours_48'], 'person', 'people')} to call within {CALL_HOURS} hours: "
-            f"identified {rules.titles[first.name]} whose last view is that fresh; "
-            f"{first['week']:,} were seen in the last 7 days, {first['people']:,} are identified."
+            f"{fresh.capitalize()} {who} to call within {CALL_HOURS} hours: identified "
+            f"{rules.titles[first.name]} whose last view is that fresh; {week} were seen in the "
+            f"last 7 days, {known} are identified."
         )
     columns = "cluster people hours_48 week"
     note = (
@@ -201,7 +208,8 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules) -> dict[str, Any]:
         f"{frame.attrs['opted_out']} left out by the opt-out list."
     )
     return part(
-        finding, table.reset_index(), columns, note, to_call=int(first["hours_48"]),
+        finding, table.reset_index(), columns, note,
+        to_call=None if is_few(first["hours_48"], min_cell) else int(first["hours_48"]),
         people=len(frame), opted_out=frame.attrs["opted_out"],
     )  # fmt: skip
 

@@ -172,7 +172,7 @@ def test_the_report_gets_counts_and_no_name_address_or_domain():
     visitors = [visitor("a", "ann@acme.example", name="Ann Lee"),
                 *(visitor(f"z{n}", f"z{n}@else.example") for n in range(3))]  # fmt: skip
     found = people_of(sessions, visitors)
-    part = outreach.outreach(found, RULES)
+    part = outreach.outreach(found, RULES, min_cell=1)
     assert part["finding"].startswith("1 person to call within 48 hours: identified Binge Watchers")
     assert part["rows"][0] == {"cluster": "binge_watchers", "people": 4, "hours_48": 1, "week": 1}
     text = json.dumps([part, outreach.companies_part(found)])
@@ -183,9 +183,16 @@ def test_a_view_exactly_48_hours_old_is_still_to_be_called():
     sessions = [session("a", f"v{n}", 0.9, day=26, minutes=-720) for n in range(5)]
     found = people_of(sessions, [visitor("a", "a@x.example")])
     assert found["hours"].tolist() == [48]
-    assert outreach.outreach(found, RULES)["figures"]["to_call"] == 1
+    assert outreach.outreach(found, RULES, min_cell=1)["figures"]["to_call"] == 1
 
 
 def test_text_columns_hold_text_only():
     found = people_of(ANN, [visitor("a", "ann@acme.example")])
     assert isinstance(found["reason"][0], str) and pd.isna(found["last"][0])
+
+
+def test_a_few_people_are_told_as_few():
+    found = people_of(ANN, [visitor("a", "ann@acme.example")])
+    part = outreach.outreach(found, RULES)
+    assert part["finding"].startswith("Fewer than 10 people to call within 48 hours")
+    assert part["figures"]["to_call"] is None
