@@ -260,7 +260,7 @@ def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_pat
     for name, (_, log) in known.items():  # each service saw its own account's keys alone
         own = {f"{name}-token-1", f"{name}-key-1"} if name != "south" else {"wrong", "south-key-1"}
         assert {request["token"].removeprefix("Bearer ") for request in log} <= own and log
-    assert {path.name for path in outputs.iterdir()} == {*names, "index.html"}
+    assert {path.name for path in outputs.iterdir()} == {*names, "index.html", ".gitignore"}
     for name in names:
         assert runs.read_manifest(outputs / name / "2026-07-01")["account"] == name
         assert [path.name for path in (outputs / name / "store").iterdir()] == [name]
