@@ -161,10 +161,15 @@ class Window:
             if known.get("status") == "done":
                 break
         self.status("| Idle")
-        self.page.keyboard.press("Control+s")
-        self.status("Saving completed")
         path = self.desk / "notebooks" / f"{self.stage}.ipynb"
-        return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        for _ in range(20):  # the page hears of the last cells a little after the kernel is idle
+            self.page.keyboard.press("Control+s")
+            self.status("Saving completed")
+            cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+            if all(cell.execution_count for cell in cells):
+                break
+            self.page.wait_for_timeout(500)
+        return cells
 
     def run_first(self, count: int) -> None:
         """Run the first cells one by one, as Shift+Enter does."""
