@@ -53,7 +53,8 @@ class Cluster:
         except ImportError:
             raise ParameterError(
                 "Setting VIEWER_PERSONAS_DASK names a Dask scheduler, and Dask is not installed. "
-                "Install it with pip install 'viewer-personas[dask]', or unset the setting."
+                "Install it in the project's folder with pip install '.[dask]', or unset the "
+                "setting."
             ) from None
         self.address = address
         try:
@@ -121,11 +122,12 @@ class Cluster:
                         workers=[workers[number % len(workers)]] if workers else None,
                     )
                 )  # fmt: skip
+            found = {}
             with progress(f"Dask: {what}", "shard", len(tasks)) as bar:
                 for future in as_completed(futures, loop=self._client.loop):
-                    future.result()
+                    found[future] = future.result()
                     bar.update()
-            return [future.result() for future in futures]
+            return [found[future] for future in futures]
         except KitError:
             raise
         except Exception as error:
@@ -141,17 +143,19 @@ class Cluster:
 
 def _reason(error: Exception) -> str:
     kind = type(error).__name__
+    unseen = (
+        "a worker cannot read or write the shards. All workers must see the outputs folder under "
+        "the same path, or the folder or URL of VIEWER_PERSONAS_DASK_PATH."
+    )
     known = {
         "KilledWorker": "workers died at the same task again and again (out of memory?).",
         "FutureCancelledError": "the scheduler forgot the task; was it restarted?",
         "CancelledError": "the scheduler forgot the task; was it restarted?",
         "CommClosedError": "the connection to the scheduler broke.",
         "OutOfMemoryException": "a worker ran out of memory. Set VIEWER_PERSONAS_SHARDS higher.",
-        "IOException": "a worker cannot read or write the shards. All workers must see the outputs "
-        "folder under the same path, or the folder or URL of VIEWER_PERSONAS_DASK_PATH.",
-        "FileNotFoundError": "a worker does not see the shards. All workers must see the outputs "
-        "folder under the same path, or the folder or URL of VIEWER_PERSONAS_DASK_PATH.",
-    }  # fmt: skip
+        "IOException": unseen,
+        "FileNotFoundError": unseen,
+    }
     return known.get(kind, f"{kind}.")
 
 

@@ -126,14 +126,7 @@ def over_store(
             "CREATE TEMP TABLE stored_sessions AS "
             "SELECT *, NULL::DATE AS day, 0::BIGINT AS row FROM no_sessions"
         )
-    for table, path, schema in (
-        ("visitors", store.visitors_path, VISITORS),
-        ("medias", store.medias_path, MEDIAS),
-    ):
-        if path.is_file():
-            show(connection, table, path)
-        else:
-            connection.register(table, schema.empty_table())
+    show_lists(connection, store)
     _rank_repeats(connection, store, keep=bool(pattern) and kind == "VIEW")
     connection.execute(sessions_sql(window, media_ids, exclude_domains))
     return Engine(connection)
@@ -162,7 +155,9 @@ def parquet_rows(files: str, options: str = "") -> str:
     return f"SELECT *, {place} FROM read_parquet({', '.join(filter(None, (files, options)))})"
 
 
-def sessions_sql(window: Window, media_ids: Iterable[str], exclude_domains: Iterable[str]) -> str:
+def sessions_sql(
+    window: Window, media_ids: Iterable[str] = (), exclude_domains: Iterable[str] = ()
+) -> str:
     """``sql/sessions.sql``, told what counts."""
     domains = [domain.strip().lstrip("@").lower() for domain in exclude_domains]
     values = {
@@ -174,6 +169,18 @@ def sessions_sql(window: Window, media_ids: Iterable[str], exclude_domains: Iter
     told = "".join(f"SET VARIABLE {name} = {value};\n" for name, value in values.items())
     people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
     return told + sql("sessions").replace("{left_out}", people if domains else "true")
+
+
+def show_lists(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Make ``visitors`` and ``medias`` of the store views; empty where nothing was fetched."""
+    for table, path, schema in (
+        ("visitors", store.visitors_path, VISITORS),
+        ("medias", store.medias_path, MEDIAS),
+    ):
+        if path.is_file():
+            show(connection, table, path)
+        else:
+            connection.register(table, schema.empty_table())
 
 
 def show(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:

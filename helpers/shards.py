@@ -27,7 +27,7 @@ from helpers import engine
 from helpers.engine import Engine, Room, quoted
 from helpers.parameters import Window
 from helpers.settings import Settings
-from helpers.store import MEDIAS, SESSIONS, VISITORS, Store
+from helpers.store import SESSIONS, Store
 
 ROWS_OF_A_SHARD = 5_000_000
 """Sessions of a shard unless VIEWER_PERSONAS_SHARDS says how many shards there are."""
@@ -39,15 +39,13 @@ UNUSED = "browser, platform, utm_term, utm_content"
 """Columns of the store that no statement reads."""
 
 
-def over_store(
-    settings: Settings,
-    store: Store,
-    window: Window,
-    *,
-    media_ids: Iterable[str] = (),
-    exclude_domains: Iterable[str] = (),
-) -> Engine:
+def over_store(settings: Settings, store: Store, window: Window, **choice: Iterable[str]) -> Engine:
     """Like :func:`helpers.engine.over_store`; on a Dask cluster or in shards when settings say so.
+
+    Parameters
+    ----------
+    **choice
+        media_ids, exclude_domains; see there.
 
     Raises
     ------
@@ -56,7 +54,6 @@ def over_store(
     ServiceError
         The cluster does not answer, or does not fit this kit.
     """
-    choice = {"media_ids": media_ids, "exclude_domains": exclude_domains}
     if settings.dask:
         from helpers.dask_cluster import cluster
 
@@ -66,7 +63,7 @@ def over_store(
     else:
         return engine.over_store(settings, store, window, **choice)
     place = _split_store(settings, store, workers)
-    setup = engine.sessions_sql(window, media_ids, exclude_domains)
+    setup = engine.sessions_sql(window, **choice)
     return ShardedEngine(settings, store, workers, place, setup)
 
 
@@ -109,9 +106,6 @@ class Files:
     def is_remote(self) -> bool:
         return "://" in self.home
 
-    def __str__(self) -> str:
-        return self.home
-
     def at(self, name: str) -> str:
         return f"{self.home}/{name}"
 
@@ -127,7 +121,7 @@ class Files:
     def filesystem(self) -> Any:
         import fsspec
 
-        return fsspec.filesystem(self.home.partition("://")[0] if self.is_remote else "file")
+        return fsspec.url_to_fs(self.home)[0]
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read and write here."""
@@ -195,8 +189,8 @@ def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
     store.derived.mkdir(mode=0o700, exist_ok=True)
     with FileLock(store.derived / "split.lock"):
         if place.files.text("ready.json") is None:
-            _keep_only(shared, "days")
-            _split(place, workers, _reads(store, shared), store)
+            _keep_days_only(shared)
+            _split(settings, place, workers, store, _reads(store, shared))
             place.files.write("ready.json", "{}")
     return place
 
@@ -208,11 +202,11 @@ def _shared(settings: Settings, store: Store) -> Files:
     return Files(f"{settings.dask_path.rstrip('/')}/{store.folder.name}")
 
 
-def _keep_only(files: Files, name: str) -> None:
+def _keep_days_only(files: Files) -> None:
     system = files.filesystem()
     for path in system.ls(files.home, detail=False) if system.exists(files.home) else []:
         last = str(path).rstrip("/").rpartition("/")[2]
-        if last not in (name, "split.lock"):
+        if last not in ("days", "split.lock"):
             files.remove(last)
 
 
@@ -250,18 +244,13 @@ def _bring(store: Store, shared: Files, days: dict) -> None:
     shared.write("days/days.json", json.dumps({str(day): facts for day, facts in days.items()}))
 
 
-def _split(place: Place, workers: Workers, reads: list[list[str]], store: Store) -> None:
+def _split(
+    settings: Settings, place: Place, workers: Workers, store: Store, reads: list[list[str]]
+) -> None:
     numbers = range(place.shards)
-    with duckdb.connect() as connection:
+    with engine.connect(settings.memory_limit, store.folder / ".spill") as connection:
         place.files.attach(connection)
-        for name, path, schema in (
-            ("visitors", store.visitors_path, VISITORS),
-            ("medias", store.medias_path, MEDIAS),
-        ):
-            if path.is_file():
-                engine.show(connection, name, path)
-            else:
-                connection.register(name, schema.empty_table())
+        engine.show_lists(connection, store)
         place.copy_by_shard(connection, "visitors", "visitors/{}.parquet")
         place.copy(connection, "FROM medias", "medias.parquet")
     workers.run("sessions, split", _by_shard, [(place, n, read) for n, read in enumerate(reads)])
@@ -314,15 +303,16 @@ def _ranked(place: Place, number: int, *, room: Room) -> None:
 # ---- asking the shards
 
 
-def _tables(place: Place, number: int) -> str:
+def _tables(place: Place) -> str:
     """Statements that make the tables of a shard what ``sql/sessions.sql`` expects."""
     return f"""
-        CREATE TEMP VIEW stored_sessions AS {place.rows(f"rows/{number}/*.parquet")};
-        CREATE TEMP TABLE ranked_repeats AS FROM {place.parquet(f"ranked/{number}/*.parquet")};
-        CREATE TEMP TABLE repeated_rows AS SELECT row FROM stored_sessions
+        CREATE OR REPLACE TEMP VIEW stored_sessions AS {place.rows("rows/{shard}/*.parquet")};
+        CREATE OR REPLACE TEMP TABLE ranked_repeats AS
+            FROM {place.parquet("ranked/{shard}/*.parquet")};
+        CREATE OR REPLACE TEMP TABLE repeated_rows AS SELECT row FROM stored_sessions
             WHERE hash(event_key) IN (SELECT hash(event_key) FROM ranked_repeats);
-        CREATE TEMP VIEW visitors AS FROM {place.parquet(f"visitors/{number}.parquet")};
-        CREATE TEMP VIEW medias AS FROM {place.parquet("medias.parquet")};
+        CREATE OR REPLACE TEMP VIEW visitors AS FROM {place.parquet("visitors/{shard}.parquet")};
+        CREATE OR REPLACE TEMP VIEW medias AS FROM {place.parquet("medias.parquet")};
     """
 
 
@@ -356,12 +346,11 @@ def _ask(
 ) -> pa.Table | None:
     """Carry out what a shard lacks of the statements, then a query.
 
-    A worker that takes over from a dead one begins with the first statement: nothing is lost.
+    ``{shard}`` in them stands for its number. A worker that takes over from a dead one begins with
+    the first statement: nothing is lost.
     """
     shard = _shard(place, number, asker, room)
     with shard.lock:
-        if not shard.done:
-            shard.connection.execute(_tables(place, number))
         for statement, given in statements[shard.done :]:
             shard.connection.execute(statement.replace("{shard}", str(number)), given)
             shard.done += 1
@@ -381,7 +370,7 @@ class ShardedEngine(Engine):
         super().__init__(engine.connect(settings.memory_limit, store.folder / ".spill"))
         place.files.attach(self.connection)
         self.place, self.workers = place, workers
-        self._asker, self._statements = uuid.uuid4().hex, [(setup, None)]
+        self._asker, self._statements = uuid.uuid4().hex, [(_tables(place), None), (setup, None)]
         for name in ("visitors", "medias"):
             files = "visitors/*.parquet" if name == "visitors" else "medias.parquet"
             self.execute(f"CREATE TEMP VIEW {name} AS FROM {place.parquet(files)}")

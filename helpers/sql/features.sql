@@ -17,7 +17,7 @@ SELECT hash(visitor_key) AS viewer, visitor_key
 FROM (SELECT DISTINCT visitor_key FROM sessions);
 
 SELECT CASE WHEN count(*) > count(DISTINCT viewer)
-            THEN error('two visitor_keys share a hash: shard the store by visitor_key') END
+            THEN error('two visitor_keys share a hash of 64 bits') END
 FROM viewer_keys;
 
 CREATE OR REPLACE TEMP TABLE video_keys AS
