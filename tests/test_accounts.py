@@ -143,6 +143,7 @@ def test_whoever_waits_hears_that_it_goes_on(accounts_yml, give, monkeypatch):
     assert re.search(r"^Still at work: north 01_fetch \(0:0\d\)\.$", err, re.M)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_the_processes_and_keeps_what_they_did(accounts_yml, give, bare_environment):
     path = accounts_yml(north=(0, 0), south=(0, 60), west=(0, 60), east=(0, 0))
 
@@ -152,13 +153,8 @@ def test_ctrl_c_stops_the_processes_and_keeps_what_they_did(accounts_yml, give, 
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
-    # Tests started in the background inherit a SIGINT that is ignored, as under nohup.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    try:
-        status, out, err = give(path, "--at-once", 2)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    status, out, err = give(path, "--at-once", 2)
     assert status == 130 and "Interrupted. What was fetched and bought is kept." in err
     outcomes = dict(re.split(r"  +", line)[:2] for line in out.splitlines()[1:])
     assert outcomes == {

@@ -225,6 +225,7 @@ def test_a_second_run_while_one_works_waits_and_then_gives_way(
     assert not (bare_environment / "2026-07-01").exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_a_failed_run_that_can_go_on(tmp_path, bare_environment):
     running = tmp_path / "running"
     cell = f"import time; open({str(running)!r}, 'w').close(); time.sleep(60)"
