@@ -57,6 +57,8 @@ clean:  ## remove .venv and caches; outputs stay
 	  "Install it (Debian, Ubuntu: apt install python3-venv) and run again." >&2; exit 1; fi; \
 	echo "Setting up .venv with $$($$python --version): a few minutes, once."; \
 	if [ -s .venv/.ready ] && [ "$$(cat .venv/.ready)" != '$(CURDIR)' ]; then rm -rf .venv; fi; \
+	( for n in 1 2 3 4 5 6 7 8 9; do sleep 20 >&- 2>&-; echo "  still setting up ($$((n * 20)) s)"; done ) & \
+	trap "kill $$! 2>/dev/null" EXIT; \
 	$$python -m venv .venv || exit 1; \
 	{ $(PY) -m pip install --disable-pip-version-check --progress-bar off \
 	    -e '.[test]' -c constraints.txt && echo all-is-installed; } | \

@@ -111,8 +111,9 @@ def runs(outputs) -> None:
     for folder, manifest in found:
         source = "/".join(manifest.get("source", {}).get(s, "?") for s in ("wistia", "mavera"))
         viewers = manifest.get("counts", {}).get("viewers")
+        state = known_runs.state(folder, manifest)
         click.echo(
-            f"{folder.name:<14} {manifest.get('status', '?'):<8} {manifest.get('account', '?'):<16}"
+            f"{folder.name:<14} {state:<16} {manifest.get('account', '?'):<16}"
             f" {source:<16} viewers: {'-' if viewers is None else format(viewers, ',')}"
         )
 

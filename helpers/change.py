@@ -331,6 +331,8 @@ def against_run(
         result["finding"] = f"Run {name} is not comparable: {', '.join(reasons)}."
         for row in result["rows"]:
             row["changed"] = None
+    elif moved or reasons:
+        result["finding"] = f"{_not_viewers(moved, reasons, name, min_cell)} {result['finding']}"
     table = pd.DataFrame({"cluster": matrix.index[:-1]}).set_index("cluster")
     remade, now = _shares(con, "baseline"), _shares(con, "viewers")
     table["reported"], table["now"] = before, now
@@ -344,7 +346,7 @@ def against_run(
         else "Rules, window length and selection are the same: the difference is the viewers' own.",
         table.reset_index(),
         "cluster reported by_rules by_settings by_viewers now",
-        "Shares of 0 to 1; the three steps add up from then to now.",
+        "Shares of viewers; the three steps, in percentage points, add up from then to now.",
     )
     return result
 
@@ -387,6 +389,17 @@ def _told_apart(moved: int, reasons: list[str], known: bool) -> str:
             "the earlier side again, so the difference is not the viewers' alone."
         )
     return " ".join(said) or "Same rules, window length, selection and source."
+
+
+def _not_viewers(moved: int, reasons: list[str], name: str, min_cell: int) -> str:
+    """What of a change is none of the viewers', told before what is."""
+    said = []
+    if moved:
+        count, other = fewer(moved, min_cell), "viewer" if moved == 1 else "viewers"
+        said.append(f"The rules differ from run {name}: {count} {other} would be named otherwise.")
+    if reasons:
+        said.append(f"Settings differ from run {name}: {', '.join(reasons)}.")
+    return " ".join([*said, "Both sides by today's:"])
 
 
 def since_last_run(run: Run, con: Engine, rules: ClusterRules) -> dict[str, Any]:

@@ -146,7 +146,8 @@ def conversions(
         )
     note = (
         "A conversion is one that Wistia recorded on a session (a form, a click on a call to "
-        "action). Observed: high or low when the interval leaves out the rate of all viewers."
+        "action). Observed: high or low when the interval leaves out the rate of all viewers, "
+        "medium when there is no clear difference."
     )
     return part(finding, frame, columns, note, more=more, converted=total, viewers=viewers)
 

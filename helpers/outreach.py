@@ -194,12 +194,14 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules, *, min_cell: int = 10) ->
         fresh, week, known = (
             fewer(first[name], min_cell) for name in ("hours_48", "week", "people")
         )
-        who = "person" if fresh == "1" else "people"
+        who, verb = ("person", "is") if known == "1" else ("people", "are")
         finding = (
-            f"{fresh.capitalize()} {who} to call within {CALL_HOURS} hours: identified "
-            f"{rules.titles[first.name]} whose last view is that fresh; {week} were seen in the "
-            f"last 7 days, {known} are identified."
+            f"{known.capitalize()} {who} among {rules.titles[first.name]} {verb} worth a call, "
+            f"freshest first: {fresh} within {CALL_HOURS} hours of the last view, "
+            f"{week} within 7 days."
         )
+        if (frame["cookies"] > 1).any():
+            finding += " Somebody identified in two browsers is two viewers, and is called once."
     columns = "cluster people hours_48 week"
     note = (
         "One row per e-mail in private/outreach_<cluster>.csv, best first. Score: recency 40 "

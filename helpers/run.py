@@ -83,6 +83,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def state(folder: Path, manifest: dict[str, Any]) -> str:
+    """The status of a run in words: also which stages were asked for, and whether it still works.
+
+    Returns
+    -------
+    str: ``done``, ``done, stages 1-3``, ``failed``, ``running``, or ``stopped`` for a run that was
+    killed before it could write down that it failed.
+    """
+    status = str(manifest.get("status", "?"))
+    if status == "running":
+        store = Store(folder.parent / "store" / str(manifest.get("account")))
+        return status if store.is_held() else "stopped"
+    asked = [int(stage[1]) for stage in manifest.get("stages", {}) if stage in STAGES]
+    if status == "done" and asked and len(asked) < len(STAGES):
+        part = f"{min(asked)}-{max(asked)}" if len(asked) > 1 else f"{asked[0]}"
+        return f"done, stage{'s' if len(asked) > 1 else ''} {part}"
+    return status
+
+
 def record(folder: Path, **facts: Any) -> None:
     """Merge facts into run.json of a folder; dictionaries merge key by key."""
     write_json(folder / "run.json", _merged(read_manifest(folder), facts))

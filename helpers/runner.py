@@ -295,7 +295,8 @@ def summary(folder: Path) -> list[str]:
         lines.append("No viewers in the window: nothing to cluster, nothing to buy.")
     elif not any(known.get("fetch", {}).get("sessions", {}).get(k, 1) for k in ("new", "changed")):
         lines.append("No new sessions since the last run.")
-    lines += _table(folder / "data" / "clusters.csv") + _advice(folder / "data" / "analysis.json")
+    lines += _table(folder / "data" / "clusters.csv")
+    lines += _advice(folder / "data" / "analysis.json", known.get("source", {}).get("mavera"))
     if "credits" in known:
         kind = "play credits of the sandbox" if known["source"]["mavera"] == "sandbox" else "Mavera"
         lines.append(f"Credits spent: {known['credits'].get('spent', 0):,} ({kind})")
@@ -340,10 +341,17 @@ def _table(path: Path) -> list[str]:
     return table.to_string(index=False, float_format="%.1f", na_rep="-").splitlines()
 
 
-def _advice(path: Path) -> list[str]:
+def _advice(path: Path, source: str | None) -> list[str]:
+    """The first lines of what Mave said, without its headings, and who wrote them."""
     known = _json(path)
     answer, asks = known.get("answer") or "", known.get("status") == "clarifying"
-    text = [gateway.clean(line.strip("#*-> \t"), 160) for line in answer.splitlines()]
+    lines = [line.strip() for line in answer.splitlines()]
+    said = [line for line in lines if not line.startswith("#")] or lines
+    text = [gateway.clean(line.strip("#*-> \t").replace("**", ""), 160) for line in said]
     first = [line for line in text if line][:3]
-    head = "Mave asks (written by AI):" if asks else "Mave (written by AI):"
-    return [head, *(f"  {line}" for line in first)] if first else []
+    writer = "simulated by the sandbox" if source == "sandbox" else "written by AI"
+    return (
+        [f"Mave{' asks' if asks else ''} ({writer}):", *(f"  {line}" for line in first)]
+        if first
+        else []
+    )

@@ -167,6 +167,16 @@ class Store:
                 pass
             yield
 
+    def is_held(self) -> bool:
+        """Whether a run works on the account now."""
+        if not (self.folder / "run.lock").exists():
+            return False
+        try:
+            with self._locked("run.lock", 0):
+                return False
+        except LockError:
+            return True
+
     @contextlib.contextmanager
     def _locked(self, name: str, wait: float) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)

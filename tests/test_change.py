@@ -167,6 +167,11 @@ def test_changed_thresholds_are_no_change_of_viewers(tmp_path):
     assert not any(row["changed"] for row in found["rows"])
     assert found["figures"]["rules_changed"] and found["figures"]["moved_by_rules"] > 20
     assert "The rules differ" in found["note"]
+    count = found["figures"]["moved_by_rules"]
+    assert found["finding"].startswith(
+        f"The rules differ from run {found['figures']['run']}: {count} viewers would be named "
+        "otherwise. Both sides by today's: No cluster's share has changed"
+    )
     cause = next(r for r in found["more"]["causes"]["rows"] if r["cluster"] == "binge_watchers")
     assert cause["by_rules"] < -0.02
     assert cause["by_viewers"] == cause["by_settings"] == 0

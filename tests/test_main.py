@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from helpers import __main__ as command
 from helpers import erase, ledger, runner
@@ -161,6 +162,27 @@ def test_runs_lists_newest_first_by_number(viewer_personas, bare_environment):
     assert status == 0
     assert names == ["2026-07-01.10", "2026-07-01.2", "2026-07-01", "2026-06-30"]
     assert "1,218" in out and "live/sandbox" in out
+
+
+def test_runs_tells_parts_and_a_run_that_was_killed(viewer_personas, bare_environment):
+    for name, status, stages in (
+        ("2026-07-01", "done", runs.STAGES[:3]), ("2026-07-02", "done", runs.STAGES[2:3]),
+        ("2026-07-03", "done", runs.STAGES), ("2026-07-04", "running", runs.STAGES),
+        ("2026-07-05", "failed", runs.STAGES),
+    ):  # fmt: skip
+        facts = {"account": "live", "status": status, "stages": {name: {} for name in stages}}
+        runs.record(bare_environment / name, **facts)
+
+    def states():
+        return [line[15:31].strip() for line in viewer_personas("runs")[1].splitlines()]
+
+    expected = ["failed", "stopped", "done", "done, stage 3", "done, stages 1-3"]
+    assert states() == expected
+    lock = bare_environment / "store" / "live" / "run.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):  # as another process holds it
+        assert states() == ["failed", "running", *expected[2:]]
+    assert states() == expected
 
 
 def test_render_of_no_run_is_wrong_use(viewer_personas):

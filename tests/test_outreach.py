@@ -173,7 +173,10 @@ def test_the_report_gets_counts_and_no_name_address_or_domain():
                 *(visitor(f"z{n}", f"z{n}@else.example") for n in range(3))]  # fmt: skip
     found = people_of(sessions, visitors)
     part = outreach.outreach(found, RULES, min_cell=1)
-    assert part["finding"].startswith("1 person to call within 48 hours: identified Binge Watchers")
+    assert part["finding"].startswith(
+        "4 people among Binge Watchers are worth a call, freshest first: 1 within 48 hours of the "
+        "last view, 1 within 7 days."
+    )
     assert part["rows"][0] == {"cluster": "binge_watchers", "people": 4, "hours_48": 1, "week": 1}
     text = json.dumps([part, outreach.companies_part(found)])
     assert not any(secret in text for secret in ("ann", "Ann", "Lee", "acme", "else.example"))
@@ -194,5 +197,8 @@ def test_text_columns_hold_text_only():
 def test_a_few_people_are_told_as_few():
     found = people_of(ANN, [visitor("a", "ann@acme.example")])
     part = outreach.outreach(found, RULES)
-    assert part["finding"].startswith("Fewer than 10 people to call within 48 hours")
+    assert part["finding"].startswith(
+        "Fewer than 10 people among Binge Watchers are worth a call, freshest first: fewer than 10 "
+        "within 48 hours"
+    )
     assert part["figures"]["to_call"] is None

@@ -251,8 +251,8 @@ def test_cards_set_what_was_observed_beside_what_mave_states(tmp_path):
     assert [text_of(card.find("b", string="Conversion").parent) for card in cards] == [
         "Conversion observed: 50 % of 89 (40–60 %), high beside the 10 % of all viewers. "
         "Stated by Mave: high AI, simulated",
-        "Conversion observed: 50 % of 234 (40–60 %), no clear difference beside the 10 % of all "
-        "viewers.",
+        "Conversion observed: 50 % of 234 (40–60 %), medium (no clear difference) beside the 10 % "
+        "of all viewers.",
         "Conversion observed: not shown, for the number who did or did not convert is under 10, "
         "or would tell one that is. Stated by Mave: no probability AI, simulated",
         "Conversion observed: 50 % of 24 (40–60 %), too few viewers to say whether high or low.",

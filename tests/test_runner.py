@@ -341,6 +341,16 @@ def test_auto_recharge_is_warned_of_in_the_summary(bare_environment):
     assert said not in told(folder, mavera="sandbox", bill={"auto_recharge": True})
 
 
+def test_the_excerpt_of_mave_says_who_wrote_it_and_is_no_heading(bare_environment):
+    folder = bare_environment / "2026-07-01"
+    answer = {"status": "answered", "answer": "## Fans\n\n- **Motive:** curious\n\n## Rest\nBored."}
+    said = told(folder, mavera="sandbox", answer=answer).splitlines()
+    place = said.index("Mave (simulated by the sandbox):")
+    assert said[place + 1 : place + 3] == ["  Motive: curious", "  Bored."]
+    assert "Mave (written by AI):" in told(folder, answer=answer)
+    assert "  Only a heading" in told(folder, answer=answer | {"answer": "# Only a heading"})
+
+
 def test_a_question_of_mave_is_not_passed_off_as_an_answer(bare_environment):
     answer = {"status": "clarifying", "answer": "Which market do you mean?"}
     said = told(bare_environment / "2026-07-01", answer=answer)

@@ -70,8 +70,9 @@ def manifest(folder: Path) -> dict:
 def test_it_says_what_it_found_and_warns_of_nothing(first):
     done, folder = first
     assert done.stderr == ""
-    for word in ("visitors: 1,247", "viewers: ", "binge_watchers", "Mave (written by AI)",
-                 "Credits spent: ", f"Report: {folder / 'report.html'}"):  # fmt: skip
+    for word in ("visitors: 1,247", "viewers: ", "binge_watchers", "Credits spent: ",
+                 "Mave (simulated by the sandbox):\n  Persona profile: ",
+                 f"Report: {folder / 'report.html'}"):  # fmt: skip
         assert word in done.stdout, word
 
 
