@@ -71,7 +71,7 @@ def test_it_says_what_it_found_and_warns_of_nothing(first):
     done, folder = first
     assert done.stderr == ""
     for word in ("visitors: 1,247", "viewers: ", "binge_watchers", "Credits spent: ",
-                 "Mave (simulated by the sandbox):\n  Persona profile: ",
+                 "Mave (simulated by the sandbox):\n  This is a sandbox answer",
                  f"Report: {folder / 'report.html'}"):  # fmt: skip
         assert word in done.stdout, word
 
