@@ -200,13 +200,12 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules, *, min_cell: int = 10) ->
             f"freshest first: {fresh} within {CALL_HOURS} hours of the last view, "
             f"{week} within 7 days."
         )
-        if (frame["cookies"] > 1).any():
-            finding += " Somebody identified in two browsers is two viewers, and is called once."
     columns = "cluster people hours_48 week"
     note = (
-        "One row per e-mail in private/outreach_<cluster>.csv, best first. Score: recency 40 "
-        "(halves every week), depth 40 (five videos' worth of watching), content 20 (how far a "
-        "video about buying was watched). Hours count to the end of the window. "
+        "One row per e-mail in private/outreach_<cluster>.csv, best first: somebody identified in "
+        "two browsers is two viewers and one row. Score: recency 40 (halves every "
+        "week), depth 40 (five videos' worth of watching), content 20 (how far a video about "
+        "buying was watched). Hours count to the end of the window. "
         f"{frame.attrs['opted_out']} left out by the opt-out list."
     )
     return part(

@@ -300,10 +300,8 @@ def _personas(source: _Files) -> dict[str, Any]:
     finding = "Personas were not made in this run."
     if cards and set(counts.index) == {"draft"}:
         finding = f"{people(len(cards), 'persona')} drafted, none bought: nothing was spent."
-    elif cards and set(counts.index) == {"sandbox"}:
-        finding = (
-            f"{people(len(cards), 'persona')} simulated by the sandbox; {credits:,} play credits."
-        )
+    elif cards and source.manifest.get("source", {}).get("mavera") == "sandbox":
+        finding = f"{people(len(cards), 'persona')}, simulated: {credits:,} play credits."
     elif cards:
         finding = f"{people(len(cards), 'persona')} at Mavera: {states}; {credits:,} credits."
     elif not source.viewers:

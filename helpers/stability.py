@@ -200,6 +200,7 @@ def stability(
     table = shares(con, rules.names)
     labels = resample(con, rules, seed=seed)
     table = table.merge(kept(labels, rules.names), on="cluster")
+    table["too_few"] |= table["resampled"].between(1, TOO_FEW - 1)
     several = (table["viewers"] - table["one_session"]).set_axis(table["cluster"])
     halves, moved = agreement(labels, several), sensitivity(con, rules)
     viewers, borderline = int(table["viewers"].sum()), moved.attrs["borderline"]

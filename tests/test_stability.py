@@ -128,5 +128,13 @@ def test_small_clusters_are_marked_and_visits_counted():
     assert found["more"]["visits"]["finding"] == "50 viewers came once and 20 came again."
 
 
+def test_a_cluster_of_which_few_could_be_drawn_again_is_marked():
+    sessions = [session(f"b{n}", "v1", 0.1) for n in range(50)]
+    sessions += [session(f"b{n}", "v1", 0.1, day=1) for n in range(29)]
+    assert stability.stability(ready(sessions), RULES)["rows"][2]["too_few"]
+    sessions.append(session("b29", "v1", 0.1, day=1))
+    assert not stability.stability(ready(sessions), RULES)["rows"][2]["too_few"]
+
+
 def test_no_viewers_is_no_error():
     assert "no viewers" in stability.stability(ready([]), RULES)["finding"]
