@@ -22,8 +22,10 @@ LAB := $(CURDIR)/.venv/lab
 LAYOUT = $(LAB)/default-37a8.jupyterlab-workspace
 lab: .venv/.ready  ## open the notebooks in JupyterLab (ARGS="--no-browser --port 8890")
 	@mkdir -p '$(LAB)' && { test -e '$(LAYOUT)' || cp .jupyter/workspace.json '$(LAYOUT)'; }
+	@echo 'JupyterLab opens in your browser; Ctrl-C here, twice, stops it.'
 	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab --LabApp.app_settings_dir='$(CURDIR)/.jupyter' \
 	  --LabApp.workspaces_dir='$(LAB)' --LabApp.extension_manager=readonly \
+	  --LabApp.log_level=WARN --ServerApp.log_level=WARN \
 	  --LabApp.default_url=/lab/tree/notebooks/01_fetch.ipynb \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
