@@ -47,6 +47,8 @@ def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet)
     given |= dict(parameters) | {k: v for k, v in flags.items() if v is not None}
     work = runner.run(given, stages=stages, resume=resume, quiet=quiet)
     if not quiet:
+        if not work.stages:
+            click.echo(f"Run {work.folder.name} was done already: nothing was run or bought again.")
         click.echo("\n".join(runner.summary(work.folder)))
 
 
@@ -112,9 +114,12 @@ def runs(outputs) -> None:
         source = "/".join(manifest.get("source", {}).get(s, "?") for s in ("wistia", "mavera"))
         viewers = manifest.get("counts", {}).get("viewers")
         state = known_runs.state(folder, manifest)
+        window = manifest.get("window") or {}
+        days = f"{window.get('start_date', '?')} to {window.get('end_date', '?')}"
         click.echo(
             f"{folder.name:<14} {state:<16} {manifest.get('account', '?'):<16}"
-            f" {source:<16} viewers: {'-' if viewers is None else format(viewers, ',')}"
+            f" {source:<16} viewers: {'-' if viewers is None else format(viewers, ','):<9} "
+            f"{'  '.join([days, *known_runs.choices(manifest)])}"
         )
 
 

@@ -367,8 +367,8 @@ def sources(
         best = (bounce if len(bounce) else clear).sort_values("lift_low", ascending=False).iloc[0]
         name = titles.get(best["cluster"], best["cluster"])
         finding = (
-            f"{name} come {best['lift']:.1f} times as often as all viewers by "
-            f"{best['kind']} {best['value']} (95 % interval {best['lift_low']:.1f} to "
+            f"{name} come {best['lift']:.1f} times as often as all viewers "
+            f"from {best['kind']} {best['value']} (95 % interval {best['lift_low']:.1f} to "
             f"{best['lift_high']:.1f})."
         )
     note = (

@@ -225,6 +225,8 @@ def _comparison(matrix, rules, min_cell, note, since, **figures) -> dict[str, An
         **shown,
     )
     finding = _change_finding(frame, rules, since)
+    if counts["stayed"] and counts["stayed"] == counts["viewers_before"] == counts["viewers_now"]:
+        finding = f"Nothing has changed since {since}: the same viewers in the same clusters."
     return part(finding, frame, SHARES, note, more={"migration": moves}, **shown, **figures)
 
 
@@ -399,7 +401,7 @@ def _not_viewers(moved: int, reasons: list[str], name: str, min_cell: int) -> st
         said.append(f"The rules differ from run {name}: {count} {other} would be named otherwise.")
     if reasons:
         said.append(f"Settings differ from run {name}: {', '.join(reasons)}.")
-    return " ".join([*said, "Both sides by today's:"])
+    return " ".join([*said, "With today's for both:"])
 
 
 def since_last_run(run: Run, con: Engine, rules: ClusterRules) -> dict[str, Any]:

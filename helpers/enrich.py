@@ -96,8 +96,32 @@ def features(run: Run) -> pd.DataFrame:
     run.record(
         counts={key: value for key, value in counts.items() if key != "repeated_rows"},
         repeated_rows=counts["repeated_rows"],
+        unmatched=_unmatched(con, run),
     )
     return _steps(counts)
+
+
+def _unmatched(con: Engine, run: Run) -> dict[str, list[str]]:
+    """Videos and e-mail domains of the parameters that no session and no viewer has."""
+    _, media_ids, domains = _scope(run)
+    con.gather(
+        """
+        SELECT DISTINCT 'media_ids' AS name, media_id AS value FROM all_sessions
+        WHERE list_contains(getvariable('media_ids'), media_id)
+        UNION ALL
+        SELECT DISTINCT 'exclude_domains', lower(split_part(email, '@', -1)) FROM viewer_emails
+        WHERE list_contains(getvariable('exclude_domains'), lower(split_part(email, '@', -1)))
+        """,
+        "matched",
+    )
+    known = set(con.execute("SELECT DISTINCT name, value FROM matched").fetchall())
+    return {
+        "media_ids": [one for one in media_ids if ("media_ids", one) not in known],
+        "exclude_domains": [
+            one for one in domains
+            if ("exclude_domains", one.strip().lstrip("@").lower()) not in known
+        ],
+    }  # fmt: skip
 
 
 def _counts(con: Engine) -> dict[str, int]:

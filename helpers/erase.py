@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from helpers import privacy, report, settings, shards
+from helpers import clock, privacy, report, settings, shards
 from helpers.errors import DataError, KitError, ParameterError
 from helpers.outreach import OPT_OUT
-from helpers.run import read_manifest
+from helpers.run import read_manifest, record
 from helpers.store import Store
 
 SHORTEST_NAME = 4  # characters; a shorter name is found in ordinary words
@@ -172,6 +172,8 @@ def _from_run(folder: Path, person: Person) -> str:
         else:
             path.unlink()
             path.with_suffix(".html").unlink(missing_ok=True)
+    if touched:  # counts made before hold the person still: the report says so
+        record(folder, erased_on=clock.today().isoformat())
     if rebuilt:
         for name in ("report.html", "report.json"):
             (folder / name).unlink(missing_ok=True)

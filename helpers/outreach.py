@@ -187,10 +187,15 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules, *, min_cell: int = 10) ->
     for name, rows in (("people", frame), ("hours_48", frame[recent]), ("week", frame[week])):
         counted = rows["cluster"].value_counts()
         table[name] = counted.reindex(rules.names, fill_value=0).to_numpy("int64")
-    known = table[table["people"] > 0]
-    first = (known if len(known) else table).iloc[0]
+    first = table.iloc[0]  # rules stand in the order of worth: nobody calls who bounced
     finding = "Nobody is identified: there is no one to call. An e-mail gate would change that."
-    if len(frame):
+    if len(frame) and not first["people"]:
+        others = fewer(len(frame), min_cell)
+        finding = (
+            f"Nobody among {rules.titles[first.name]} is identified: there is no one to call "
+            f"first. The lists of the other clusters hold {others} to write to."
+        )
+    elif len(frame):
         fresh, week, known = (
             fewer(first[name], min_cell) for name in ("hours_48", "week", "people")
         )

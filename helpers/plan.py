@@ -25,6 +25,7 @@ from helpers.store import Store
 log = logging.getLogger("viewer_personas")
 CHANGEABLE = {"max_credits"}
 """What a resumed run may be given anew; the rest is as its finished stages had it."""
+YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 SPENDS = set(STAGES[3:])
 """Stages that are run again when a resumed run is allowed more credits."""
 
@@ -38,7 +39,7 @@ def typed(name: str, text: Any) -> Any:
     if not isinstance(text, str):
         return text
     if isinstance(default, bool):
-        return {"true": True, "false": False}.get(text.strip().lower(), text)
+        return YES_NO.get(text.strip().lower(), text)
     if isinstance(default, int):
         return int(text) if re.fullmatch(r"\s*[+-]?\d{1,15}\s*", text, re.ASCII) else text
     if isinstance(default, list):

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from helpers import palette, report_data, tables
 from helpers.disclosure import share_of, span, whole_percent
 from helpers.pages import environment, headings_in_order
-from helpers.run import newest_first, write_json
+from helpers.run import choices, newest_first, state, write_json
 from helpers.tables import NBSP
 
 CONTENTS = {
@@ -109,12 +109,14 @@ def index(outputs: Path) -> Path:
 
 def _run_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     status = manifest.get("status", "not readable")
+    said = state(folder, manifest) if status == "done" else status  # this page is read later
     error = manifest.get("error") or {}
     stopped = [name for name, stage in manifest.get("stages", {}).items()
                if stage.get("status") in ("failed", "running")]  # fmt: skip
     links = [path.name for path in sorted(folder.glob("0*.html"))]
     return {
-        "run": folder.name, "status": status, "window": manifest.get("window"),
+        "run": folder.name, "status": status, "state": said, "choices": choices(manifest),
+        "window": manifest.get("window"),
         "source": manifest.get("source", {}), "counts": manifest.get("counts", {}),
         "clusters": manifest.get("clusters", {}),
         "credits": {"spent": (manifest.get("credits") or {}).get("spent")},

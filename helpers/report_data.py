@@ -363,15 +363,17 @@ def _stamp(source: _Files) -> dict[str, Any]:
     return {
         "finding": f"Run {run} of account {manifest.get('account')}.", "run": run,
         "source": services, **{key: manifest.get(key) for key in keys}, "stage_seconds": seconds,
+        "credits": {key: value for key, value in (manifest.get("credits") or {}).items()
+                    if key != "ledger_from"},
     }  # fmt: skip
 
 
 def _answer(source: _Files, parts: dict[str, Any]) -> dict[str, Any]:
     """The first screen: who, whom to call, what changed, what to do."""
     rows, total = parts["clusters"]["rows"], source.viewers
-    first = next((row for row in rows if row["identified_viewers"]), None)
+    first, others = rows[0], [row for row in rows[1:] if row["identified_viewers"]]
     headline, calls = "No viewers in the window", 0
-    if first:
+    if first["identified_viewers"]:
         listed = {row["cluster"]: row["people"] for row in parts["people"]["rows"]}
         calls = listed[first["cluster"]] or first["identified_viewers"]
     if total:
@@ -380,14 +382,18 @@ def _answer(source: _Files, parts: dict[str, Any]) -> dict[str, Any]:
         headline += f", {calls:,} worth a call" if calls else ""
     call = "Nobody is identified: there is no one to call."
     own = "Put an e-mail gate on your most-watched video, so that viewers can be written to."
-    if first:
+    if first["identified_viewers"]:
         call = f"{first['identified_viewers']:,} identified {first['title']} come first."
         own = f"Call the people of private/outreach_{first['cluster']}.csv, freshest first."
+    elif others:
+        call = f"Nobody among {first['title']} is identified: there is no one to call first."
+        own = f"Write to the people of private/outreach_{others[0]['cluster']}.csv, best first."
     outreach, advice = parts["people"]["more"]["outreach"], parts["advice"]
     mave = advice["closing"] if advice["status"] == "answered" else None
     counts = source.manifest.get("counts", {})
     return {
         "finding": f"{headline}.", "headline": headline, "viewers": total,
+        "erased_on": source.manifest.get("erased_on"),
         "visitors": counts.get("visitors"), "sessions": counts.get("sessions"),
         "identified_viewers": int(source.clusters["identified_viewers"].sum()),
         "call": outreach["finding"] if outreach["known"] else call, "calls": calls,

@@ -102,6 +102,17 @@ def state(folder: Path, manifest: dict[str, Any]) -> str:
     return status
 
 
+def choices(manifest: dict[str, Any]) -> list[str]:
+    """What sets a run apart beside its window: ``name=value`` of parameters that were given."""
+    given = manifest.get("parameters", {})
+    return [
+        f"{name}={','.join(value) if isinstance(value, list) else value}"
+        for name, value in given.items()
+        if name not in ("run", "run_date", "start_date", "end_date")
+        and value != parameters.DEFAULTS.get(name)
+    ]
+
+
 def record(folder: Path, **facts: Any) -> None:
     """Merge facts into run.json of a folder; dictionaries merge key by key."""
     write_json(folder / "run.json", _merged(read_manifest(folder), facts))

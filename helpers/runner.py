@@ -307,8 +307,12 @@ def summary(folder: Path) -> list[str]:
 
 
 def notices(folder: Path) -> list[str]:
-    """What the reader of a done run has to know, or to do, about Mavera."""
+    """What the reader of a done run has to know, or to do."""
     known, lines = runs.read_manifest(folder), []
+    for name, values in known.get("unmatched", {}).items():
+        if values:
+            whom = "no session has" if name == "media_ids" else "no viewer's e-mail has"
+            lines.append(f"Warning: {name}: {whom} {', '.join(values)}. Check the spelling.")
     live = known.get("source", {}).get("mavera") == "live"
     budget, credits = known.get("parameters", {}).get("max_credits"), known.get("credits") or {}
     if live and "bill" in credits and not budget and not credits.get("spent"):

@@ -115,8 +115,9 @@ def sentence(text: str) -> str:
 def flat(value: Any) -> str:
     """A small JSON value as a line of text."""
     if isinstance(value, dict):
-        return ", ".join(
-            f"{str(key).replace('_', ' ')}: {flat(item)}" for key, item in value.items()
+        return (
+            ", ".join(f"{str(key).replace('_', ' ')}: {flat(item)}" for key, item in value.items())
+            or "none"
         )
     if isinstance(value, list):
         return ", ".join(map(flat, value)) or "none"

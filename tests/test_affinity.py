@@ -163,7 +163,7 @@ def test_sources_name_the_link_that_brought_the_bouncers():
     # A viewer came by the first page; what was seen later brought nobody.
     assert found["rows"][0]["value"] == "acme.example/ad"
     assert found["rows"][0]["viewers"] == 40
-    assert found["finding"].startswith("Bouncers come 2.1 times as often as all viewers by page")
+    assert found["finding"].startswith("Bouncers come 2.1 times as often as all viewers from")
     assert "rare" not in str(found)
 
 

@@ -170,7 +170,7 @@ def test_changed_thresholds_are_no_change_of_viewers(tmp_path):
     count = found["figures"]["moved_by_rules"]
     assert found["finding"].startswith(
         f"The rules differ from run {found['figures']['run']}: {count} viewers would be named "
-        "otherwise. Both sides by today's: No cluster's share has changed"
+        "otherwise. With today's for both: Nothing has changed since"
     )
     cause = next(r for r in found["more"]["causes"]["rows"] if r["cluster"] == "binge_watchers")
     assert cause["by_rules"] < -0.02

@@ -74,6 +74,16 @@ def features_of(run: Run) -> pd.DataFrame:
     return enrich.viewers(run)
 
 
+def test_videos_and_domains_that_nobody_has_are_told(new_run):
+    run = new_run(
+        [session("e1", "v1", "m1", "2026-06-01T10:00", 0.5, email="a@Own.example"),
+         session("e2", "v2", "m2", "2026-06-01T10:00", 0.5)],
+        media_ids=["m1", "m3"], exclude_domains=["@own.example", "owm.example"],
+    )  # fmt: skip
+    enrich.features(run)
+    assert run.manifest()["unmatched"] == {"media_ids": ["m3"], "exclude_domains": ["owm.example"]}
+
+
 def test_a_repeated_event_key_keeps_the_longer_view(new_run):
     run = new_run(
         [

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import erase, report
+from helpers import clock, erase, report
 from helpers import run as runs
 from helpers.errors import DataError, ParameterError
 from helpers.store import SESSIONS, VISITORS, Store
@@ -93,6 +93,7 @@ def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled,
     assert pd.read_parquet(folder / "data" / "viewers.parquet")["email"].tolist() == [TOM]
     listed = folder / "private" / "outreach_casual_viewers.csv"
     assert listed.read_text() == f"email,name\n{TOM},Tom\n"
+    assert runs.read_manifest(folder)["erased_on"] == clock.today().isoformat()
     assert stat.S_IMODE(listed.stat().st_mode) == 0o600
     assert not (folder / "02_enrich.ipynb").exists() and not (folder / "02_enrich.html").exists()
     assert (folder / "03_cluster.ipynb").exists()

@@ -164,6 +164,15 @@ def test_runs_lists_newest_first_by_number(viewer_personas, bare_environment):
     assert "1,218" in out and "live/sandbox" in out
 
 
+def test_runs_tells_what_sets_a_run_apart(viewer_personas, bare_environment):
+    given = {"run": "2026-07-01", "run_date": "2026-07-01", "min_cell": 3, "media_ids": ["a", "b"],
+             "seed": 0}  # fmt: skip
+    window = {"start_date": "2026-01-01", "end_date": "2026-06-30"}
+    runs.record(bare_environment / "2026-07-01", status="done", parameters=given, window=window)
+    line = viewer_personas("runs")[1].rstrip()
+    assert line.endswith("2026-01-01 to 2026-06-30  min_cell=3  media_ids=a,b")
+
+
 def test_runs_tells_parts_and_a_run_that_was_killed(viewer_personas, bare_environment):
     for name, status, stages in (
         ("2026-07-01", "done", runs.STAGES[:3]), ("2026-07-02", "done", runs.STAGES[2:3]),

@@ -66,6 +66,17 @@ def test_anonymous_viewers_are_never_in_it_and_nobody_is_no_error():
     assert outreach.companies(found).empty
 
 
+def test_only_the_first_cluster_is_worth_a_call():
+    sessions = [session(f"z{n}", "v1", 0.1) for n in range(12)]
+    found = people_of(sessions, [visitor(f"z{n}", f"z{n}@x.example") for n in range(12)])
+    part = outreach.outreach(found, RULES)
+    assert part["finding"] == (
+        "Nobody among Binge Watchers is identified: there is no one to call first. The lists of "
+        "the other clusters hold 12 to write to."
+    )
+    assert part["figures"]["to_call"] == 0
+
+
 def test_best_first():
     sessions = [session("a", "v1", 0.9, day=27), session("b", "v1", 0.9, day=7),
                 session("c", "v1", 0.1, day=27)]  # fmt: skip

@@ -12,6 +12,8 @@ from helpers.errors import ParameterError
 def test_text_becomes_the_type_of_the_parameter_and_ids_stay_text():
     assert plan.typed("max_credits", "300") == 300
     assert plan.typed("show_identities", "True") is True
+    assert plan.typed("ask_personas", "yes") is True and plan.typed("ask_personas", "No") is False
+    assert plan.typed("ask_personas", "perhaps") == "perhaps"  # refused later
     assert plan.typed("media_ids", "5e12345678, 02134") == ["5e12345678", "02134"]
     assert plan.typed("media_ids", "[5, 02134]") == "[5, 02134]"  # no JSON: refused later
     assert plan.typed("media_ids", '["0012345678", 7]') == ["0012345678", "7"]

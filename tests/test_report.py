@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 
 from helpers import pages, palette, report, report_data
 from helpers.errors import DataError
+from helpers.run import record
 
 SECTIONS = [
     "answer", "clusters", "content", "change", "people", "personas", "advice", "stability",
@@ -135,6 +136,8 @@ def test_with_show_identities_the_first_of_each_list_are_named(tmp_path):
     html, facts = built(folder)
     assert facts["people"]["names"][0]["rows"] == [["=ada@x.example", "finished 6 of 7"]]
     assert "=ada@x.example" in html and "personal data" in html
+    banners = BeautifulSoup(html, "html.parser").select("aside.banner strong")
+    assert [text_of(banner) for banner in banners] == ["Invented sample data", "Personal data"]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,25 @@ def test_an_account_without_identified_viewers_has_nobody_to_call(tmp_path):
     assert facts["answer"]["headline"] == "1,247 viewers in 5 clusters"
     assert facts["answer"]["call"] == "Nobody is identified: there is no one to call."
     assert "<strong>None</strong> of them is identified." in html
+
+
+def test_only_the_first_cluster_is_worth_a_call(tmp_path):
+    folder = samples.write(tmp_path / "2026-07-01", analysis={"status": "not_asked"})
+    table = pd.read_csv(folder / "data" / "clusters.csv")
+    table.loc[0, "identified_viewers"] = 0
+    table.to_csv(folder / "data" / "clusters.csv", index=False)
+    answer = built(folder)[1]["answer"]
+    assert answer["headline"] == "1,247 viewers in 5 clusters" and answer["calls"] == 0
+    assert answer["call"].startswith("Nobody among Binge Watchers is identified")
+    assert answer["action"]["text"].startswith("Write to the people of private/outreach_engaged")
+
+
+def test_after_an_erasure_the_page_says_why_numbers_differ(tmp_path):
+    folder = samples.write(tmp_path / "2026-07-01")
+    assert "erased after this run" not in built(folder)[0]
+    record(folder, erased_on="2026-11-24")
+    page = BeautifulSoup(built(folder)[0], "html.parser")
+    assert "erased after this run, last on 24 November 2026" in text_of(page.find(id="answer"))
 
 
 def test_no_viewers_in_the_window_is_a_page_that_says_so(tmp_path):

@@ -333,6 +333,13 @@ def test_without_a_budget_the_summary_says_what_the_bill_would_be(bare_environme
     assert "Nothing was bought" not in told(folder, mavera="sandbox", parameters={"max_credits": 0})
 
 
+def test_parameters_that_match_nothing_are_warned_of(bare_environment):
+    unmatched = {"media_ids": ["abc"], "exclude_domains": []}
+    said = told(bare_environment / "2026-07-01", unmatched=unmatched)
+    assert "Warning: media_ids: no session has abc. Check the spelling." in said
+    assert "exclude_domains" not in said
+
+
 def test_auto_recharge_is_warned_of_in_the_summary(bare_environment):
     folder = bare_environment / "2026-07-01"
     said = "Warning: auto-recharge is on at Mavera"

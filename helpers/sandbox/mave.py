@@ -116,7 +116,7 @@ def _research(clusters: list[dict], data: dict, closing: str) -> str:
         action = "ask for an e-mail address in its most watched video, so that somebody can write"
     parts.append(
         f"## {closing}\n\nThe most valuable cluster is **{_title(best)}**: {_facts(best)}. The one"
-        f" action that would convert it: {action}."
+        f" action that would convert {_title(best)}: {action}."
     )
     return "\n\n".join(parts) + "\n"
 
