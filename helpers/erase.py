@@ -21,6 +21,7 @@ from helpers.outreach import OPT_OUT
 from helpers.run import read_manifest, record
 from helpers.store import Store
 
+DOMAIN = re.compile(r"@.*|[\w-]+(\.[\w-]+)*\.[a-z]{2,}", re.I)
 SHORTEST_NAME = 4  # characters; a shorter name is found in ordinary words
 REMAINS = (
     "What stays: a keyed hash, by which the next fetch knows whom not to bring back. It cannot be "
@@ -88,12 +89,22 @@ def forget(who: str) -> list[str]:
         for store in stores:
             locks.enter_context(store.lock())
         person = _identify(who, stores, folders)
-        said = [_from_store(store, who, person) for store in stores]
+        if DOMAIN.fullmatch(who) and not person.keys:
+            raise ParameterError(
+                f"erase: {who} is a domain, not a person. Give an e-mail or a visitor_key; to keep "
+                "a whole domain off the lists, write it into opt_out.txt."
+            )
+        said = [_from_store(store, who, person, outputs) for store in stores]
         for store in stores:
             shards.remove(here, store)
         said += [_from_run(folder, person) for folder in folders]
         searched = _prove(outputs, person)
     found = [line for line in said if line]
+    if not stores and not found:
+        return [
+            f"{outputs.name}/ has no store, so there is nobody to forget and nothing is kept of "
+            "whom. Name the folder you mean with --outputs."
+        ]
     if not found:
         return [
             f"Nothing is stored in {outputs.name}/ of an e-mail or visitor_key spelt like this. "
@@ -136,7 +147,7 @@ def _people(path: Path) -> Iterator[tuple[str, str | None, str | None]]:
         yield from zip(*(columns.get(name, empty) for name in names), strict=True)
 
 
-def _from_store(store: Store, who: str, person: Person) -> str:
+def _from_store(store: Store, who: str, person: Person, outputs: Path) -> str:
     removed = store.forget(who)
     for key in person.keys - {who}:  # of tables of runs older than the store's retention
         more = store.forget(key)
@@ -144,9 +155,15 @@ def _from_store(store: Store, who: str, person: Person) -> str:
     if not removed["sessions"] + removed["visitors"]:
         return ""
     return (
-        f"Store {store.folder.name}: {removed['sessions']:,} sessions and "
+        f"Store {_named(store, outputs)}: {removed['sessions']:,} sessions and "
         f"{removed['visitors']:,} visitor rows removed."
     )
+
+
+def _named(store: Store, outputs: Path) -> str:
+    """Its account, and before it the folder of that account among several."""
+    folder = store.folder.parents[1]
+    return store.folder.name if folder == outputs else f"{folder.name}/{store.folder.name}"
 
 
 def _from_run(folder: Path, person: Person) -> str:

@@ -139,6 +139,20 @@ def test_nobody_is_no_person():
         erase.forget("  ")
 
 
+@pytest.mark.parametrize("domain", ["example.com", "@example.com", "mail.example.CO"])
+def test_a_domain_is_no_person(filled, bare_environment, domain):
+    before = sorted(all_text(bare_environment).split())
+    with pytest.raises(ParameterError, match="is a domain, not a person"):
+        erase.forget(domain)
+    assert sorted(all_text(bare_environment).split()) == before
+
+
+def test_where_no_store_is_nothing_is_said_to_be_kept(bare_environment):
+    (said,) = erase.forget("jane@example.com")
+    assert said.startswith("outputs/ has no store") and "keyed hash" not in said
+    assert not list(bare_environment.rglob("erased*"))
+
+
 def test_what_cannot_be_rewritten_is_named(filled, bare_environment):
     (bare_environment / "notes.md").write_text(f"call {TOM}")
     with pytest.raises(DataError, match=r"still found in notes\.md"):
@@ -151,5 +165,5 @@ def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bar
     for name in ("store", "2026-07-01"):
         (bare_environment / name).rename(north / name)
     said = erase.forget(JANE)
-    assert said[0] == "Store live: 2 sessions and 1 visitor rows removed."
+    assert said[0] == "Store north/live: 2 sessions and 1 visitor rows removed."
     assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)

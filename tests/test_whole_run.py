@@ -235,3 +235,13 @@ def test_captured_rows_give_the_known_numbers_and_nothing_of_the_sandbox(second,
     real = set(pd.read_parquet(folder / "data" / "viewers.parquet")["visitor_key"])
     assert not invented & real
     assert privacy.scan(folder, secrets=["any-token"]) == []
+
+
+def test_the_clusters_file_of_the_docs_makes_a_whole_report(tmp_path):
+    page = (ROOT / "docs" / "clusters.md").read_text("utf-8")
+    file = tmp_path / "fans.yml"
+    file.write_text(re.search(r"```yaml\n(clusters:.*?)```", page, re.S)[1], "utf-8")
+    done = give("run", "--outputs", str(tmp_path / "o"), "-p", "clusters_file", str(file))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    (folder,) = (tmp_path / "o").glob("2*")
+    assert "Everyone Else" in (folder / "report.html").read_text("utf-8")
