@@ -398,10 +398,11 @@ def _not_viewers(moved: int, reasons: list[str], name: str, min_cell: int) -> st
     said = []
     if moved:
         count, other = fewer(moved, min_cell), "viewer" if moved == 1 else "viewers"
-        said.append(f"The rules differ from run {name}: {count} {other} would be named otherwise.")
+        said.append(f"the rules ({count} {other} would be named otherwise)")
     if reasons:
-        said.append(f"Settings differ from run {name}: {', '.join(reasons)}.")
-    return " ".join([*said, "With today's for both:"])
+        said.append(f"settings ({', '.join(reasons)})")
+    told = " and ".join(said)
+    return f"{told[0].upper()}{told[1:]} changed since run {name}. With today's for both:"
 
 
 def since_last_run(run: Run, con: Engine, rules: ClusterRules) -> dict[str, Any]:

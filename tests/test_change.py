@@ -169,8 +169,8 @@ def test_changed_thresholds_are_no_change_of_viewers(tmp_path):
     assert "The rules differ" in found["note"]
     count = found["figures"]["moved_by_rules"]
     assert found["finding"].startswith(
-        f"The rules differ from run {found['figures']['run']}: {count} viewers would be named "
-        "otherwise. With today's for both: Nothing has changed since"
+        f"The rules ({count} viewers would be named otherwise) changed since run "
+        f"{found['figures']['run']}. With today's for both: Nothing has changed since"
     )
     cause = next(r for r in found["more"]["causes"]["rows"] if r["cluster"] == "binge_watchers")
     assert cause["by_rules"] < -0.02

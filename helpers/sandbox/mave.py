@@ -110,10 +110,10 @@ def _research(clusters: list[dict], data: dict, closing: str) -> str:
     best = _most_valuable(clusters)
     known = _float(best.get("identified_viewers"))
     if known:
-        action = f"have sales call each of its {known:,.0f} identified viewers within 48 hours of"
+        action = f"have sales call each of the {known:,.0f} identified viewers within 48 hours of"
         action += " the last view"
     else:
-        action = "ask for an e-mail address in its most watched video, so that somebody can write"
+        action = "ask for an e-mail address in their most watched video, so that somebody can write"
     parts.append(
         f"## {closing}\n\nThe most valuable cluster is **{_title(best)}**: {_facts(best)}. The one"
         f" action that would convert {_title(best)}: {action}."
