@@ -104,6 +104,8 @@ def features(run: Run) -> pd.DataFrame:
 def _unmatched(con: Engine, run: Run) -> dict[str, list[str]]:
     """Videos and e-mail domains of the parameters that no session and no viewer has."""
     _, media_ids, domains = _scope(run)
+    if not media_ids and not domains:  # most often: nothing is read for nothing
+        return {"media_ids": [], "exclude_domains": []}
     con.gather(
         """
         SELECT DISTINCT 'media_ids' AS name, media_id AS value FROM all_sessions
