@@ -268,8 +268,9 @@ def content(
     """
     frame = table(con, found=found)
     folders = found[found["kind"] == "folder"].rename(columns={"value": "title"})
+    finding, stands_out = _favourite(frame, titles)
     return part(
-        _favourite(frame, titles),
+        finding,
         _first_of_each(frame, titles, most, "preference"),
         CELLS,
         f"Cells under {min_cell} viewers are not shown. Lift: reach in the cluster by reach among "
@@ -277,6 +278,7 @@ def content(
         "watches more of everything shows its taste. q-values control false discoveries at 5 % "
         f"over {len(frame)} cells shown and those tested with them.",
         cells=len(frame),
+        stands_out=stands_out,
         standing_out=int(((frame["q_value"] < LEVEL) & (frame["lift_low"] > WORTH_TELLING)).sum()),
         more={
             "next_video": _next_part(next_videos(con, min_cell=min_cell), titles),
@@ -302,19 +304,22 @@ def _first_of_each(frame: pd.DataFrame, titles: dict[str, str], most: int, by: s
     return ranked.groupby(groups, sort=False).head(most).drop(columns="place")
 
 
-def _favourite(frame: pd.DataFrame, titles: dict[str, str]) -> str:
+def _favourite(frame: pd.DataFrame, titles: dict[str, str]) -> tuple[str, str | None]:
+    """What stands out most, in a sentence, and the media_id of it."""
     if frame.empty:
-        return "No video has enough viewers in any cluster to show what it prefers."
+        return "No video has enough viewers in any cluster to show what it prefers.", None
     clear = frame[(frame["q_value"] < LEVEL) & (frame["lift_low"] > WORTH_TELLING)]
     taste = clear[(clear["preference_q"] < LEVEL) & (clear["preference_low"] > 1)]
     if clear.empty:
-        return f"None of {len(frame)} cells stands out: the clusters watch much the same videos."
+        said = f"None of {len(frame)} cells stands out: the clusters watch much the same videos."
+        return said, None
     best = (taste if len(taste) else clear).sort_values("lift_low", ascending=False).iloc[0]
-    return (
+    said = (
         f"{titles.get(best['cluster'], best['cluster'])} stand out for “{best['title']}”: "
         f"{whole_percent(best['reach'])} of them watched it, {best['lift']:.1f} times the share of "
         f"all viewers (95 % interval {best['lift_low']:.1f} to {best['lift_high']:.1f})."
     )
+    return said, str(best["media_id"])
 
 
 def _next_part(frame: pd.DataFrame, titles: dict[str, str]) -> dict[str, Any]:

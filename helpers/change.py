@@ -191,7 +191,8 @@ def against_period(
     matrix = migration(con, "earlier", "later", rules.names)
     note = (
         f"Compared: {what}, {earlier.start} to {earlier.end} and {later.start} to {later.end} "
-        "(UTC), under today's rules. Intervals allow for viewers in both."
+        "(UTC), under today's rules. Intervals allow for viewers in both. Changed: a q-value under "
+        "5 %, which allows for looking at all clusters at once."
     )
     return _comparison(matrix, rules, min_cell, note, str(earlier.end), what=what)
 

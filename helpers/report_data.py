@@ -210,7 +210,10 @@ def _times(source: _Files) -> dict[str, Any]:
 
 
 def _content(source: _Files) -> dict[str, Any]:
-    """The most-watched videos by cluster; affinity.csv holds no cell under ``min_cell``."""
+    """The most-watched videos by cluster, and the one that stands out.
+
+    affinity.csv holds no cell under ``min_cell``.
+    """
     found = _with_more(source, "content", "sources", "conversions")
     table = source.table("affinity.csv")
     if table is None or table.empty:
@@ -218,7 +221,10 @@ def _content(source: _Files) -> dict[str, Any]:
         return {**found, "finding": f"No video has {least}, so none is shown.", "videos": []}
     table = table[table["viewers"] >= source.min_cell]
     viewers = table.pivot_table(index="media_id", columns="cluster", values="viewers")
-    top = viewers.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_VIDEOS]
+    ranked = viewers.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    top, told = list(ranked[:MOST_VIDEOS]), found.get("figures", {}).get("stands_out")
+    if told in ranked and told not in top:  # what the heading names is shown below it
+        top[-1] = told
     viewers = viewers.reindex(index=top, columns=list(source.titles))
     sizes = source.clusters.set_index("cluster")["viewers"]
     titles = table.drop_duplicates("media_id").set_index("media_id")["title"].fillna("")

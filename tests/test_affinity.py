@@ -201,3 +201,12 @@ def test_a_planted_favourite_is_found_among_known_kinds():
     best = table.sort_values("preference_low", ascending=False).iloc[0]
     assert (best["cluster"], best["media_id"]) == ("skimmers", "planted")
     assert best["preference_q"] < 0.001
+
+
+def test_the_video_of_the_finding_is_told_by_its_id():
+    sessions = [session(f"b{n}", "ad", 0.1) for n in range(40)]
+    sessions += [session(f"c{n}", "talk", 0.9) for n in range(400)]
+    con = ready(sessions)
+    found = affinity.content(con, affinity.cells(con, "affinity"), TITLES)
+    assert found["finding"].startswith("Bouncers stand out for “Video ad”")
+    assert found["figures"]["stands_out"] == "ad"

@@ -206,6 +206,23 @@ def test_only_the_first_cluster_is_worth_a_call(tmp_path):
     assert answer["action"]["text"].startswith("Write to the people of private/outreach_engaged")
 
 
+def test_the_video_that_the_heading_names_is_among_those_shown(tmp_path):
+    folder = samples.write(tmp_path / "2026-07-01", told=True)
+    table = pd.read_csv(folder / "data" / "affinity.csv")
+    more = [table.assign(media_id=f"n{n}", viewers=80, title=f"Often seen {n}")
+            for n in range(12)]  # fmt: skip
+    rare = table.head(1).assign(media_id="rare", viewers=10, title="Rare")
+    pd.concat([table, *more, rare]).to_csv(folder / "data" / "affinity.csv", index=False)
+    known = json.loads((folder / "data" / "insights.json").read_text("utf-8"))
+    shown = [video["media_id"] for video in built(folder)[1]["content"]["videos"]]
+    assert len(shown) == 12 and "rare" not in shown
+    known["content"]["figures"] = {"stands_out": "rare"}
+    (folder / "data" / "insights.json").write_text(json.dumps(known), "utf-8")
+    assert [video["media_id"] for video in built(folder)[1]["content"]["videos"]] == [
+        *shown[:-1], "rare",
+    ]  # fmt: skip
+
+
 def test_after_an_erasure_the_page_says_why_numbers_differ(tmp_path):
     folder = samples.write(tmp_path / "2026-07-01")
     assert "erased after this run" not in built(folder)[0]
