@@ -22,7 +22,7 @@ LAB := $(CURDIR)/.venv/lab
 LAYOUT = $(LAB)/default-37a8.jupyterlab-workspace
 lab: .venv/.ready  ## open the notebooks in JupyterLab (ARGS="--no-browser --port 8890")
 	@mkdir -p '$(LAB)' && { test -e '$(LAYOUT)' || cp .jupyter/workspace.json '$(LAYOUT)'; }
-	@echo 'JupyterLab opens in your browser; Ctrl-C here, twice, stops it.'
+	@echo 'JupyterLab starts; Ctrl-C here, twice, stops it.'
 	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab --LabApp.app_settings_dir='$(CURDIR)/.jupyter' \
 	  --LabApp.workspaces_dir='$(LAB)' --LabApp.extension_manager=readonly \
 	  --LabApp.log_level=WARN --ServerApp.log_level=WARN \
@@ -60,7 +60,7 @@ clean:  ## remove .venv and caches; outputs stay
 	echo "Setting up .venv with $$($$python --version): a few minutes, once."; \
 	if [ -s .venv/.ready ] && [ "$$(cat .venv/.ready)" != '$(CURDIR)' ]; then rm -rf .venv; fi; \
 	( for n in 1 2 3 4 5 6 7 8 9; do sleep 20 >&- 2>&-; echo "  still setting up ($$((n * 20)) s)"; done ) & \
-	trap "kill $$! 2>/dev/null" EXIT; \
+	trap "kill $$! 2>/dev/null" EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	$$python -m venv .venv || exit 1; \
 	{ $(PY) -m pip install --disable-pip-version-check --progress-bar off \
 	    -e '.[test]' -c constraints.txt && echo all-is-installed; } | \

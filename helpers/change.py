@@ -227,7 +227,7 @@ def _comparison(matrix, rules, min_cell, note, since, **figures) -> dict[str, An
     )
     finding = _change_finding(frame, rules, since)
     if counts["stayed"] and counts["stayed"] == counts["viewers_before"] == counts["viewers_now"]:
-        finding = f"Nothing has changed since {since}: the same viewers in the same clusters."
+        finding = f"Nothing has changed among viewers since {since}: the same in the same clusters."
     return part(finding, frame, SHARES, note, more={"migration": moves}, **shown, **figures)
 
 

@@ -30,6 +30,9 @@ REMAINS = (
 )
 
 
+NO_STORE = "There is no store here that could keep a hash of them: a new fetch may bring them back."
+
+
 @dataclass
 class Person:
     """Whatever stands for a person in these files."""
@@ -111,7 +114,8 @@ def forget(who: str) -> list[str]:
             "Check the spelling, and --outputs if you work in several folders. It is kept as a "
             "keyed hash all the same, so that no fetch takes it in."
         ]
-    return [*found, f"A search of {searched:,} files finds nothing of them any more.", *REMAINS]
+    remains = REMAINS if stores else (NO_STORE, *REMAINS[1:])
+    return [*found, f"A search of {searched:,} files finds nothing of them any more.", *remains]
 
 
 def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
@@ -189,11 +193,13 @@ def _from_run(folder: Path, person: Person) -> str:
         else:
             path.unlink()
             path.with_suffix(".html").unlink(missing_ok=True)
-    if touched:  # counts made before hold the person still: the report says so
+    if touched and read_manifest(folder):  # counts made before hold the person still
         record(folder, erased_on=clock.today().isoformat())
+    had_report = (folder / "report.html").is_file()
     if rebuilt:
         for name in ("report.html", "report.json"):
             (folder / name).unlink(missing_ok=True)
+    if rebuilt or (touched and had_report):  # it says that people were erased, and when
         with suppress(KitError):  # a run without all its data has no report any more
             report.build(folder)
     return f"Run {folder.name}: removed from {', '.join(touched)}." if touched else ""

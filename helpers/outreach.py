@@ -189,10 +189,12 @@ def outreach(frame: pd.DataFrame, rules: ClusterRules, *, min_cell: int = 10) ->
         table[name] = counted.reindex(rules.names, fill_value=0).to_numpy("int64")
     first = table.iloc[0]  # rules stand in the order of worth: nobody calls who bounced
     finding = "Nobody is identified: there is no one to call. An e-mail gate would change that."
+    if frame.attrs["opted_out"] and not len(frame):
+        finding = "Everybody identified is on the opt-out list: there is no one to call."
     if len(frame) and not first["people"]:
         others = fewer(len(frame), min_cell)
         finding = (
-            f"Nobody among {rules.titles[first.name]} is identified: there is no one to call "
+            f"Nobody among {rules.titles[first.name]} is on the list: there is no one to call "
             f"first. The lists of the other clusters hold {others} to write to."
         )
     elif len(frame):

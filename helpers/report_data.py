@@ -378,21 +378,21 @@ def _answer(source: _Files, parts: dict[str, Any]) -> dict[str, Any]:
     """The first screen: who, whom to call, what changed, what to do."""
     rows, total = parts["clusters"]["rows"], source.viewers
     first, others = rows[0], [row for row in rows[1:] if row["identified_viewers"]]
-    headline, calls = "No viewers in the window", 0
-    if first["identified_viewers"]:
-        listed = {row["cluster"]: row["people"] for row in parts["people"]["rows"]}
-        calls = listed[first["cluster"]] or first["identified_viewers"]
+    listed = {row["cluster"]: row["people"] for row in parts["people"]["rows"]}
+    calls = listed[first["cluster"]]
+    calls = first["identified_viewers"] if calls is None else calls
+    headline = "No viewers in the window"
     if total:
         kinds = sum(row["viewers"] > 0 for row in rows)
         headline = f"{people(total)} in {people(kinds, 'cluster')}"
         headline += f", {calls:,} worth a call" if calls else ""
     call = "Nobody is identified: there is no one to call."
     own = "Put an e-mail gate on your most-watched video, so that viewers can be written to."
-    if first["identified_viewers"]:
-        call = f"{first['identified_viewers']:,} identified {first['title']} come first."
+    if calls:
+        call = f"{calls:,} identified {first['title']} come first."
         own = f"Call the people of private/outreach_{first['cluster']}.csv, freshest first."
     elif others:
-        call = f"Nobody among {first['title']} is identified: there is no one to call first."
+        call = f"Nobody identified is among {first['title']}: there is no one to call first."
         own = f"Write to the people of private/outreach_{others[0]['cluster']}.csv, best first."
     outreach, advice = parts["people"]["more"]["outreach"], parts["advice"]
     mave = advice["closing"] if advice["status"] == "answered" else None

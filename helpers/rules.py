@@ -85,15 +85,25 @@ class ClusterRules:
                     found.append((cluster.name, node.this.name, COMPARISONS[type(node)], number))
         return found
 
-    def replace(self, cluster: str, column: str, value: float) -> ClusterRules:
+    def replace(
+        self, cluster: str, column: str, value: float, *, was: float | None = None
+    ) -> ClusterRules:
         """The same rules with one cluster's threshold on a column moved to ``value``.
+
+        Parameters
+        ----------
+        was : float, optional
+            Only the threshold of this value is moved: a range has two on one column.
 
         Raises
         ------
         ParameterError
             There is no such cluster, or its rule compares no such column with a number.
         """
-        if not any(name == cluster and named == column for name, named, *_ in self.thresholds()):
+        if not any(
+            name == cluster and named == column and was in (None, number)
+            for name, named, _, number in self.thresholds()
+        ):
             raise ParameterError(
                 f"Cluster {cluster!r} compares no column {column!r} with a number. "
                 f"Thresholds are: {self.thresholds()}."
@@ -103,7 +113,10 @@ class ClusterRules:
             if known.name == cluster:
                 tree = sqlglot.parse_one(known.when, dialect="duckdb")
                 for node in tree.find_all(*COMPARISONS):
-                    if isinstance(node.this, exp.Column) and node.this.name == column:
+                    named = isinstance(node.this, exp.Column) and node.this.name == column
+                    if not named or not _is_number(node.expression):
+                        continue
+                    if was in (None, float(node.expression.sql())):
                         node.set("expression", exp.Literal.number(f"{value:g}"))
                 known = replace(known, when=tree.sql(dialect="duckdb"))
             changed.append(known)

@@ -93,8 +93,14 @@ def state(folder: Path, manifest: dict[str, Any]) -> str:
     """
     status = str(manifest.get("status", "?"))
     if status == "running":
-        store = Store(folder.parent / "store" / str(manifest.get("account")))
-        return status if store.is_held() else "stopped"
+        account = str(manifest.get("account"))
+        starts = [
+            str(known.get("started_at", "")) for _, known in newest_first(folder.parent, account)
+            if known.get("status") == status
+        ]  # fmt: skip
+        newest = str(manifest.get("started_at", "")) == max(starts, default="")
+        works = newest and Store(folder.parent / "store" / account).is_held()
+        return status if works else "stopped"
     asked = [int(stage[1]) for stage in manifest.get("stages", {}) if stage in STAGES]
     if status == "done" and asked and len(asked) < len(STAGES):
         part = f"{min(asked)}-{max(asked)}" if len(asked) > 1 else f"{asked[0]}"

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import signal
 import time
@@ -350,7 +351,8 @@ def _advice(path: Path, source: str | None) -> list[str]:
     known = _json(path)
     answer, asks = known.get("answer") or "", known.get("status") == "clarifying"
     lines = [line.strip() for line in answer.splitlines()]
-    said = [line for line in lines if not line.startswith("#")] or lines
+    lines = [line for line in lines if line]
+    said = [line for line in lines if not re.match(r"#{1,6}\s", line)] or lines
     text = [gateway.clean(line.strip("#*-> \t").replace("**", ""), 160) for line in said]
     first = [line for line in text if line][:3]
     writer = "simulated by the sandbox" if source == "sandbox" else "written by AI"

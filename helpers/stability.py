@@ -178,7 +178,9 @@ def sensitivity(con: Engine, rules: ClusterRules) -> pd.DataFrame:
         step = COUNT_STEP if COLUMNS[column] == "BIGINT" else PERCENT_STEP
         rows.append((cluster, column, comparison, value, step))
         for changed in (value - step, value + step):
-            moves.append(f"{rules.replace(cluster, column, changed).case_sql()} <> {base}")
+            moves.append(
+                f"{rules.replace(cluster, column, changed, was=value).case_sql()} <> {base}"
+            )
     names = ["cluster", "column", "comparison", "value", "step"]
     frame = pd.DataFrame(rows, columns=names)
     counts = [0] * (len(moves) + 1)

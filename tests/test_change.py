@@ -170,7 +170,7 @@ def test_changed_thresholds_are_no_change_of_viewers(tmp_path):
     count = found["figures"]["moved_by_rules"]
     assert found["finding"].startswith(
         f"The rules ({count} viewers would be named otherwise) changed since run "
-        f"{found['figures']['run']}. With today's for both: Nothing has changed since"
+        f"{found['figures']['run']}. With today's for both: Nothing has changed among"
     )
     cause = next(r for r in found["more"]["causes"]["rows"] if r["cluster"] == "binge_watchers")
     assert cause["by_rules"] < -0.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from datetime import UTC, date, datetime
 
@@ -98,6 +99,27 @@ def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled,
     assert not (folder / "02_enrich.ipynb").exists() and not (folder / "02_enrich.html").exists()
     assert (folder / "03_cluster.ipynb").exists()
     assert (folder / "report.html").read_text() == "<p>made anew</p>"
+
+
+def test_a_report_that_names_nobody_is_made_anew_too_for_its_numbers_differ_now(filled):
+    _, folder = filled
+    (folder / "report.html").write_text("<p>86 viewers</p>")
+    erase.forget(JANE)
+    assert (folder / "report.html").read_text() == "<p>made anew</p>"
+
+
+def test_a_torn_run_json_is_left_as_it_is(filled):
+    _, folder = filled
+    (folder / "run.json").write_text('{"status": "do')
+    erase.forget(JANE)
+    assert (folder / "run.json").read_text() == '{"status": "do'
+
+
+def test_without_a_store_no_hash_is_promised(filled, bare_environment):
+    shutil.rmtree(bare_environment / "store")
+    said = "\n".join(erase.forget(JANE))
+    assert "removed from" in said and "may bring them back" in said
+    assert "keyed hash" not in said
 
 
 def test_the_person_is_not_taken_in_again(filled):

@@ -71,10 +71,16 @@ def test_only_the_first_cluster_is_worth_a_call():
     found = people_of(sessions, [visitor(f"z{n}", f"z{n}@x.example") for n in range(12)])
     part = outreach.outreach(found, RULES)
     assert part["finding"] == (
-        "Nobody among Binge Watchers is identified: there is no one to call first. The lists of "
+        "Nobody among Binge Watchers is on the list: there is no one to call first. The lists of "
         "the other clusters hold 12 to write to."
     )
     assert part["figures"]["to_call"] == 0
+
+
+def test_people_who_opted_out_are_identified_all_the_same():
+    found = people_of(ANN, [visitor("a", "ann@acme.example")], opt_out={"acme.example"})
+    part = outreach.outreach(found, RULES)
+    assert part["finding"].startswith("Everybody identified is on the opt-out list")
 
 
 def test_best_first():

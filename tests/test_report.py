@@ -202,7 +202,20 @@ def test_only_the_first_cluster_is_worth_a_call(tmp_path):
     table.to_csv(folder / "data" / "clusters.csv", index=False)
     answer = built(folder)[1]["answer"]
     assert answer["headline"] == "1,247 viewers in 5 clusters" and answer["calls"] == 0
-    assert answer["call"].startswith("Nobody among Binge Watchers is identified")
+    assert answer["call"].startswith("Nobody identified is among Binge Watchers")
+    assert answer["action"]["text"].startswith("Write to the people of private/outreach_engaged")
+
+
+def test_a_first_cluster_of_people_who_opted_out_is_not_worth_a_call(tmp_path):
+    folder = samples.write(tmp_path / "2026-07-01", told=True, analysis={"status": "not_asked"})
+    known = json.loads((folder / "data" / "insights.json").read_text("utf-8"))
+    known["outreach"]["rows"] = [
+        {"cluster": name, "people": 0 if name == "binge_watchers" else 5, "hours_48": 0, "week": 0}
+        for name in samples.SIZES
+    ]
+    (folder / "data" / "insights.json").write_text(json.dumps(known), "utf-8")
+    answer = built(folder)[1]["answer"]
+    assert answer["headline"] == "1,247 viewers in 5 clusters"
     assert answer["action"]["text"].startswith("Write to the people of private/outreach_engaged")
 
 

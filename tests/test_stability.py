@@ -107,6 +107,18 @@ def test_each_threshold_moves_by_one_step_either_way():
     assert found.attrs["borderline"] == 5
 
 
+def test_the_two_ends_of_a_range_are_moved_one_at_a_time():
+    own = rules.parse(
+        "clusters:\n  - name: some\n    when: video_count >= 3 AND video_count < 6\n"
+        "  - name: others\n"
+    )
+    sessions = [session(f"a{n}", f"v{m}", 0.5) for n in range(2, 8) for m in range(n)]
+    found = stability.sensitivity(tables(sessions, chosen=own), own)
+    assert found[["value", "lowered", "raised"]].to_numpy().tolist() == [[3, 1, 1], [6, 1, 1]]
+    moved = own.replace("some", "video_count", 9, was=6)
+    assert moved.clusters[0].when == "video_count >= 3 AND video_count < 9"
+
+
 def test_stable_kinds_keep_their_labels_and_mixed_ones_do_not():
     firm = {"binge_watchers": (20, 5, 0.95, 0.01)}
     loose = {"binge_watchers": (5, 0, 0.76, 0.1)}
