@@ -350,6 +350,7 @@ def against_run(
         table.reset_index(),
         "cluster reported by_rules by_settings by_viewers now",
         "Shares of viewers; the three steps, in percentage points, add up from then to now.",
+        settings_differ=bool(moved or reasons),
     )
     return result
 

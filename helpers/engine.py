@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from helpers.parameters import Window
+from helpers.parameters import Window, bare_domain
 from helpers.settings import Settings
 from helpers.store import MEDIAS, SESSIONS, VISITORS, Store
 
@@ -159,7 +159,7 @@ def sessions_sql(
     window: Window, media_ids: Iterable[str] = (), exclude_domains: Iterable[str] = ()
 ) -> str:
     """``sql/sessions.sql``, told what counts."""
-    domains = [domain.strip().lstrip("@").lower() for domain in exclude_domains]
+    domains = [bare_domain(text) for text in exclude_domains]
     values = {
         "window_start": f"DATE '{window.start}'",
         "window_end": f"DATE '{window.end}'",

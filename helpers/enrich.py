@@ -7,7 +7,7 @@ import pandas as pd
 from helpers import engine, shards
 from helpers.engine import Engine
 from helpers.errors import DataError
-from helpers.parameters import Window
+from helpers.parameters import Window, bare_domain
 from helpers.run import Run, read_manifest
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -121,7 +121,7 @@ def _unmatched(con: Engine, run: Run) -> dict[str, list[str]]:
         "media_ids": [one for one in media_ids if ("media_ids", one) not in known],
         "exclude_domains": [
             one for one in domains
-            if ("exclude_domains", one.strip().lstrip("@").lower()) not in known
+            if ("exclude_domains", bare_domain(one)) not in known
         ],
     }  # fmt: skip
 

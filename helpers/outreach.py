@@ -13,7 +13,7 @@ import pandas as pd
 from helpers import affinity, engine, privacy
 from helpers.engine import Engine
 from helpers.evidence import fewer, is_few, part, people
-from helpers.parameters import Window
+from helpers.parameters import Window, bare_domain
 from helpers.rules import ClusterRules
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def opted_out(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     lines = (line.split("#")[0] for line in path.read_text("utf-8-sig").splitlines())
-    return {line.strip().lower().lstrip("@") for line in lines} - {""}
+    return {bare_domain(line) for line in lines} - {""}
 
 
 def _is_out(person: str, domain: str, out: set[str]) -> bool:

@@ -90,6 +90,11 @@ def window(
     return Window(start, end, as_of)
 
 
+def bare_domain(text: str) -> str:
+    """A domain as it is compared: lower case, without the @ that may stand before it."""
+    return text.strip().lstrip("@").lower()
+
+
 def nearest(name: str, known: list[str]) -> str:
     """`` Did you mean 'x'?``, or nothing when no name is near."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

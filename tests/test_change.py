@@ -172,6 +172,7 @@ def test_changed_thresholds_are_no_change_of_viewers(tmp_path):
         f"The rules ({count} viewers would be named otherwise) changed since run "
         f"{found['figures']['run']}. With today's for both: Nothing has changed among"
     )
+    assert found["more"]["causes"]["figures"]["settings_differ"]
     cause = next(r for r in found["more"]["causes"]["rows"] if r["cluster"] == "binge_watchers")
     assert cause["by_rules"] < -0.02
     assert cause["by_viewers"] == cause["by_settings"] == 0

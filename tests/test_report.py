@@ -219,6 +219,18 @@ def test_a_first_cluster_of_people_who_opted_out_is_not_worth_a_call(tmp_path):
     assert answer["action"]["text"].startswith("Write to the people of private/outreach_engaged")
 
 
+@pytest.mark.parametrize("differ", [True, False])
+def test_why_shares_differ_is_open_where_settings_did(tmp_path, differ):
+    folder = samples.write(tmp_path / "2026-07-01", told=True)
+    known = json.loads((folder / "data" / "insights.json").read_text("utf-8"))
+    known["change"]["more"] = {"causes": samples.part("Why.") | {
+        "figures": {"settings_differ": differ}}}  # fmt: skip
+    (folder / "data" / "insights.json").write_text(json.dumps(known), "utf-8")
+    page = BeautifulSoup(built(folder)[0], "html.parser")
+    (why,) = [one for one in page.select("#change details") if "Why." in one.summary.text]
+    assert why.has_attr("open") is differ
+
+
 def test_the_video_that_the_heading_names_is_among_those_shown(tmp_path):
     folder = samples.write(tmp_path / "2026-07-01", told=True)
     table = pd.read_csv(folder / "data" / "affinity.csv")
