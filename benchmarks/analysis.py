@@ -60,7 +60,7 @@ def fill_store(run, viewers: int) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from helpers.store import MEDIAS, SESSIONS, VISITORS
+    from helpers.store.store import MEDIAS, SESSIONS, VISITORS
     from tests.viewing import drawn
 
     rng = np.random.default_rng(0)
@@ -103,7 +103,8 @@ def fill_store(run, viewers: int) -> int:
 
 def cost(viewers: int) -> dict[str, float]:
     """Seconds and memory of ``insights.write``, and of the stages before it, in this process."""
-    from helpers import cluster, enrich, insights
+    from helpers import cluster, enrich
+    from helpers.findings import insights
     from helpers.run import Run, write_json
 
     run = Run.open("02_enrich", source="sandbox")
@@ -149,7 +150,8 @@ def in_a_child(viewers: int) -> dict[str, float]:
 
 def changes(seed: int, planted: bool) -> bool:
     """Whether a change is told between two periods of 300 viewers, half of them in both."""
-    from helpers import change, rules
+    from helpers.findings import change
+    from helpers.store import rules
     from tests.viewing import drawn, tables, window
 
     rng = np.random.default_rng(seed)
@@ -171,7 +173,7 @@ def changes(seed: int, planted: bool) -> bool:
 
 def tastes(seed: int, planted: bool) -> bool:
     """Whether a video stands out among eight, chosen by lot, or by one kind not by lot."""
-    from helpers import affinity
+    from helpers.findings import affinity
     from tests.viewing import frame_of, session, tables
 
     rng = np.random.default_rng(seed)
@@ -188,7 +190,7 @@ def tastes(seed: int, planted: bool) -> bool:
 
 def groups(seed: int, planted: bool) -> bool:
     """Whether clusters are found among 500 viewers of one population, or of four kinds."""
-    from helpers import discovery
+    from helpers.findings import discovery
     from tests.test_discovery import noise
     from tests.viewing import drawn, tables
 
@@ -196,7 +198,7 @@ def groups(seed: int, planted: bool) -> bool:
     if not planted:
         viewers = noise(500, rng)
     else:
-        from helpers import affinity
+        from helpers.findings import affinity
 
         con = tables(drawn(500, rng)[0])
         affinity.prepare(con)

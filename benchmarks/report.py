@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from helpers import notebook_page, report
+from helpers.report import notebook_page, report
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 OUTSIDE = re.compile(r"""(?:<(?:script|img|iframe)[^>]+src|<link[^>]+href)=["'](?:https?:)?//""")

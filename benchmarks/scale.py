@@ -157,7 +157,8 @@ def with_kit(outputs: Path) -> dict:
     """The stages' own functions over the same store."""
     os.environ |= {"VIEWER_PERSONAS_OUTPUTS": str(outputs), "WISTIA_API_TOKEN": "benchmark"}
     os.environ["MAVERA_API_KEY"] = "benchmark"
-    from helpers import affinity, cluster, enrich
+    from helpers import cluster, enrich
+    from helpers.findings import affinity
     from helpers.run import Run
 
     shutil.rmtree(outputs / "dev", ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from helpers.errors import KitError
+from helpers.core.errors import KitError
 
 FAILED, INTERRUPTED = 4, 130
 
@@ -39,7 +39,7 @@ def cli() -> None:
 @click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
 def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
     """Run the notebooks into a dated folder, then write the report."""
-    from helpers import plan, runner
+    from helpers.batch import plan, runner
 
     _choose(outputs)
     flags = {"run_date": run_date, "max_credits": max_credits}
@@ -65,7 +65,7 @@ def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet)
 @click.pass_context
 def run_all(context, file, outputs, at_once, run_date, parameters, stages, quiet) -> None:
     """Run the accounts of a file, each with its own keys and outputs folder."""
-    from helpers import accounts
+    from helpers.batch import accounts
 
     _choose(outputs)
     given = dict(parameters) | ({} if run_date is None else {"run_date": run_date})
@@ -90,7 +90,7 @@ def sandbox(context: click.Context) -> None:
 @click.option("--contract", is_flag=True, help="Compare live answers with the shapes relied on.")
 def doctor(outputs, contract) -> None:
     """Check this machine, the keys and the services, by free calls only."""
-    from helpers import doctor as checks
+    from helpers.batch import doctor as checks
 
     _choose(outputs)
     findings = checks.compare() if contract else checks.examine()
@@ -104,7 +104,7 @@ def doctor(outputs, contract) -> None:
 def runs(outputs) -> None:
     """List the runs, newest first."""
     from helpers import run as known_runs
-    from helpers import settings
+    from helpers.core import settings
 
     _choose(outputs)
     found = known_runs.newest_first(settings.load().outputs)
@@ -128,7 +128,7 @@ def runs(outputs) -> None:
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
 def render(run, outputs) -> None:
     """Make a run's HTML anew."""
-    from helpers import runner
+    from helpers.batch import runner
 
     _choose(outputs)
     click.echo(f"Report: {runner.shown(runner.render(run))}")
@@ -139,7 +139,7 @@ def render(run, outputs) -> None:
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
 def erase(person, outputs) -> None:
     """Forget a person in the store and in all runs."""
-    from helpers import erase as forgetting
+    from helpers.batch import erase as forgetting
 
     _choose(outputs)
     click.echo("\n".join(forgetting.forget(person)))
@@ -151,8 +151,9 @@ def erase(person, outputs) -> None:
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
 def settle(entry, outcome, outputs) -> None:
     """Tell the ledger what became of a purchase, after a look at Mavera's own pages."""
-    from helpers import ledger, settings
-    from helpers.store import Store
+    from helpers.core import settings
+    from helpers.mavera import ledger
+    from helpers.store.store import Store
 
     _choose(outputs)
     folder = settings.load().outputs

@@ -9,11 +9,12 @@ from typing import Any
 import jsonschema
 import pandas as pd
 
-from helpers import claims, gateway, personas, prose
-from helpers import question as asking
-from helpers.errors import ParameterError
-from helpers.ledger import fingerprint
-from helpers.purchases import PRICES, Account
+from helpers import personas
+from helpers.core.errors import ParameterError
+from helpers.mavera import answers, claims, payloads
+from helpers.mavera import prompts as asking
+from helpers.mavera.ledger import fingerprint
+from helpers.mavera.purchases import PRICES, Account
 from helpers.run import Run, write_json
 
 FILE = "analysis.json"
@@ -28,9 +29,9 @@ LOST = "(The reply was charged and did not arrive.)"
 EMPTY = "(The reply was empty.)"
 
 
-def question(run: Run) -> prose.Text:
+def question(run: Run) -> answers.Text:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
-    return prose.Text(asking.text(asking.build(run, _personas(run))))
+    return answers.Text(asking.text(asking.build(run, _personas(run))))
 
 
 def _personas(run: Run) -> list[dict[str, Any]]:
@@ -63,7 +64,7 @@ def bill(run: Run) -> pd.DataFrame:
     )
 
 
-def _to_ask(run: Run) -> tuple[gateway.Numbers, list[dict[str, Any]]]:
+def _to_ask(run: Run) -> tuple[payloads.Numbers, list[dict[str, Any]]]:
     """The data block, and the personas to be asked for a reply."""
     rows = _personas(run)
     numbers = asking.build(run, rows)
@@ -71,7 +72,7 @@ def _to_ask(run: Run) -> tuple[gateway.Numbers, list[dict[str, Any]]]:
     return numbers, who
 
 
-def _bill_rows(account: Account, numbers: gateway.Numbers, who: list[dict]) -> list[dict]:
+def _bill_rows(account: Account, numbers: payloads.Numbers, who: list[dict]) -> list[dict]:
     if not numbers.clusters:
         return []
     items = [(ANALYSIS, "mave", asking.fingerprint_of(numbers))]
@@ -129,7 +130,7 @@ def ask(run: Run) -> pd.DataFrame:
     return _status(content)
 
 
-def _asked(run: Run, account: Account, numbers: gateway.Numbers) -> dict[str, Any]:
+def _asked(run: Run, account: Account, numbers: payloads.Numbers) -> dict[str, Any]:
     """Mave's answer: from the store, else from Mave."""
     print_ = asking.fingerprint_of(numbers)
     if account.kept(print_) is None:
@@ -137,7 +138,7 @@ def _asked(run: Run, account: Account, numbers: gateway.Numbers) -> dict[str, An
             return {"reason": "max_credits is 0: the question is shown, and not asked."}
 
         def send(entry):
-            payload = gateway.Chat(message=asking.text(numbers, entry.mark))
+            payload = payloads.Chat(message=asking.text(numbers, entry.mark))
             return account.mavera.chat(payload)
 
         account.charge("mave", ANALYSIS, send, fingerprint=print_)
@@ -162,18 +163,18 @@ def _understood(account: Account, print_: str, data: dict[str, Any]) -> dict[str
         account.credits_of(entry) for entry in account.bought("mave") if entry.fingerprint == print_
     )
     found = {
-        "status": "clarifying" if prose.is_clarifying(text) else "answered",
+        "status": "clarifying" if answers.is_clarifying(text) else "answered",
         "asked_on": kept["asked_on"],
         "reused": not charged,
         "answer": text,
         "credits": charged,
         "thread_id": kept.get("thread_id"),
-        "sources": prose.links(kept.get("sources")),
+        "sources": answers.links(kept.get("sources")),
         "confidence": _confidence(kept.get("validation")),
     }
     if found["status"] == "answered":
         titles = {row["cluster"]: row["title"] for row in data["clusters"]}
-        parts, closing = prose.sections(text, titles, [name for name, _ in asking.POINTS])
+        parts, closing = answers.sections(text, titles, [name for name, _ in asking.POINTS])
         found |= {"by_cluster": parts, "closing": closing}
         found["unsupported_figures"] = claims.unsupported(text, data)
     return found
@@ -187,9 +188,9 @@ def _confidence(validation: Any) -> dict[str, Any] | None:
     return {
         "score": next((v for v in [validation.get("confidence_score")]
                        if isinstance(v, int | float)), None),
-        "risk": gateway.clean(validation.get("hallucination_risk") or "", 60) or None,
+        "risk": payloads.clean(validation.get("hallucination_risk") or "", 60) or None,
         "unsupported_claims": [
-            gateway.clean(claim, 300)
+            payloads.clean(claim, 300)
             for claim in (claimed if isinstance(claimed, list) else [])[:20]
             if isinstance(claim, str)
         ],
@@ -220,13 +221,13 @@ def _reply(account: Account, row: dict[str, Any]) -> dict[str, Any] | None:
         return {**reply, "text": LOST}
     try:
         said = json.loads(text)
-        jsonschema.validate(said, gateway.REPLY_SCHEMA)
+        jsonschema.validate(said, payloads.REPLY_SCHEMA)
     except (ValueError, jsonschema.ValidationError):
-        return {**reply, "text": gateway.clean(text, 1500) or EMPTY}
-    return {**reply, **{key: gateway.clean(value, 1500) for key, value in said.items()}}
+        return {**reply, "text": payloads.clean(text, 1500) or EMPTY}
+    return {**reply, **{key: payloads.clean(value, 1500) for key, value in said.items()}}
 
 
-def follow_up(run: Run, text: str) -> prose.Shown:
+def follow_up(run: Run, text: str) -> answers.Shown:
     """Ask Mave something more in the thread of its answer, within ``max_credits``.
 
     Parameters
@@ -241,7 +242,7 @@ def follow_up(run: Run, text: str) -> prose.Shown:
     CreditError, ServiceError, AccessError
         See :func:`ask`.
     """
-    plain, content = gateway.question_of_analyst(text), read(run)
+    plain, content = payloads.question_of_analyst(text), read(run)
     thread = content["thread_id"]
     if not thread:
         raise ParameterError(
@@ -254,12 +255,12 @@ def follow_up(run: Run, text: str) -> prose.Shown:
         account.settle_pending()
         if account.kept(print_) is None:
             if not account.buys:
-                return prose.Shown("<p>max_credits is 0: the question was not sent.</p>")
+                return answers.Shown("<p>max_credits is 0: the question was not sent.</p>")
             account.approve(PRICES["mave"])
 
             def send(entry):
                 message = f"{plain}\n\n{asking.SIGN}{entry.mark}\n"
-                return account.mavera.chat(gateway.Chat(message=message, thread_id=thread))
+                return account.mavera.chat(payloads.Chat(message=message, thread_id=thread))
 
             account.charge("mave", "Follow-up question", send, fingerprint=print_, thread_id=thread)
         numbers, _ = _to_ask(run)
@@ -269,8 +270,8 @@ def follow_up(run: Run, text: str) -> prose.Shown:
         ] + [found]
         _write(run, content)
         run.record(credits={"spent": account.spent(), "by_item": account.by_item()})
-    return prose.Shown(
-        _banner(run, found) + prose.markdown_html(found["answer"], found["unsupported_figures"])
+    return answers.Shown(
+        _banner(run, found) + answers.markdown_html(found["answer"], found["unsupported_figures"])
     )
 
 
@@ -285,13 +286,13 @@ def _status(content: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def answer(run: Run) -> prose.Shown:
+def answer(run: Run) -> answers.Shown:
     """Mave's answer as HTML: marked as written by AI, figures the data do not hold marked too."""
     content = read(run)
     if content["status"] == "not_asked":
-        return prose.Shown(f"<p>Mave was not asked. {html.escape(content['reason'])}</p>")
+        return answers.Shown(f"<p>Mave was not asked. {html.escape(content['reason'])}</p>")
     wrong = content["unsupported_figures"]
-    parts = [_banner(run, content), prose.markdown_html(content["answer"], wrong)]
+    parts = [_banner(run, content), answers.markdown_html(content["answer"], wrong)]
     if content["status"] == "clarifying":
         parts.insert(1, "<p><strong>Mave asks back; this is a question, not advice.</strong></p>")
     if wrong:
@@ -307,7 +308,7 @@ def answer(run: Run) -> prose.Shown:
             f"To watch on: {reply['watch_on']} To talk to sales: {reply['talk_to_sales']}"
         )
         parts.append(f"<p><strong>{html.escape(reply['name'])}</strong>: {html.escape(said)}</p>")
-    return prose.Shown("\n".join(parts))
+    return answers.Shown("\n".join(parts))
 
 
 def _banner(run: Run, content: dict[str, Any]) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers import engine, privacy, rules
-from helpers.engine import Engine
+from helpers.core import privacy
 from helpers.enrich import connection
-from helpers.rules import ClusterRules
 from helpers.run import Run
+from helpers.store import engine, rules
+from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
 
 
 def rules_of(run: Run) -> ClusterRules:
-    """The clusters file of the run, checked; see :func:`helpers.rules.load`."""
+    """The clusters file of the run, checked; see :func:`helpers.store.rules.load`."""
     return rules.load(run.params["clusters_file"], folder=run.folder)
 
 

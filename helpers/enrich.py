@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers import engine, shards
-from helpers.engine import Engine
-from helpers.errors import DataError
-from helpers.parameters import Window, bare_domain
+from helpers.core.errors import DataError
+from helpers.core.parameters import Window, bare_domain
 from helpers.run import Run, read_manifest
+from helpers.store import engine, shards
+from helpers.store.engine import Engine
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 

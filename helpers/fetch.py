@@ -12,15 +12,16 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from helpers import clock, engine, shards
-from helpers.errors import AccessError, ServiceError
-from helpers.paging import Crawl, Workers
-from helpers.progress import progress
+from helpers.core import clock
+from helpers.core.errors import AccessError, ServiceError
+from helpers.core.progress import progress
 from helpers.run import Run
-from helpers.sessions import SETTLES, SessionReader
-from helpers.store import MEDIAS, Store
-from helpers.visitors import sweep
-from helpers.wistia import Wistia
+from helpers.store import engine, shards
+from helpers.store.store import MEDIAS, Store
+from helpers.wistia.client import Wistia
+from helpers.wistia.paging import Crawl, Workers
+from helpers.wistia.sessions import SETTLES, SessionReader
+from helpers.wistia.visitors import sweep
 
 MEMORY_LIMIT = "256MB"
 """For the engine while fetching: what is sorted and compared there spills to disk."""

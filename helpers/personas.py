@@ -9,11 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from helpers import gateway, measures, prose, question, settings
-from helpers.errors import CreditError, ServiceError
-from helpers.gateway import ClusterNumbers
-from helpers.ledger import Entry, fingerprint
-from helpers.purchases import PRICES, Account
+from helpers.core import settings
+from helpers.core.errors import CreditError, ServiceError
+from helpers.mavera import answers, prompts
+from helpers.mavera import drafts as drafting
+from helpers.mavera import payloads as sending
+from helpers.mavera.ledger import Entry, fingerprint
+from helpers.mavera.payloads import ClusterNumbers
+from helpers.mavera.purchases import PRICES, Account
 from helpers.run import Run, write_json
 
 FILE = "personas.json"
@@ -43,16 +46,16 @@ def drafts(run: Run) -> pd.DataFrame:
     DataError
         Stage 03 has not run.
     """
-    rules = measures.rules_of(run)
+    rules = drafting.rules_of(run)
     for rule in rules.clusters:
-        gateway.persona_fields(rule)
+        sending.persona_fields(rule)
     rows, names = [], set()
     by_name = {rule.name: rule for rule in rules.clusters}
-    for known in measures.of_clusters(run):
-        said = measures.statements(known, days=run.window.days, zone=run.params["time_zone"])
+    for known in drafting.of_clusters(run):
+        said = drafting.statements(known, days=run.window.days, zone=run.params["time_zone"])
         name = _name(rules.name_prefix, known, names)
         text = " ".join(line["text"] for line in said) or known.title
-        payload = gateway.persona(by_name[known.cluster], name=name, description=text)
+        payload = sending.persona(by_name[known.cluster], name=name, description=text)
         rows.append(
             {
                 "cluster": known.cluster,
@@ -82,10 +85,10 @@ def drafts(run: Run) -> pd.DataFrame:
 
 def _name(prefix: str, known: ClusterNumbers, taken: set[str]) -> str:
     """Prefix and title, 2 to 100 characters, the same every time and never twice."""
-    name = gateway.clean(f"{prefix} {known.title}", gateway.NAME_LENGTH)
+    name = sending.clean(f"{prefix} {known.title}", sending.NAME_LENGTH)
     if name in taken:
         tail = f" ({known.cluster})"
-        name = gateway.clean(name, gateway.NAME_LENGTH - len(tail)) + tail
+        name = sending.clean(name, sending.NAME_LENGTH - len(tail)) + tail
     taken.add(name)
     return name
 
@@ -156,11 +159,11 @@ def _bill_rows(run: Run, account: Account, plan: list[dict]) -> list[dict[str, A
         for step in plan if step["status"] == "reuse"
     ]  # fmt: skip
     kept = len(known) == len(plan) and account.kept(
-        question.fingerprint_of(question.build(run, known))
+        prompts.fingerprint_of(prompts.build(run, known))
     )
     items = [("Mave's analysis", 0 if kept else PRICES["mave"])]
     if run.params["ask_personas"]:
-        said = [row for row in known if account.kept(question.reply_fingerprint(row))]
+        said = [row for row in known if account.kept(prompts.reply_fingerprint(row))]
         items += [("replies of the personas", (len(plan) - len(said)) * PRICES["reply"])]
     return rows + [
         {"item": item, "status": "ask" if price else "reuse", "credits": price}
@@ -219,7 +222,7 @@ def _step(
                     f"not there, run `viewer-personas settle {known.entry} not-made{place}`."
                 )
         return {"row": row, "status": "buy", "persona_id": None, "entry": None}
-    changed = bool(entry and entry.facts and measures.differ(entry.facts, facts_of(row)))
+    changed = bool(entry and entry.facts and drafting.differ(entry.facts, facts_of(row)))
     status = "update" if changed else "reuse"
     return {"row": row, "status": status, "persona_id": persona_id, "entry": entry}
 
@@ -228,7 +231,7 @@ class Payloads(list):
     """Requests as dicts of request and payload; a notebook shows them as JSON, to be unfolded."""
 
     def _repr_html_(self) -> str:
-        return "".join(prose.folded(*told) for told in self._told()) or f"<p>{NOTHING_SENT}</p>"
+        return "".join(answers.folded(*told) for told in self._told()) or f"<p>{NOTHING_SENT}</p>"
 
     def __repr__(self) -> str:
         return "\n\n".join(map("\n".join, self._told())) or NOTHING_SENT
@@ -245,7 +248,7 @@ def payloads(run: Run) -> Payloads:
     status = {row["item"]: row["status"] for row in (content["bill"] or {"rows": []})["rows"]}
     sent = Payloads()
     for row in content["personas"]:
-        payload = gateway.Persona(**row["draft"])
+        payload = sending.Persona(**row["draft"])
         if status.get(row["name"], "buy") == "buy":
             sent.append({"request": "POST /personas", "payload": payload.body()})
         elif status[row["name"]] == "update":
@@ -313,7 +316,7 @@ def _carry_out(account: Account, plan: list[dict]) -> None:
     """Each step in turn, the first purchase before all others: its answer is checked alone."""
     for step in plan:
         row = step["row"]
-        payload = gateway.Persona(**row["draft"])
+        payload = sending.Persona(**row["draft"])
         facts = facts_of(row)
         about = {"cluster": row["cluster"], "fingerprint": fingerprint(row["draft"])}
         if step["status"] == "buy":
@@ -329,7 +332,7 @@ def _carry_out(account: Account, plan: list[dict]) -> None:
         _note(step, account, "updated" if step["status"] == "update" else "reused")
 
 
-def _bought(account: Account, row: dict, payload: gateway.Persona, **about: Any) -> Entry:
+def _bought(account: Account, row: dict, payload: sending.Persona, **about: Any) -> Entry:
     try:
         return account.charge(
             "persona", row["name"], lambda _: account.mavera.create_persona(payload), **about
@@ -362,10 +365,10 @@ def described(account: Account, persona_id: str, row: dict) -> tuple[str, dict[s
     traits = {}
     for name, value in list(details.items())[:12]:
         parts = value if isinstance(value, list) else [value]
-        texts = [gateway.clean(part, 200) for part in parts[:6] if isinstance(part, str)]
+        texts = [sending.clean(part, 200) for part in parts[:6] if isinstance(part, str)]
         if texts:
-            traits[gateway.clean(name.replace("_", " "), 60)] = "; ".join(texts)
-    return gateway.clean(text, 2000), traits
+            traits[sending.clean(name.replace("_", " "), 60)] = "; ".join(texts)
+    return sending.clean(text, 2000), traits
 
 
 def _close(run: Run, account: Account, content: dict[str, Any]) -> None:
@@ -388,7 +391,7 @@ def _statuses(rows: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def cards(run: Run) -> prose.Shown:
+def cards(run: Run) -> answers.Shown:
     """A card for each persona: its name, what it was made from, and what Mavera made of it."""
     content, parts = read(run), []
     for row in content["personas"]:
@@ -403,8 +406,8 @@ def cards(run: Run) -> prose.Shown:
             "</article>"
         )
     if not parts:
-        return prose.Shown("<p>No viewers in the window, so no personas.</p>")
-    return prose.Shown(f"<p><em>{_writer(run, content['personas'])}</em></p>" + "".join(parts))
+        return answers.Shown("<p>No viewers in the window, so no personas.</p>")
+    return answers.Shown(f"<p><em>{_writer(run, content['personas'])}</em></p>" + "".join(parts))
 
 
 def _writer(run: Run, rows: list[dict[str, Any]]) -> str:

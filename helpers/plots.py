@@ -11,6 +11,7 @@ import base64
 import io
 import sys
 import textwrap
+from collections.abc import Iterable
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -19,8 +20,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.disclosure import span, whole_percent, wilson
-from helpers.palette import COLOURS, MARKERS, looks
+from helpers.findings.disclosure import span, whole_percent, wilson
+
+CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
+"""The built-in clusters, which keep their look whatever else a clusters file adds."""
+
+COLOURS = ("#0067a8", "#00785a", "#b3540a", "#a1437c", "#5c6470", "#806000", "#5a55b8", "#9a3324")
+"""Okabe and Ito's colour-blind-safe hues, darkened to 4.5:1 against white."""
+
+DARK = ("#62b5ea", "#35c495", "#f0a158", "#e39cc4", "#a9b1bd", "#d9b443", "#a9a5f2", "#f09484")
+"""The same hues for a dark page."""
+
+MARKERS = ("o", "s", "v", "D", "^", "P", "X", "p")
+"""Matplotlib's markers; the report draws the same shapes."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SHARP = 2
@@ -38,6 +50,12 @@ STYLE = {
 SHADES = mpl.colors.LinearSegmentedColormap.from_list(
     "shades", ["#f3f6f9", "#b9d3e6", "#6ba3cb", "#0067a8", "#06325a"]
 )
+
+
+def looks(clusters: Iterable[str]) -> dict[str, int]:
+    """Position of each cluster's colour and marker; own clusters follow the built-in ones."""
+    order = list(dict.fromkeys([*CLUSTERS, *map(str, clusters)]))
+    return {cluster: place % len(COLOURS) for place, cluster in enumerate(order)}
 
 
 def when_people_watched(times: pd.DataFrame, ax: Axes | None = None, *, time_zone="UTC") -> Axes:

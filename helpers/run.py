@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers import panel, parameters, tables
-from helpers import settings as settings_module
-from helpers.errors import AccessError, DataError, ParameterError
-from helpers.parameters import Window
-from helpers.sandbox_child import Sandbox
-from helpers.settings import MAVERA_BASE_URL, WISTIA_BASE_URL, Settings
-from helpers.store import Store
+from helpers.core import panel, parameters, tables
+from helpers.core import settings as settings_module
+from helpers.core.errors import AccessError, DataError, ParameterError
+from helpers.core.parameters import Window
+from helpers.core.settings import MAVERA_BASE_URL, WISTIA_BASE_URL, Settings
+from helpers.sandbox.process import Sandbox
+from helpers.store.store import Store
 
 STAGES = ("01_fetch", "02_enrich", "03_cluster", "04_personas", "05_mave_analysis")
 SCHEMA_VERSION = 1
@@ -222,7 +222,7 @@ class Run:
         Raises
         ------
         ParameterError, AccessError
-            See :func:`helpers.parameters.check` and :func:`sources`.
+            See :func:`helpers.core.parameters.check` and :func:`sources`.
         """
         name = run.folder.name if isinstance(run, Run) else run
         panel.install(stage, name)

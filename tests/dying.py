@@ -9,8 +9,10 @@ from pathlib import Path
 
 from money import World, hurry
 
-from helpers import analysis, http, ledger, personas, purchases
-from helpers.errors import CreditError, KitError
+from helpers import analysis, personas
+from helpers.core import http
+from helpers.core.errors import CreditError, KitError
+from helpers.mavera import ledger, purchases
 from helpers.run import Run
 from helpers.sandbox.faults import Faults
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from fake_wistia import EVENTS
 
-from helpers import fetch, http
+from helpers import fetch
+from helpers.core import http
 from helpers.run import Run
-from helpers.store import Store
+from helpers.store.store import Store
 
 NOW = "2026-10-01T12:00:00+00:00"
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from helpers import affinity, analysis, cluster, enrich, measures, personas, purchases
-from helpers import http as http_module
+from helpers import analysis, cluster, enrich, personas
+from helpers.core import http as http_module
+from helpers.findings import affinity
+from helpers.mavera import drafts, purchases
 from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.faults import Faults
 from helpers.sandbox.server import create_app, start_in_thread
-from helpers.store import MEDIAS, SESSIONS, VISITORS
+from helpers.store.store import MEDIAS, SESSIONS, VISITORS
 
 NAME = "2026-07-01"
 KINDS = {  # viewers, videos each, completion of each
@@ -130,10 +132,10 @@ def hurry(patch, scale: float = 1000) -> None:
     """Seconds become milliseconds: pauses between two looks, and the waits of the HTTP client."""
     patch.setattr(purchases, "pause", lambda seconds: time.sleep(seconds / scale))
     patch.setattr(http_module.Client, "FIRST_WAIT", 2 / scale)
-    patch.setattr(measures, "_of_clusters", _measured)
+    patch.setattr(drafts, "_of_clusters", _measured)
 
 
-_measure, _known = measures._of_clusters, {}
+_measure, _known = drafts._of_clusters, {}
 
 
 def _measured(run: Run):

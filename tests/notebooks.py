@@ -7,14 +7,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import notebook as notebook_module
-from helpers import notebook_page, parameters, report
+from helpers.batch import kernels as notebook_module
+from helpers.core import parameters
+from helpers.report import notebook_page, report
 from helpers.run import STAGES
 
 SPEC = {"name": "python3", "language": "python", "display_name": "Python 3"}
 PREPARE = (
     "from helpers.run import Run\n"
-    "from helpers import errors\n"
+    "from helpers.core import errors\n"
     "run = Run.open({stage!r}, run, source=source)"
 )
 

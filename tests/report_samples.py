@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import evidence, rules
+from helpers.findings import section
+from helpers.store import rules
 
 END = datetime(2026, 6, 30, 23, 59, tzinfo=UTC)
 SIZES = {
@@ -102,7 +103,7 @@ def affinity(titles: list[str]) -> pd.DataFrame:
 def part(finding: str, rows=(), columns: str = "", note: str = "", **more) -> dict:
     """A part of insights.json, as the analysis makes it."""
     frame = pd.DataFrame(list(rows), dtype=object)
-    return evidence.part(finding, frame, columns or " ".join(frame), note, more=more)
+    return section.part(finding, frame, columns or " ".join(frame), note, more=more)
 
 
 def insights(*, bad: str = "") -> dict:

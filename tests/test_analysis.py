@@ -8,8 +8,8 @@ import pytest
 from money import strike
 
 from helpers import analysis, personas
-from helpers.errors import CreditError, ParameterError, ServiceError
-from helpers.ledger import Ledger
+from helpers.core.errors import CreditError, ParameterError, ServiceError
+from helpers.mavera.ledger import Ledger
 
 pytest_plugins = ("money_fixtures",)
 

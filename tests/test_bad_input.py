@@ -9,12 +9,14 @@ from datetime import date
 import pytest
 
 from helpers import __main__ as command
-from helpers import cluster, enrich, fetch, plan, rules
-from helpers.errors import AccessError, DataError, KitError, LockError, ParameterError
+from helpers import cluster, enrich, fetch
+from helpers.batch import plan
+from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
 from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.server import create_app, start_in_thread
-from helpers.store import Store
+from helpers.store import rules
+from helpers.store.store import Store
 from notebooks import plain_report, write  # noqa: F401
 
 WINDOW = {"start_date": "2026-06-01", "end_date": "2026-06-30"}
@@ -291,7 +293,7 @@ def test_a_second_writer_waits_then_gives_way(wistia, bare_environment, monkeypa
     import sys
 
     code = (
-        "import sys, time; from pathlib import Path; from helpers.store import Store\n"
+        "import sys, time; from pathlib import Path; from helpers.store.store import Store\n"
         "with Store(Path(sys.argv[1])).run_lock(): print(1, flush=True); time.sleep(60)"
     )
     command_line = [sys.executable, "-c", code, str(run.store.folder)]

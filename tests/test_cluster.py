@@ -4,9 +4,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from helpers import cluster, rules
-from helpers.errors import DataError, ParameterError
+from helpers import cluster
+from helpers.core.errors import DataError, ParameterError
 from helpers.run import Run
+from helpers.store import rules
 from tests.test_enrich import new_run, session, visitor  # noqa: F401
 
 SESSIONS = [

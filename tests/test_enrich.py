@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import cluster, engine, enrich
-from helpers.errors import DataError
+from helpers import cluster, enrich
+from helpers.core.errors import DataError
 from helpers.run import Run
-from helpers.store import SESSIONS, VISITORS
+from helpers.store import engine
+from helpers.store.store import SESSIONS, VISITORS
 
 BLANK = dict.fromkeys(SESSIONS.names)
 

@@ -18,15 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from helpers import engine, fetch, http, sessions
-from helpers.errors import AccessError, DataError, ParameterError, ServiceError
-from helpers.paging import Crawl, Stretches, Workers, one_by_one
+from helpers import fetch
+from helpers.core import http
+from helpers.core.errors import AccessError, DataError, ParameterError, ServiceError
+from helpers.core.settings import load
 from helpers.run import Run
-from helpers.sessions import SessionReader
-from helpers.settings import load
-from helpers.store import Store
-from helpers.visitors import sweep
-from helpers.wistia import Wistia
+from helpers.store import engine
+from helpers.store.store import Store
+from helpers.wistia import sessions
+from helpers.wistia.client import Wistia
+from helpers.wistia.paging import Crawl, Stretches, Workers, one_by_one
+from helpers.wistia.sessions import SessionReader
+from helpers.wistia.visitors import sweep
 
 START, END = "2026-09-01", "2026-09-30"
 WINDOW = {"start_date": START, "end_date": END}

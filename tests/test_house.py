@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from helpers import notebook, parameters
+from helpers.batch import kernels
+from helpers.core import parameters
 from helpers.run import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +72,7 @@ def test_no_package_index_is_named(name):
 def test_notebooks_take_parameters_that_exist_with_their_defaults():
     used = set()
     for path in BOOKS:
-        found = notebook.parameters_of(path)
+        found = kernels.parameters_of(path)
         used |= set(found)
         for name, default in found.items():
             assert type(default) is type(parameters.DEFAULTS[name]), (path.name, name)

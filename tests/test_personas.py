@@ -8,10 +8,12 @@ import re
 import pytest
 from money import NAME, sessions, strike
 
-from helpers import affinity, analysis, cluster, ledger, personas
-from helpers.errors import CreditError, ParameterError, ServiceError
-from helpers.gateway import ClusterNumbers
-from helpers.mavera import Mavera
+from helpers import analysis, cluster, personas
+from helpers.core.errors import CreditError, ParameterError, ServiceError
+from helpers.findings import affinity
+from helpers.mavera import ledger
+from helpers.mavera.client import Mavera
+from helpers.mavera.payloads import ClusterNumbers
 from helpers.run import Run
 
 pytest_plugins = ("money_fixtures",)

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import palette, plots
+from helpers import plots
 
 CLUSTERS = pd.DataFrame({
-    "cluster": palette.CLUSTERS, "viewers": [89, 234, 412, 187, 325],
+    "cluster": plots.CLUSTERS, "viewers": [89, 234, 412, 187, 325],
     "identified_viewers": [67, 142, 51, 89, 118],
 }).assign(share=lambda frame: frame["viewers"] / frame["viewers"].sum())  # fmt: skip
 TIMES = pd.DataFrame({"weekday": ["Mon", "Tue"], "hour": [3, 14], "sessions": [5, 60]})
@@ -147,14 +147,12 @@ def test_an_image_of_few_colours_is_smaller_and_hardly_differs():
 
 
 def test_clusters_keep_their_look_and_own_ones_follow():
-    looks = palette.looks(["finishers", "bouncers"])
+    looks = plots.looks(["finishers", "bouncers"])
     assert looks["bouncers"] == 2 and looks["finishers"] == 5
-    assert len(set(palette.looks([]).values())) == 5
+    assert len(set(plots.looks([]).values())) == 5
 
 
-@pytest.mark.parametrize(
-    ("colours", "page"), [(palette.COLOURS, "#ffffff"), (palette.DARK, "#131519")]
-)
+@pytest.mark.parametrize(("colours", "page"), [(plots.COLOURS, "#ffffff"), (plots.DARK, "#131519")])
 def test_the_palette_stands_out_from_the_page(colours, page):
     for colour in colours:
         light, dark = sorted((luminance(colour), luminance(page)), reverse=True)

@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from helpers import run as runs
-from helpers import settings
-from helpers.errors import AccessError, DataError, ParameterError
+from helpers.core import settings
+from helpers.core.errors import AccessError, DataError, ParameterError
 from helpers.run import Run
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_house import BOOKS, assert_drawn
 
-from helpers import privacy
+from helpers.core import privacy
 from helpers.run import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,8 +6,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from helpers import engine, rules
-from helpers.engine import Engine
+from helpers.store import engine, rules
+from helpers.store.engine import Engine
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TEXTS = (
@@ -116,6 +116,6 @@ def drawn(viewers, rng, *, kinds=KINDS, shares=None, days=28, videos=40, prefix=
 
 
 def window(first=date(2026, 6, 1), last=date(2026, 6, 28)):
-    from helpers.parameters import Window
+    from helpers.core.parameters import Window
 
     return Window(first, last, last + timedelta(1))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from helpers.errors import ParameterError
+from helpers.core.errors import ParameterError
 
 ANONYMOUS = {"name": "", "email": None, "org": {"name": None, "title": None}}
 

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from helpers.clock import SANDBOX_LAST_DAY
+from helpers.core.clock import SANDBOX_LAST_DAY
 from helpers.sandbox import catalogue as made
 from helpers.sandbox.account import Account, Table, midnight
 from helpers.sandbox.rows import Rows, medias

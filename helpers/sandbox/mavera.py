@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from helpers import clock
-from helpers.errors import DataError
+from helpers.core import clock
+from helpers.core.errors import DataError
 from helpers.sandbox import checks, mave, voices
 from helpers.sandbox.checks import (
     Refusal,

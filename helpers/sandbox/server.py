@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from helpers.errors import KitError
+from helpers.core.errors import KitError
 from helpers.sandbox.account import Account
 from helpers.sandbox.faults import Faults, buffered
 from helpers.sandbox.mavera import Mavera

@@ -1,0 +1,1 @@
+"""Core: errors, time, settings, parameters, files, HTTP; knows no viewer and no service."""

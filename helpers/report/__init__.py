@@ -1,0 +1,1 @@
+"""The report: report.json, report.html, and a notebook as a page."""

@@ -1,0 +1,1 @@
+"""Wistia: its client, its rows, and the readers of its lists."""

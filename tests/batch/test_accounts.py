@@ -1,0 +1,281 @@
+"""Several accounts by one command: one after another, past a failed one, nothing mixed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from bs4 import BeautifulSoup
+
+from helpers import __main__ as command
+from helpers import run as runs
+from helpers.batch import accounts, accounts_file
+from helpers.sandbox.server import create_app, start_in_thread
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = """
+import json, os, signal, sys, time
+from pathlib import Path
+name, folder = sys.argv[1], Path(sys.argv[2]) / "2026-07-01"
+status, seconds = map(float, sys.argv[3:5])
+facts = {"status": "done", "account": name, "source": {"wistia": "live", "mavera": "live"},
+         "counts": {"viewers": 1218}, "credits": {"spent": 300}, "stages": {},
+         "window": {"start_date": "2026-06-01", "end_date": "2026-06-30"}}
+def write(**more):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(facts | more))
+def stop(*_):
+    write(status="failed")
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stop)
+write(status="running", stages={"01_fetch": {"status": "running"}})
+time.sleep(seconds)
+if status:
+    write(status="failed")
+    print("What. Where. Do.", file=sys.stderr)
+    print("Run x failed; its log is x. To go on with it: viewer-personas", file=sys.stderr)
+    if status < 0:
+        os.kill(os.getpid(), int(-status))
+    sys.exit(int(status))
+write()
+(folder / "report.html").touch()
+"""
+
+
+@pytest.fixture
+def accounts_yml(tmp_path, monkeypatch):
+    """A function that writes accounts whose processes end so: name=(status, seconds)."""
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN)
+    ends = {}
+
+    def stand_in(account, outputs, *_):
+        place = str(outputs / account.name)
+        return [sys.executable, str(script), account.name, place, *map(str, ends[account.name])]
+
+    def write(key: str = "", **given) -> Path:
+        ends.update(given)
+        for name in given:
+            (tmp_path / f"{name}.env").write_text(f"WISTIA_API_TOKEN={key or name}\n")
+        lines = [f"  {name}: {{env_file: {name}.env}}" for name in given]
+        (tmp_path / "accounts.yml").write_text("\n".join(["accounts:", *lines]) + "\n")
+        return tmp_path / "accounts.yml"
+
+    monkeypatch.setattr(accounts, "command", stand_in)
+    return write
+
+
+@pytest.fixture
+def give(capsys):
+    """Give `run-all` in this process: (exit status, stdout, stderr)."""
+
+    def run_all(*arguments) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command.main(["run-all", *map(str, arguments)])
+        return ended.value.code, *capsys.readouterr()
+
+    return run_all
+
+
+def test_it_goes_on_past_a_failed_account_and_ends_with_a_table_and_the_worst_status(
+    accounts_yml, give, bare_environment, monkeypatch
+):
+    monkeypatch.chdir(bare_environment.parent)
+    status, out, err = give(accounts_yml(north=(5, 0), south=(3, 0), west=(0, 0)))
+    assert status == 5
+    assert [re.split(r"  +", line) for line in out.splitlines()] == [
+        ["account", "outcome", "viewers", "credits", "report"],
+        ["north", "credits (5)", "1,218", "300", "-"],
+        ["south", "keys or permissions (3)", "1,218", "300", "-"],
+        ["west", "done", "1,218", "300", "outputs/west/2026-07-01/report.html"],
+        ["Index: outputs/index.html"],
+    ]
+    assert err.splitlines()[:3] == [
+        err.splitlines()[0], "  What. Where. Do.", "  Run x failed; its log is x.",
+    ]  # fmt: skip
+    assert re.match(r"north: credits \(5\), \d+ s$", err.splitlines()[0])
+
+
+def test_quiet_prints_nothing_when_all_is_well_and_everything_else_when_not(accounts_yml, give):
+    assert give(accounts_yml(north=(0, 0), south=(0, 0)), "--quiet") == (0, "", "")
+    status, out, err = give(accounts_yml(north=(0, 0), south=(7, 0)), "--quiet")
+    assert status == 7 and "north  " in out and "the data broke a rule (7)" in out
+    assert "What. Where. Do." in err and "north" not in err
+
+
+def test_a_process_that_was_killed_is_unexpected(accounts_yml, give):
+    status, out, err = give(accounts_yml(north=(-9, 0), south=(0, 0)))
+    assert status == 1 and "unexpected (1)" in out
+    assert "  It was ended by signal 9, as when memory runs out." in err
+
+
+@pytest.mark.parametrize(("at_once", "key", "together"), [(1, "", 1), (2, "", 2), (3, "one", 1)])
+def test_so_many_work_at_a_time_and_those_of_one_key_take_turns(
+    accounts_yml, give, monkeypatch, at_once, key, together
+):
+    seen, started = [], accounts.Work.start
+
+    def start(work):
+        started(work)
+        seen.append(work)
+        works = [w for w in seen if w.process.poll() is None]
+        most.append(len(works))
+
+    most: list[int] = []
+    monkeypatch.setattr(accounts.Work, "start", start)
+    path = accounts_yml(key, north=(0, 1.2), south=(0, 1.2), west=(0, 0.1))
+    assert give(path, "--at-once", at_once, "--quiet")[0] == 0
+    assert max(most) == together and [w.account.name for w in seen] == ["north", "south", "west"]
+
+
+def test_whoever_waits_hears_that_it_goes_on(accounts_yml, give, monkeypatch):
+    monkeypatch.setattr(accounts, "NEWS", 0.5)
+    _, _, err = give(accounts_yml(north=(0, 2)))
+    assert re.search(r"^Still at work: north 01_fetch \(0:0\d\)\.$", err, re.M)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_stops_the_processes_and_keeps_what_they_did(accounts_yml, give, bare_environment):
+    path = accounts_yml(north=(0, 0), south=(0, 60), west=(0, 60), east=(0, 0))
+
+    def interrupt():
+        while len(list(bare_environment.glob("*/*/run.json"))) < 3:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    status, out, err = give(path, "--at-once", 2)
+    assert status == 130 and "Interrupted. What was fetched and bought is kept." in err
+    outcomes = dict(re.split(r"  +", line)[:2] for line in out.splitlines()[1:])
+    assert outcomes == {
+        "north": "done", "south": "interrupted (130)", "west": "interrupted (130)",
+        "east": "not started",
+    }  # fmt: skip
+    for name in ("south", "west"):
+        assert runs.read_manifest(bare_environment / name / "2026-07-01")["status"] == "failed"
+    page = BeautifulSoup((bare_environment / "index.html").read_text("utf-8"), "html.parser")
+    assert [h2.text for h2 in page.find_all("h2")] == [
+        "Account north", "Account south", "Account west",
+    ]  # fmt: skip
+
+
+def test_an_account_inherits_no_setting_of_another(accounts_yml, monkeypatch):
+    for name in ("WISTIA_API_TOKEN", "MAVERA_BASE_URL", "VIEWER_PERSONAS_DASK", "mavera_api_key"):
+        monkeypatch.setenv(name, "inherited")
+    path = accounts_yml(north=(0, 0), south=(0, 0))
+    south_env = path.parent / "south.env"
+    south_env.write_text("VIEWER_PERSONAS_ACCOUNT=acme\n")
+    north, south = accounts_file.read(path)
+    kept = accounts.environment(north)
+    ours = {name for name in kept if re.match("(?i)wistia_|mavera_|viewer_personas_", name)}
+    assert ours == {"VIEWER_PERSONAS_ENV_FILE", "VIEWER_PERSONAS_ACCOUNT"}
+    assert kept["VIEWER_PERSONAS_ACCOUNT"] == "north" and kept["PATH"] == os.environ["PATH"]
+    named = accounts.environment(south)
+    assert named["VIEWER_PERSONAS_ENV_FILE"] == str(south_env)
+    assert "VIEWER_PERSONAS_ACCOUNT" not in named  # its file says acme
+
+
+def test_options_are_handed_on(tmp_path):
+    (tmp_path / "s.env").touch()
+    (tmp_path / "s.yml").write_text("seed: 1\n")
+    path = tmp_path / "accounts.yml"
+    path.write_text("accounts:\n  s: {env_file: s.env, parameters: s.yml, max_credits: 1600}\n")
+    (account,) = accounts_file.read(path, {"min_cell": "20"})
+    assert accounts.command(account, Path("/o"), "1-3", "2026-07-01")[1:] == [
+        "-m", "helpers", "run", "--quiet", "--outputs", "/o/s", "-f", str(tmp_path / "s.yml"),
+        "--stages", "1-3", "-p", "run_date", "2026-07-01", "-p", "max_credits", "1600",
+        "-p", "min_cell", "20",
+    ]  # fmt: skip
+    (account,) = accounts_file.read(path, {"run_date": "2026-06-30"})
+    words = accounts.command(account, Path("/o"), "", "2026-07-01")
+    assert words.count("run_date") == 1 and "2026-06-30" in words
+
+
+@pytest.mark.parametrize("wrong", [("--stages", "9"), ("--at-once", "0"), ("-p", "sed", "1"), ()])
+def test_wrong_use_starts_nothing(accounts_yml, give, bare_environment, wrong):
+    path = accounts_yml(north=(0, 0))
+    status, out, _ = give(path if wrong else path.with_name("none.yml"), *wrong)
+    assert status == 2 and out == "" and not bare_environment.exists()
+
+
+@contextlib.contextmanager
+def service(viewers: int):
+    """Both services of one account on this machine: (address, tokens that were sent)."""
+    log: list[dict] = []
+    url, stop = start_in_thread(create_app(viewers=viewers, log=log, per_minute=10**6))
+    try:
+        yield url, log
+    finally:
+        stop()
+
+
+@pytest.mark.xdist_group("whole run")
+def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_path):
+    outputs, names = tmp_path / "outputs", ("north", "south", "west")
+    (tmp_path / "west.yml").write_text("start_date: 2020-01-01\nend_date: 2020-01-31\n")
+    (tmp_path / "accounts.yml").write_text(
+        "accounts:\n  north: {env_file: north.env, max_credits: 1600}\n"
+        "  south: {env_file: south.env}\n  west: {env_file: west.env, parameters: west.yml}\n"
+    )
+    with contextlib.ExitStack() as stack:
+        known = {name: stack.enter_context(service(60)) for name in names}
+        for name, (url, _) in known.items():
+            token = "wrong" if name == "south" else f"{name}-token-1"
+            (tmp_path / f"{name}.env").write_text(
+                f"WISTIA_API_TOKEN={token}\nWISTIA_BASE_URL={url}\n"
+                f"MAVERA_API_KEY={name}-key-1\nMAVERA_BASE_URL={url}/api/v1\n"
+            )
+        words = ["run-all", "accounts.yml", "--outputs", "outputs", "--at-once", "2"]
+        done = subprocess.run(
+            [sys.executable, "-m", "helpers", *words, "--run-date", "2026-07-01"],
+            cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "WISTIA_API_TOKEN": "inherited-1",
+                              "MAVERA_API_KEY": "inherited-2", "VIEWER_PERSONAS_ACCOUNT": "x"},
+        )  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
+    north = runs.read_manifest(outputs / "north" / "2026-07-01")
+    viewers, spent = north["counts"]["viewers"], north["credits"]["spent"]
+    assert viewers > 0 and spent > 0
+    assert rows == [
+        ["account", "outcome", "viewers", "credits", "report"],
+        ["north", "done", f"{viewers}", f"{spent:,}", "outputs/north/2026-07-01/report.html"],
+        ["south", "keys or permissions (3)", "-", "-", "-"],
+        ["west", "done, no viewers in the window", "0", "0",
+         "outputs/west/2026-07-01/report.html"],
+        ["Index: outputs/index.html"],
+    ]  # fmt: skip
+    said = r"^south: keys or permissions \(3\), \d+ s\n  .*401.*token refused"
+    assert re.search(said, done.stderr, re.M)
+
+    for name, (_, log) in known.items():  # each service saw its own account's keys alone
+        own = {f"{name}-token-1", f"{name}-key-1"} if name != "south" else {"wrong", "south-key-1"}
+        assert {request["token"].removeprefix("Bearer ") for request in log} <= own and log
+    assert {path.name for path in outputs.iterdir()} == {*names, "index.html", ".gitignore"}
+    for name in names:
+        assert runs.read_manifest(outputs / name / "2026-07-01")["account"] == name
+        assert [path.name for path in (outputs / name / "store").iterdir()] == [name]
+        text = (outputs / name / "2026-07-01" / "run.json").read_text()
+        assert not [other for other in names if other != name and other in text]
+    assert not list((outputs / "south" / "store").rglob("*.parquet"))
+    stored = [pq.read_table(path).num_rows for path in (outputs / "north").rglob("part-*.parquet")]
+    assert sum(stored) > 0
+
+    page = BeautifulSoup((outputs / "index.html").read_text("utf-8"), "html.parser")
+    heads = [" ".join(h2.text.split()) for h2 in page.find_all("h2")]
+    assert heads == ["Account north", "Account south", "Account west"]
+    links = [a["href"] for a in page.main.find_all("a")]
+    assert "north/2026-07-01/report.html" in links
+    assert all((outputs / link).is_file() for link in links)
+    assert not page.find_all(["script", "link", "iframe", "img"])
+    assert "token refused" in page.main.text and "--resume" not in page.main.text

@@ -1,0 +1,134 @@
+"""The accounts file: what it may hold, and how it is refused by account and line."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.batch import accounts_file
+from helpers.core.errors import ParameterError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "north.env").write_text("WISTIA_API_TOKEN=n\n")
+    (tmp_path / "south.env").write_text("WISTIA_API_TOKEN=s\nVIEWER_PERSONAS_ACCOUNT=acme\n")
+    (tmp_path / "south.yml").write_text("min_cell: 20\nmedia_ids: [02134]\nmax_credits: 5\n")
+    return tmp_path
+
+
+def read(folder, text, given=None):
+    (folder / "accounts.yml").write_text(text)
+    return accounts_file.read(folder / "accounts.yml", given)
+
+
+BOTH = """accounts:
+  north: {env_file: north.env}
+  south: {env_file: south.env, parameters: south.yml, max_credits: 1600}
+"""
+
+
+def test_accounts_are_read_in_order_with_paths_beside_the_file(folder, monkeypatch):
+    monkeypatch.chdir("/")
+    north, south = read(folder, BOTH, {"seed": "7"})
+    assert (north.name, north.line, north.env_file) == ("north", 2, folder / "north.env")
+    assert (south.name, south.line, south.parameters) == ("south", 3, folder / "south.yml")
+    assert south.values == {"min_cell": 20, "media_ids": ["02134"], "max_credits": 1600, "seed": 7}
+    assert (north.named, south.named) == (False, True)
+
+
+def test_the_command_line_wins_over_the_budget_of_the_file(folder):
+    _, south = read(folder, BOTH, {"max_credits": "0"})
+    assert south.values["max_credits"] == 0 and south.options == {"max_credits": "0"}
+
+
+def test_no_key_is_in_the_text_of_an_account(folder):
+    (folder / "north.env").write_text("WISTIA_API_TOKEN=sesame-1\nMAVERA_API_KEY=sesame-2\n")
+    assert "sesame" not in repr(read(folder, BOTH))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("accounts: {}", "line 1: expected names of accounts"),
+        ("- north", "line 1: expected names of accounts"),
+        ("acounts:\n  north: {}", "line 1: .*unknown key 'acounts'. Did you mean 'accounts'"),
+        ("accounts:\n  north: {env_file: [", "line 2: not YAML"),
+        ("accounts:\n  a: {env_file: north.env}\n  a: {env_file: secret}",
+         "line 3: not YAML: found duplicate key \"a\"\\. Correct"),
+        ("accounts:\n  north:\n", "line 2: account north: expected env_file"),
+        ("accounts:\n  north: {max_credits: 1}", "line 2: account north: env_file is missing"),
+        ("accounts:\n  north: {env_file: n.env}", "account north: env_file: there is no file n."),
+        ("accounts:\n  north: {env_file: 7}", "account north: env_file: expected the path"),
+        ("accounts:\n  north: {env_file: .}", "account north: env_file: there is no file"),
+        ("accounts:\n  north:\n    env_file: north.env\n    parameters: x.yml",
+         "line 4: account north: parameters: there is no file x.yml"),
+        ("accounts:\n  north:\n    env_file: north.env\n    max_credit: 1",
+         "line 4: account north has an unknown key 'max_credit'. Did you mean 'max_credits'"),
+        ("accounts:\n  north:\n    env_file: north.env\n    max_credits: lots",
+         "line 4: account north: max_credits: expected a number"),
+        ("accounts:\n  north: {env_file: north.env, max_credits: -1}", "max_credits: expected a"),
+        ("accounts:\n  north: {env_file: north.env, max_credits: true}", "max_credits: expected a"),
+        ("accounts:\n  ../up: {env_file: north.env}", "line 2: account '../up': expected letters"),
+        ("accounts:\n  2026: {env_file: north.env}", "line 2: account '2026': expected letters"),
+        ("accounts:\n  store: {env_file: north.env}", "account store: the outputs folder holds"),
+        ("accounts:\n  2026-07-01: {env_file: north.env}", "account .*2026-07-01"),
+        ("accounts:\n  a: {env_file: north.env}\n  A: {env_file: south.env}",
+         "line 3: account A: the name is there twice"),
+        ("accounts:\n  north: {env_file: north.env, parameters: bad.yml}",
+         "line 2: account north: the run has no parameter 'min_cel'. Did you mean 'min_cell'"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_meant_is_refused_by_account_and_line(folder, text, said):
+    (folder / "bad.yml").write_text("min_cel: 3\n")
+    with pytest.raises(ParameterError, match=f"Accounts file accounts.yml, {said}|{said}") as error:
+        read(folder, text)
+    assert str(error.value).startswith("Accounts file accounts.yml")
+    assert "secret" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_wrong_use(folder):
+    with pytest.raises(ParameterError, match="Accounts file none.yml: No such file"):
+        accounts_file.read(folder / "none.yml")
+
+
+def test_a_wrong_parameter_of_the_command_line_is_not_blamed_on_an_account(folder):
+    with pytest.raises(ParameterError, match="^The run has no parameter 'sed'"):
+        read(folder, BOTH, {"sed": "1"})
+
+
+TWO = """accounts:
+  north: {{env_file: one.env}}
+  south: {{env_file: {env}, parameters: {file}}}
+"""
+
+
+def test_two_accounts_of_one_mavera_key_need_two_prefixes(folder):
+    for name, key in (("one", "k1"), ("two", "k1"), ("other", "k2")):
+        (folder / f"{name}.env").write_text(f"WISTIA_API_TOKEN={name}\nMAVERA_API_KEY={key}\n")
+    (folder / "plain.yml").write_text("seed: 1\n")
+    (folder / "played.yml").write_text("source: sandbox\n")
+    clusters = "name_prefix: South\nclusters:\n  - {name: all, title: All}\n"
+    (folder / "south.clusters").write_text(clusters)
+    (folder / "apart.yml").write_text(f"clusters_file: {folder / 'south.clusters'}\n")
+    said = "line 3: account south has the Mavera key of account north"
+    with pytest.raises(ParameterError, match=said):
+        read(folder, TWO.format(env="two.env", file="plain.yml"))
+    for env, file in (("two", "apart"), ("other", "plain"), ("two", "played")):
+        assert len(read(folder, TWO.format(env=f"{env}.env", file=f"{file}.yml"))) == 2
+
+
+def test_a_key_is_one_with_its_address_and_the_environment_says_nothing(folder, monkeypatch):
+    monkeypatch.setenv("MAVERA_API_KEY", "inherited")
+    monkeypatch.setenv("VIEWER_PERSONAS_ACCOUNT", "inherited")
+    north, south = read(folder, BOTH)
+    assert not north.named and {service for service, *_ in north.keys} == {"Wistia"}
+    assert not north.keys & south.keys
+    (folder / "south.env").write_text("WISTIA_API_TOKEN=n\n")
+    north, south = read(folder, BOTH)
+    assert north.keys == south.keys
+
+
+def test_an_environment_file_that_is_wrong_is_left_to_its_own_run(folder):
+    (folder / "north.env").write_text("VIEWER_PERSONAS_ACCOUNT=../up\n")
+    north, _ = read(folder, BOTH)
+    assert north.named and not north.keys

@@ -1,0 +1,193 @@
+"""Forgetting a person: nothing of them is found afterwards, and others stay."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from datetime import UTC, date, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from helpers import run as runs
+from helpers.batch import erase
+from helpers.core import clock
+from helpers.core.errors import DataError, ParameterError
+from helpers.report import report
+from helpers.store.store import SESSIONS, VISITORS, Store
+
+JANE, KEY, OTHER = "Jane.O'Hara@example.com", "00jane_4711-a", "00jane_4711-b"
+TOM = "tom@example.org"
+AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
+
+
+def row(schema, **known):
+    return {name: known.get(name) for name in schema.names}
+
+
+def session(number, key, email=None):
+    return row(
+        SESSIONS, event_key=f"e{number}", visitor_key=key, media_id="m1", received_at=AT,
+        percent_viewed=0.5, email=email,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def filled(bare_environment, monkeypatch):
+    """A store and a run with Jane under two keys and Tom under one."""
+    monkeypatch.setattr(report, "build", rebuild)
+    store = Store(bare_environment / "store" / "live")
+    store.open("https://api.wistia.com")
+    staged = store.stage(date(2026, 6, 1))
+    rows = [session(1, KEY, JANE.upper()), session(2, OTHER, JANE), session(3, "tom-1", TOM)]
+    staged.add(pa.Table.from_pylist(rows, SESSIONS))
+    staged.commit(read_at="2026-06-02T00:00:00+00:00")
+    visitors = [
+        row(VISITORS, visitor_key=KEY, name="Jane O'Hara", email=JANE),
+        row(VISITORS, visitor_key="tom-1", name="Tom <b>", email=TOM),
+    ]
+    store.replace(store.visitors_path, pa.Table.from_pylist(visitors, VISITORS))
+
+    folder = bare_environment / "2026-07-01"
+    shown = {"show_identities": True}
+    runs.record(folder, account="live", status="done", parameters=shown, stages={})
+    people = pd.DataFrame(
+        {"visitor_key": [KEY, OTHER, "tom-1"], "email": [JANE, JANE, TOM], "video_count": 1}
+    )
+    (folder / "data").mkdir()
+    people.to_parquet(folder / "data" / "viewers.parquet", index=False)
+    (folder / "private").mkdir(mode=0o700)
+    listed = folder / "private" / "outreach_casual_viewers.csv"
+    listed.write_text(f"email,name\n{JANE},Jane O'Hara\n{TOM},Tom\n")
+    listed.chmod(0o600)
+    (folder / "02_enrich.ipynb").write_text(json.dumps({"cells": [f"x {JANE}"]}))
+    (folder / "02_enrich.html").write_text("<td>Jane O&#x27;Hara</td>")
+    (folder / "03_cluster.ipynb").write_text(json.dumps({"cells": [TOM]}))
+    (folder / "report.html").write_text(f"<p>{JANE.replace(chr(39), '&#x27;')}</p>")
+    return store, folder
+
+
+def rebuild(folder):
+    (folder / "report.html").write_text("<p>made anew</p>")
+
+
+def all_text(outputs):
+    texts = []
+    for path in outputs.rglob("*"):
+        if path.suffix == ".parquet":
+            texts.append(pq.read_table(path).to_pandas().to_csv())
+        elif path.is_file():
+            texts.append(path.read_bytes().decode("utf-8", "replace"))
+    return "\n".join(texts)
+
+
+def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled, bare_environment):
+    store, folder = filled
+    said = "\n".join(erase.forget("jane.o'hara@EXAMPLE.com"))
+    assert "Store live: 2 sessions and 1 visitor rows removed." in said
+    assert "viewers.parquet" in said and "outreach_casual_viewers.csv" in said
+    assert "Wistia's own copy stays" in said and "keyed hash" in said
+    text = all_text(bare_environment)
+    for trace in ("jane", KEY, OTHER, "Jane", "O'Hara", "Hara"):
+        assert trace.casefold() not in text.casefold(), trace
+    assert pd.read_parquet(folder / "data" / "viewers.parquet")["email"].tolist() == [TOM]
+    listed = folder / "private" / "outreach_casual_viewers.csv"
+    assert listed.read_text() == f"email,name\n{TOM},Tom\n"
+    assert runs.read_manifest(folder)["erased_on"] == clock.today().isoformat()
+    assert stat.S_IMODE(listed.stat().st_mode) == 0o600
+    assert not (folder / "02_enrich.ipynb").exists() and not (folder / "02_enrich.html").exists()
+    assert (folder / "03_cluster.ipynb").exists()
+    assert (folder / "report.html").read_text() == "<p>made anew</p>"
+
+
+def test_a_report_that_names_nobody_is_made_anew_too_for_its_numbers_differ_now(filled):
+    _, folder = filled
+    (folder / "report.html").write_text("<p>86 viewers</p>")
+    erase.forget(JANE)
+    assert (folder / "report.html").read_text() == "<p>made anew</p>"
+
+
+def test_a_torn_run_json_is_left_as_it_is(filled):
+    _, folder = filled
+    (folder / "run.json").write_text('{"status": "do')
+    erase.forget(JANE)
+    assert (folder / "run.json").read_text() == '{"status": "do'
+
+
+def test_without_a_store_no_hash_is_promised(filled, bare_environment):
+    shutil.rmtree(bare_environment / "store")
+    said = "\n".join(erase.forget(JANE))
+    assert "removed from" in said and "may bring them back" in said
+    assert "keyed hash" not in said
+
+
+def test_the_person_is_not_taken_in_again(filled):
+    store, _ = filled
+    erase.forget(JANE)
+    fresh = pa.Table.from_pylist([session(9, OTHER), session(8, "new-key", JANE)], SESSIONS)
+    assert len(store.without_forgotten(fresh)) == 0
+    kept = pa.Table.from_pylist([session(7, "tom-1", TOM)], SESSIONS)
+    assert len(store.without_forgotten(kept)) == 1
+
+
+def test_by_key_one_key_goes_and_the_other_stays(filled):
+    store, folder = filled
+    erase.forget(OTHER)
+    assert store.keys_of(JANE) == {KEY}
+    assert pd.read_parquet(folder / "data" / "viewers.parquet")["visitor_key"].tolist() == [
+        KEY, "tom-1",
+    ]  # fmt: skip
+
+
+def test_a_key_that_no_table_has_removes_nothing(filled, bare_environment):
+    before = all_text(bare_environment / "2026-07-01")
+    said = erase.forget("a")
+    assert said[0].startswith("Nothing is stored in outputs/ of an e-mail or visitor_key spelt")
+    assert len(said) == 1
+    assert all_text(bare_environment / "2026-07-01") == before
+
+
+def test_a_person_whom_the_store_let_go_is_still_found_in_an_old_run(filled, bare_environment):
+    store, folder = filled
+    store.drop_days(date(2026, 12, 1), keep=(date(2026, 12, 1), date(2026, 12, 1)))
+    said = "\n".join(erase.forget(TOM))
+    assert "viewers.parquet" in said
+    assert TOM not in all_text(bare_environment)
+
+
+def test_nobody_is_no_person():
+    with pytest.raises(ParameterError, match="nobody is named"):
+        erase.forget("  ")
+
+
+@pytest.mark.parametrize("domain", ["example.com", "@example.com", "mail.example.CO"])
+def test_a_domain_is_no_person(filled, bare_environment, domain):
+    before = sorted(all_text(bare_environment).split())
+    with pytest.raises(ParameterError, match="is a domain, not a person"):
+        erase.forget(domain)
+    assert sorted(all_text(bare_environment).split()) == before
+
+
+def test_where_no_store_is_nothing_is_said_to_be_kept(bare_environment):
+    (said,) = erase.forget("jane@example.com")
+    assert said.startswith("outputs/ has no store") and "keyed hash" not in said
+    assert not list(bare_environment.rglob("erased*"))
+
+
+def test_what_cannot_be_rewritten_is_named(filled, bare_environment):
+    (bare_environment / "notes.md").write_text(f"call {TOM}")
+    with pytest.raises(DataError, match=r"still found in notes\.md"):
+        erase.forget(TOM)
+
+
+def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bare_environment):
+    north = bare_environment / "north"
+    north.mkdir()
+    for name in ("store", "2026-07-01"):
+        (bare_environment / name).rename(north / name)
+    said = erase.forget(JANE)
+    assert said[0] == "Store north/live: 2 sessions and 1 visitor rows removed."
+    assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)

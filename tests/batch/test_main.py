@@ -1,0 +1,228 @@
+"""The command line: one message on stderr, the exit status of its kind, no traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from helpers import __main__ as command
+from helpers import run as runs
+from helpers.batch import erase, runner
+from helpers.core.errors import BY_NAME, KitError
+from helpers.mavera import ledger
+from helpers.store.store import Store
+
+
+@pytest.fixture
+def viewer_personas(capsys):
+    """Give a command in this process: (exit status, stdout, stderr)."""
+
+    def give(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command.main(list(arguments))
+        return ended.value.code, *capsys.readouterr()
+
+    return give
+
+
+STATUS = {
+    "KitError": 1, "ParameterError": 2, "AccessError": 3, "ServiceError": 4, "UnknownOutcome": 4,
+    "CreditError": 5, "LockError": 6, "DataError": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "status"), STATUS.items())
+def test_each_kind_of_error_has_its_exit_status_and_one_message(
+    viewer_personas, monkeypatch, name, status
+):
+    def fail(*_, **__):
+        raise BY_NAME[name]("What. Where. Expected. Do.")
+
+    monkeypatch.setattr(runner, "run", fail)
+    assert viewer_personas("run") == (status, "", "What. Where. Expected. Do.\n")
+
+
+def test_every_kind_of_error_is_in_this_table():
+    assert set(STATUS) == set(BY_NAME)
+
+
+def test_an_unexpected_error_is_one_line_and_status_1(viewer_personas, monkeypatch):
+    def fail(*_, **__):
+        error = ZeroDivisionError("division by zero\nmore")
+        error.add_note("Run x failed; its log is outputs/x/run.log.")
+        raise error
+
+    monkeypatch.setattr(runner, "run", fail)
+    status, out, err = viewer_personas("run")
+    assert status == 1 and out == ""
+    assert err == (
+        "Unexpected: ZeroDivisionError: division by zero\n"
+        "Run x failed; its log is outputs/x/run.log.\n"
+    )
+
+
+def test_ctrl_c_is_told_and_is_130(viewer_personas, monkeypatch):
+    def fail(*_, **__):
+        error = KeyboardInterrupt()
+        error.add_note("To go on with it: viewer-personas run --resume x")
+        raise error
+
+    monkeypatch.setattr(runner, "run", fail)
+    status, _, err = viewer_personas("run")
+    assert status == 130 and "Interrupted" in err and "--resume x" in err
+
+
+def test_a_full_disk_is_a_failed_service(viewer_personas, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runner, "run", fail)
+    status, _, err = viewer_personas("run")
+    assert status == 4 and "The disk is full" in err
+
+
+def test_flags_win_over_p_and_p_over_the_file(viewer_personas, monkeypatch, tmp_path):
+    seen = {}
+
+    def note(given, **options):
+        seen.update(given=given, **options)
+        raise KitError("enough")
+
+    monkeypatch.setattr(runner, "run", note)
+    file = tmp_path / "p.yml"
+    file.write_text("max_credits: 1\nrun_date: 2026-01-01\nseed: 7\nmin_cell: 5\n")
+    viewer_personas(
+        "run", "-f", str(file), "-p", "max_credits", "2", "-p", "seed", "8", "--max-credits", "3",
+        "-p", "media_ids", "5e12345678", "--stages", "1-2", "--outputs", str(tmp_path / "o"),
+    )  # fmt: skip
+    assert seen["given"] == {
+        "max_credits": "3", "run_date": "2026-01-01", "seed": "8", "min_cell": "5",
+        "media_ids": "5e12345678",
+    }  # fmt: skip
+    assert seen["stages"] == "1-2" and seen["resume"] == "" and seen["quiet"] is False
+    assert os.environ["VIEWER_PERSONAS_OUTPUTS"] == str(tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "--nonsense"), ("run", "-p", "seed"), ("no-such",), ("settle", "x", "y")]
+)
+def test_wrong_use_of_the_command_line_is_2(viewer_personas, arguments):
+    status, out, err = viewer_personas(*arguments)
+    assert status == 2 and out == "" and "Error:" in err
+
+
+def test_help_names_every_command_of_the_design_and_the_exit_statuses(viewer_personas):
+    status, out, _ = viewer_personas("--help")
+    assert status == 0
+    for name in ("run", "run-all", "sandbox", "doctor", "runs", "render", "erase", "settle"):
+        assert re.search(rf"^  {name} ", out, re.M), name
+    assert "7 the data broke a rule" in out
+    status, out, _ = viewer_personas("run", "--help")
+    options = [
+        "--outputs",
+        "--run-date",
+        "-p",
+        "-f",
+        "--stages",
+        "--resume",
+        "--max-credits",
+        "--quiet",
+    ]
+    assert all(option in out for option in options)
+
+
+def test_sandbox_hands_its_options_on():
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "sandbox", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    for option in ("--port", "--viewers", "--seed", "--data", "--latency", "--state"):
+        assert option in done.stdout
+
+
+def test_both_names_of_the_command_are_one(bare_environment):
+    script = os.path.join(os.path.dirname(sys.executable), "viewer-personas")
+    for name in ([script], [sys.executable, "-m", "helpers"]):
+        done = subprocess.run([*name, "runs"], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "No runs yet. `viewer-personas run` makes one.\n"
+
+
+def test_runs_lists_newest_first_by_number(viewer_personas, bare_environment):
+    source = {"wistia": "live", "mavera": "sandbox"}
+    for name in ("2026-07-01", "2026-07-01.2", "2026-07-01.10", "2026-06-30", "dev"):
+        facts = {"account": "live", "source": source, "status": "done", "counts": {"viewers": 1218}}
+        runs.record(bare_environment / name, **facts)
+    status, out, _ = viewer_personas("runs")
+    names = [line.split()[0] for line in out.splitlines()]
+    assert status == 0
+    assert names == ["2026-07-01.10", "2026-07-01.2", "2026-07-01", "2026-06-30"]
+    assert "1,218" in out and "live/sandbox" in out
+
+
+def test_runs_tells_what_sets_a_run_apart(viewer_personas, bare_environment):
+    given = {"run": "2026-07-01", "run_date": "2026-07-01", "min_cell": 3, "media_ids": ["a", "b"],
+             "seed": 0}  # fmt: skip
+    window = {"start_date": "2026-01-01", "end_date": "2026-06-30"}
+    runs.record(bare_environment / "2026-07-01", status="done", parameters=given, window=window)
+    line = viewer_personas("runs")[1].rstrip()
+    assert line.endswith("2026-01-01 to 2026-06-30  min_cell=3  media_ids=a,b")
+
+
+def test_runs_tells_parts_and_a_run_that_was_killed(viewer_personas, bare_environment):
+    for name, status, stages in (
+        ("2026-07-01", "done", runs.STAGES[:3]), ("2026-07-02", "done", runs.STAGES[2:3]),
+        ("2026-07-03", "done", runs.STAGES), ("2026-07-04", "running", runs.STAGES),
+        ("2026-07-05", "failed", runs.STAGES),
+    ):  # fmt: skip
+        facts = {"account": "live", "status": status, "stages": {name: {} for name in stages}}
+        runs.record(bare_environment / name, **facts)
+
+    def states():
+        return [line[15:31].strip() for line in viewer_personas("runs")[1].splitlines()]
+
+    expected = ["failed", "stopped", "done", "done, stage 3", "done, stages 1-3"]
+    assert states() == expected
+    dead = {"account": "live", "status": "running", "started_at": "2026-07-03T00:00:00+00:00"}
+    runs.record(bare_environment / "2026-07-01.2", **dead)  # a killed run is not the one at work
+    runs.record(bare_environment / "2026-07-04", started_at="2026-07-04T00:00:00+00:00")
+    expected.insert(-1, "stopped")
+    lock = bare_environment / "store" / "live" / "run.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):  # as another process holds it
+        assert states() == ["failed", "running", *expected[2:]]
+    assert states() == expected
+
+
+def test_render_of_no_run_is_wrong_use(viewer_personas):
+    status, _, err = viewer_personas("render", "2026-01-01")
+    assert status == 2 and "no run '2026-01-01'" in err
+
+
+def test_erase_prints_what_stays(viewer_personas, monkeypatch):
+    monkeypatch.setattr(erase, "forget", lambda who: [f"{who} is gone.", "Wistia's copy stays."])
+    assert viewer_personas("erase", "a@example.com") == (
+        0, "a@example.com is gone.\nWistia's copy stays.\n", "",
+    )  # fmt: skip
+
+
+def test_settle_closes_a_pending_purchase(viewer_personas, bare_environment):
+    store = Store(bare_environment / "store" / "live")
+    store.folder.mkdir(parents=True)
+    book = ledger.Ledger(ledger.path_for(store.folder, "https://app.mavera.io/api/v1"))
+    entry = book.open("persona", "Bouncers", price=300)
+    status, out, _ = viewer_personas("settle", entry.entry, "made")
+    assert status == 0 and out == f"Ledger entry {entry.entry} is settled; credits: 300.\n"
+    status, _, err = viewer_personas("settle", "persona-9999", "made")
+    assert status == 2 and "No ledger has an entry" in err
+
+
+def test_doctor_ends_with_the_status_of_what_it_found(viewer_personas, monkeypatch):
+    monkeypatch.setenv("WISTIA_BASE_URL", "https://example.com")
+    status, out, err = viewer_personas("doctor")
+    assert status == 2 and "FAIL keys" in out and "WISTIA_API_TOKEN is not" in err

@@ -1,0 +1,367 @@
+"""The runner: what it checks first, what it leaves behind, how it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import nbformat
+import pytest
+
+from helpers import run as runs
+from helpers.batch import runner
+from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
+from helpers.store.store import Store
+from notebooks import plain_report, write  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("plain_report")
+WORDS = {"source": "sandbox", "run_date": "2026-07-01"}
+
+
+@pytest.fixture(autouse=True)
+def no_sandbox(monkeypatch):
+    monkeypatch.setenv("VIEWER_PERSONAS_SANDBOX", "http://127.0.0.1:9")  # nobody calls it here
+
+
+def manifest(folder):
+    return json.loads((folder / "run.json").read_text("utf-8"))
+
+
+def statuses(folder):
+    return [stage["status"] for stage in manifest(folder)["stages"].values()]
+
+
+def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_environment):
+    books = write(tmp_path / "books {odd}", s1="run.record(counts={'viewers': 3})")
+    folder = runner.run(WORDS, notebooks=books).folder
+    assert folder == bare_environment / "2026-07-01"
+    for stage in runs.STAGES:
+        assert (folder / f"{stage}.ipynb").is_file() and (folder / f"{stage}.html").is_file()
+    assert (folder / "report.html").is_file() and (bare_environment / "index.html").is_file()
+    known = manifest(folder)
+    assert known["status"] == "done" and statuses(folder) == ["done"] * 5
+    assert known["window"] == {
+        "start_date": "2024-07-01", "end_date": "2026-06-30", "as_of": "2026-07-01",
+    }  # fmt: skip
+    assert known["counts"] == {"viewers": 3} and known["account"] == "sandbox"
+    assert known["parameters"]["run_date"] == "2026-07-01"
+    assert stat.S_IMODE(bare_environment.stat().st_mode) == 0o700
+
+
+def test_no_folder_of_this_machine_stands_in_a_run(tmp_path, bare_environment):
+    books = write(tmp_path / "books", s2="import sys, pandas\nprint(run.folder, sys.executable)")
+    folder = runner.run(WORDS, stages="1-2", notebooks=books).folder
+    for path in folder.rglob("*.*"):
+        text = path.read_text("utf-8")
+        assert str(tmp_path) not in text and sys.prefix not in text and os.getcwd() not in text
+
+
+def test_a_second_run_of_the_day_gets_the_next_name_up_to_ten(tmp_path, bare_environment):
+    books = write(tmp_path / "books")
+    bare_environment.mkdir()
+    for name in ["2026-07-01", *(f"2026-07-01.{n}" for n in range(2, 10))]:
+        (bare_environment / name).mkdir()
+    work = runner.run(WORDS, stages="1", notebooks=books)
+    assert work.folder.name == "2026-07-01.10"
+    with pytest.raises(ParameterError, match="ten runs already"):
+        runner.run(WORDS, stages="1", notebooks=books)
+
+
+def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
+    tmp_path, bare_environment
+):
+    books = write(tmp_path / "books", s2="raise errors.DataError('percent_viewed is 55. Look.')")
+    with pytest.raises(DataError, match="percent_viewed is 55"):
+        runner.run(WORDS, stages="1-3", notebooks=books)
+    folder = bare_environment / "2026-07-01"
+    assert manifest(folder)["status"] == "failed"
+    assert statuses(folder) == ["done", "failed", "waiting"]
+    assert manifest(folder)["error"] == {
+        "kind": "DataError", "message": "percent_viewed is 55. Look.",
+    }  # fmt: skip
+    assert "Traceback" in (folder / "run.log").read_text("utf-8")
+    first = (folder / "01_fetch.ipynb").stat().st_mtime_ns
+
+    write(tmp_path / "books")
+    work = runner.run({}, resume="2026-07-01", notebooks=books)
+    assert work.folder == folder and statuses(folder) == ["done"] * 5
+    assert (folder / "01_fetch.ipynb").stat().st_mtime_ns == first
+    assert manifest(folder)["status"] == "done" and manifest(folder)["error"] is None
+
+
+def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, bare_environment):
+    books = write(tmp_path / "books")
+    folder = runner.run(WORDS, notebooks=books).folder
+    (folder / "report.html").unlink()
+    runs.record(folder, status="running")  # killed after the last stage
+    for _ in range(2):
+        runner.run({}, resume="2026-07-01", notebooks=books)
+        assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
+        assert (folder / "report.html").is_file()
+
+
+def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environment):
+    books = write(tmp_path / "books")
+    folder = runner.run(WORDS, notebooks=books).folder
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("0*.ipynb")}
+    runner.run({"max_credits": 1575}, resume="2026-07-01", notebooks=books)
+    again = [name for name, at in before.items() if (folder / name).stat().st_mtime_ns != at]
+    assert sorted(again) == ["04_personas.ipynb", "05_mave_analysis.ipynb"]
+    assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
+
+
+def test_an_unknown_error_in_a_cell_is_told_in_one_line_with_the_log(tmp_path, bare_environment):
+    books = write(tmp_path / "books", s1="{}['x']")
+    with pytest.raises(KitError, match="01_fetch: KeyError: 'x'") as caught:
+        runner.run(WORDS, notebooks=books)
+    assert caught.value.exit_status == 1
+    assert "run.log" in caught.value.__notes__[0]
+    assert "--resume 2026-07-01" in caught.value.__notes__[0]
+
+
+def test_a_kernel_that_dies_is_told_and_the_run_is_failed(tmp_path, bare_environment):
+    books = write(tmp_path / "books", s1="import os; os._exit(9)")
+    with pytest.raises(KitError, match="01_fetch: the kernel died"):
+        runner.run(WORDS, stages="1", notebooks=books)
+    assert manifest(bare_environment / "2026-07-01")["status"] == "failed"
+
+
+def test_a_full_disk_in_a_cell_is_a_service_error(tmp_path):
+    books = write(tmp_path / "books", s1="raise OSError(28, 'No space left on device')")
+    with pytest.raises(KitError, match="the disk is full") as caught:
+        runner.run(WORDS, stages="1", notebooks=books)
+    assert caught.value.exit_status == 4
+
+
+def test_a_resumed_run_keeps_its_parameters_but_for_the_budget(tmp_path, bare_environment):
+    books = write(tmp_path / "books", s4="assert max_credits == 1500, max_credits")
+    with pytest.raises(KitError, match="AssertionError"):
+        runner.run({**WORDS, "start_date": "2026-06-01"}, notebooks=books)
+    with pytest.raises(ParameterError, match="only max_credits may change|Only max_credits"):
+        runner.run({"start_date": "2026-06-02"}, resume="2026-07-01", notebooks=books)
+    work = runner.run({"max_credits": "1500"}, resume="2026-07-01", notebooks=books)
+    assert work.window.start.isoformat() == "2026-06-01"
+    assert manifest(work.folder)["status"] == "done"
+
+
+@pytest.mark.parametrize("name", ["2026-07-09", "dev", "../2026-07-01", "2026-07-01.11", "x"])
+def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path, name):
+    with pytest.raises(ParameterError, match="there is no such run"):
+        runner.run({}, resume=name, notebooks=write(tmp_path / "books"))
+
+
+def test_a_run_of_another_account_is_not_resumed(tmp_path, bare_environment, monkeypatch):
+    books = write(tmp_path / "books", s2="raise errors.ServiceError('No.')")
+    with pytest.raises(KitError):
+        runner.run({"run_date": "2026-07-01"}, stages="1-2", notebooks=books)
+    monkeypatch.setenv("WISTIA_API_TOKEN", "abc123456")
+    with pytest.raises(ParameterError, match="belongs to account 'sandbox'"):
+        runner.run({}, resume="2026-07-01", notebooks=books)
+
+
+def test_later_stages_alone_need_a_run_to_go_on_with(tmp_path, bare_environment):
+    books = write(tmp_path / "books")
+    with pytest.raises(ParameterError, match="03_cluster reads what 01_fetch writes"):
+        runner.run(WORDS, stages="3-4", notebooks=books)
+    assert not bare_environment.exists()
+    runner.run(WORDS, stages="1-2", notebooks=books)
+    work = runner.run({}, stages="3", resume="2026-07-01", notebooks=books)
+    assert [s["status"] for s in manifest(work.folder)["stages"].values()] == ["done"] * 3
+    assert not (work.folder / "report.html").exists()
+
+
+def test_a_run_keeps_a_copy_of_its_clusters_file(tmp_path, bare_environment):
+    from helpers.store import rules
+
+    books = write(tmp_path / "books", s3="from helpers import cluster\ncluster.rules_of(run)")
+    file = tmp_path / "mine.yml"
+    file.write_text(rules.builtin_text(), "utf-8")
+    work = runner.run({**WORDS, "clusters_file": str(file)}, stages="1-3", notebooks=books)
+    assert (work.folder / "mine.yml").read_text("utf-8") == file.read_text("utf-8")
+    assert manifest(work.folder)["parameters"]["clusters_file"] == "mine.yml"
+
+
+def test_a_leak_fails_the_run_and_names_the_file(tmp_path, bare_environment, monkeypatch):
+    monkeypatch.setenv("WISTIA_API_TOKEN", "sesame-open-1234")
+    books = write(tmp_path / "books", s1="print('sesame-' + 'open-1234')")
+    with pytest.raises(DataError, match=r"a secret in 01_fetch\.ipynb"):
+        runner.run({"run_date": "2026-07-01"}, stages="1", notebooks=books)
+    assert manifest(bare_environment / "2026-07-01")["status"] == "failed"
+
+
+def test_the_log_holds_no_mail_address(tmp_path, bare_environment):
+    books = write(tmp_path / "books", s1="raise ValueError('jane' + chr(64) + 'example.com')")
+    with pytest.raises(KitError):
+        runner.run(WORDS, stages="1", notebooks=books)
+    folder = bare_environment / "2026-07-01"
+    for name in ("run.log", "run.json", "01_fetch.ipynb"):
+        assert "jane@example.com" not in (folder / name).read_text("utf-8"), name
+
+
+def test_a_second_run_while_one_works_waits_and_then_gives_way(
+    tmp_path, bare_environment, monkeypatch
+):
+    store = Store(bare_environment / "store" / "sandbox")
+    code = (
+        "import sys; from pathlib import Path; from helpers.store.store import Store\n"
+        "with Store(Path(sys.argv[1])).run_lock(): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(store.folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        patient = Store.run_lock
+        monkeypatch.setattr(Store, "run_lock", lambda self: patient(self, wait=0.2))
+        with pytest.raises(LockError, match="another run works on it"):
+            runner.run(WORDS, stages="1", notebooks=write(tmp_path / "books"))
+        holder.stdin.close()
+    assert not (bare_environment / "2026-07-01").exists()
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_leaves_a_failed_run_that_can_go_on(tmp_path, bare_environment):
+    running = tmp_path / "running"
+    cell = f"import time; open({str(running)!r}, 'w').close(); time.sleep(60)"
+    books = write(tmp_path / "books", s1=cell)
+
+    def interrupt():
+        while not running.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        runner.run(WORDS, stages="1", notebooks=books)
+    folder = bare_environment / "2026-07-01"
+    assert manifest(folder)["status"] == "failed" and statuses(folder) == ["failed"]
+    assert "--resume 2026-07-01" in caught.value.__notes__[0]
+
+
+def test_a_run_that_crosses_midnight_keeps_its_date(tmp_path, bare_environment, monkeypatch):
+    monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-02-28T23:59:59+00:00")
+    later = "import os; os.environ['VIEWER_PERSONAS_NOW'] = '2026-03-01T00:10:00+00:00'"
+    show = "print('as of', run.window.as_of, run_date)"
+    books = write(tmp_path / "books", s1=later, s2=f"{later}\n{show}")
+    folder = runner.run({"source": "sandbox"}, stages="1-2", notebooks=books).folder
+    assert folder.name == "2026-02-28"
+    assert "2026-02-28" in nbformat.read(folder / "02_enrich.ipynb", 4).cells[-2].outputs[0].text
+
+
+def test_source_live_without_a_key_is_refused_before_anything_is_written(
+    tmp_path, bare_environment
+):
+    with pytest.raises(AccessError, match="WISTIA_API_TOKEN is not set"):
+        runner.run({"source": "live"}, notebooks=write(tmp_path / "books"))
+    assert not bare_environment.exists()
+
+
+def test_a_failed_run_before_a_folder_is_made_leaves_none(tmp_path, bare_environment):
+    with pytest.raises(ParameterError, match="end_date 2026-01-01 comes before"):
+        given = {"start_date": "2026-02-01", "end_date": "2026-01-01"}
+        runner.run(given, notebooks=write(tmp_path / "books"))
+    assert not bare_environment.exists()
+
+
+def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment):
+    folder = bare_environment / "2026-07-01"
+    runs.record(
+        folder, account="sandbox", source={"wistia": "sandbox", "mavera": "sandbox"},
+        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
+        counts={"visitors": 1247, "viewers": 2}, credits={"spent": 1550},
+    )  # fmt: skip
+    (folder / "data").mkdir()
+    (folder / "data" / "clusters.csv").write_text(
+        "cluster,viewers,share,avg_videos,identified_share\n"
+        "bouncers,2,1.0,1.0,0.5\nskimmers,0,0.0,,\n"
+    )
+    answer = "# Who\n\n**Call** them \x1b[31mnow\n- one\n- two"
+    runs.write_json(folder / "data" / "analysis.json", {"answer": answer})
+    lines = runner.summary(folder)
+    assert lines[0] == "Run 2026-07-01 · account sandbox · 2026-06-01 to 2026-06-30"
+    assert lines[1] == "visitors: 1,247 · viewers: 2"
+    assert "\x1b" not in "\n".join(lines)
+    assert lines[2].split() == ["cluster", "viewers", "share", "%", "avg_videos", "identified", "%"]
+    assert lines[3].split() == ["bouncers", "2", "100.0", "1.0", "50.0"]
+    assert lines[4].split() == ["skimmers", "0", "0.0", "-", "-"]
+    assert "Credits spent: 1,550 (play credits of the sandbox)" in lines
+
+
+@pytest.mark.parametrize(("changed", "said"), [(0, True), (2, False)])
+def test_no_new_data_is_said(bare_environment, changed, said):
+    folder = bare_environment / "2026-07-01"
+    runs.record(
+        folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 5},
+        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
+        fetch={"sessions": {"new": 0, "changed": changed}},
+    )  # fmt: skip
+    assert ("No new sessions since the last run." in runner.summary(folder)) is said
+
+
+def test_no_viewers_in_the_window_is_said(bare_environment):
+    folder = bare_environment / "2026-07-01"
+    runs.record(
+        folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 0},
+        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
+    )  # fmt: skip
+    assert any(line.startswith("No viewers in the window") for line in runner.summary(folder))
+
+
+def told(folder, *, mavera="live", bill=None, answer=None, **facts):
+    """The summary of a run with these facts."""
+    runs.record(
+        folder, account="a", source={"wistia": "live", "mavera": mavera}, counts={"viewers": 5},
+        window={"start_date": "2026-06-01", "end_date": "2026-06-30"}, **facts,
+    )  # fmt: skip
+    runs.write_json(folder / "data" / "personas.json", {"personas": [], "bill": bill})
+    runs.write_json(folder / "data" / "analysis.json", answer or {"status": "not_asked"})
+    return "\n".join(runner.summary(folder))
+
+
+def test_without_a_budget_the_summary_says_what_the_bill_would_be(bare_environment):
+    folder, credits = bare_environment / "2026-07-01", {"bill": 1575, "spent": 0}
+    said = told(folder, credits=credits, parameters={"run": "2026-07-01"})
+    assert "Nothing was bought: max_credits is 0. The bill: 1,575 credits at most." in said
+    assert "To buy: --max-credits 1575" in said
+    assert "Nothing was bought" not in told(folder, parameters={"max_credits": 1575})
+    assert "Nothing was bought" not in told(folder, mavera="sandbox", parameters={"max_credits": 0})
+
+
+def test_parameters_that_match_nothing_are_warned_of(bare_environment):
+    unmatched = {"media_ids": ["abc"], "exclude_domains": []}
+    said = told(bare_environment / "2026-07-01", unmatched=unmatched)
+    assert "Warning: media_ids: no session has abc. Check the spelling." in said
+    assert "exclude_domains" not in said
+
+
+def test_auto_recharge_is_warned_of_in_the_summary(bare_environment):
+    folder = bare_environment / "2026-07-01"
+    said = "Warning: auto-recharge is on at Mavera"
+    assert said in told(folder, bill={"total": 0, "auto_recharge": True})
+    assert said not in told(folder, bill={"total": 0, "auto_recharge": False})
+    assert said not in told(folder, mavera="sandbox", bill={"auto_recharge": True})
+
+
+def test_the_excerpt_of_mave_says_who_wrote_it_and_is_no_heading(bare_environment):
+    folder = bare_environment / "2026-07-01"
+    answer = {"status": "answered", "answer": "## Fans\n\n- **Motive:** curious\n\n## Rest\nBored."}
+    said = told(folder, mavera="sandbox", answer=answer).splitlines()
+    place = said.index("Mave (simulated by the sandbox):")
+    assert said[place + 1 : place + 3] == ["  Motive: curious", "  Bored."]
+    assert "Mave (written by AI):" in told(folder, answer=answer)
+    assert "  Only a heading" in told(folder, answer=answer | {"answer": "# Only a heading\n\n"})
+    assert "  1 pick" in told(folder, answer=answer | {"answer": "#1 pick\n\nrest"})
+
+
+def test_a_question_of_mave_is_not_passed_off_as_an_answer(bare_environment):
+    answer = {"status": "clarifying", "answer": "Which market do you mean?"}
+    said = told(bare_environment / "2026-07-01", answer=answer)
+    assert "Mave asks (written by AI):\n  Which market do you mean?" in said
+    assert "Mave asked back instead of answering: there is no advice in this run." in said
+    assert "Mave (written by AI)" not in said

@@ -1,0 +1,154 @@
+"""Mavera's calls: pages, what counts as our own, threads, and every error of the facts."""
+
+from __future__ import annotations
+
+import pytest
+from money import strike
+
+from helpers.core.errors import BY_NAME, AccessError, CreditError, ServiceError
+from helpers.mavera import payloads
+from helpers.mavera.client import Mavera
+from helpers.mavera.purchases import Account
+from helpers.sandbox.faults import Faults
+
+pytest_plugins = ("money_fixtures",)
+
+
+class Pages:
+    """A client that answers from a list, and notes what it was asked."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def get(self, path, params=None, **_):
+        self.asked.append((path, params))
+        return self.answers.pop(0)
+
+
+def row(number, **more):
+    return {"id": f"p{number}", "name": f"Persona {number}", "is_custom": True, **more}
+
+
+def test_all_pages_are_read_by_cursor_and_base_personas_are_not_ours():
+    client = Pages(
+        {"data": [row(1), row(2, is_custom=False)], "has_more": True, "next_cursor": "c1"},
+        {"data": [row(3), row(1)], "has_more": False, "next_cursor": None},
+    )
+    assert [found["id"] for found in Mavera(client).custom_personas()] == ["p1", "p3"]
+    assert client.asked == [
+        ("/personas", {"limit": 100}), ("/personas", {"limit": 100, "cursor": "c1"}),
+    ]  # fmt: skip
+
+
+def test_a_short_page_without_has_more_is_the_last():
+    assert len(Mavera(Pages({"data": [row(1)]})).custom_personas()) == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"data": [row(n) for n in range(100)]}],  # full, and nothing says how to go on
+        [{"data": [row(1)], "next_cursor": "c"}, {"data": [row(2)], "next_cursor": "c"}],
+        [{"data": None}],
+        [{"data": [row(1)], "has_more": True, "next_cursor": None}] * 2,
+    ],
+)
+def test_a_list_that_is_not_whole_is_refused(answers):
+    if answers[0].get("has_more"):
+        answers = [answers[0] | {"data": [row(n) for n in range(100)]}]
+    with pytest.raises(ServiceError, match="[Nn]othing|bought"):
+        Mavera(Pages(*answers)).custom_personas()
+
+
+def test_usage_without_used_credits_is_refused_and_the_rest_may_be_missing():
+    with pytest.raises(ServiceError, match="credits.used"):
+        Mavera(Pages({"credits": {"included": 500}})).usage()
+    assert Mavera(Pages({"credits": {"used": 7}, "auto_recharge": None})).usage() == {
+        "used": 7, "included": None, "remaining": None, "auto_recharge": False,
+    }  # fmt: skip
+
+
+def thread(*said):
+    return {"id": "t1", "messages": [{"role": role, "content": text} for role, text in said]}
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ([("user", "Q vp-1"), ("assistant", "A")], "A"),
+        ([("user", "Q vp-0"), ("assistant", "Z"), ("user", "Q vp-1"), ("mave", "A")], "A"),
+        ([("user", "Q vp-1")], None),
+        ([("user", "Q vp-1"), ("assistant", ""), ("assistant", "A")], "A"),
+    ],
+)
+def test_an_answer_is_found_in_its_thread_by_the_mark_of_the_question(said, found):
+    client = Pages({"data": [{"id": "t1"}]}, thread(*said))
+    answer = Mavera(client).answer_to("vp-1")
+    assert (answer.get("content") if found else answer) == (found or {})
+
+
+def test_a_question_that_no_thread_has_is_told_apart_from_one_without_an_answer():
+    assert Mavera(Pages({"data": []})).answer_to("vp-1") is None
+    client = Pages({"data": [{"id": "t1"}]}, thread(("user", "other"), ("assistant", "A")))
+    assert Mavera(client).answer_to("vp-1") is None
+
+
+def test_the_newest_threads_are_read_first():
+    rows = [{"id": "old", "created_at": 1}, {"id": "new", "created_at": 9}]
+    client = Pages({"data": rows}, thread(("user", "vp-1"), ("assistant", "A")))
+    Mavera(client).answer_to("vp-1")
+    assert client.asked[-1][0] == "/mave/threads/new"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "status", "said"),
+    [
+        ("401", AccessError, 3, "API keys page.*MAVERA_API_KEY"),
+        ("402", CreditError, 5, "billing page"),
+        ("403", AccessError, 3, "API keys page"),
+        ("404", ServiceError, 4, "404 on GET /usage"),
+    ],
+)
+def test_each_refusal_has_its_exit_status_and_names_the_page_to_go_to(
+    make_world, kind, error, status, said
+):
+    world = make_world()
+    account = Account(world.run())
+    strike(world, kind, path="/usage", method="GET")
+    with pytest.raises(error, match=said) as caught:
+        account.mavera.usage()
+    assert caught.value.exit_status == status
+    assert len(world.sent("GET", "/usage")) == 1  # never retried
+    assert "mvra_live" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["429", "429_retry_after", "500", "503", "truncated", "reset"])
+def test_what_passes_by_itself_is_asked_again(make_world, kind):
+    world = make_world()
+    strike(world, kind, path="/usage", method="GET")
+    assert Account(world.run()).mavera.usage()["used"] == 0
+    assert len(world.sent("GET", "/usage")) == 2
+
+
+def test_a_service_that_keeps_failing_is_told_by_a_name_the_runner_knows(make_world):
+    world = make_world()
+    account = Account(world.run())
+    world.app.faults = Faults(rate=1.0, kinds=("500",))
+    with pytest.raises(ServiceError) as caught:
+        account.mavera.usage()
+    assert type(caught.value).__name__ in BY_NAME and caught.value.exit_status == 4
+
+
+def test_a_missing_field_is_named_with_exit_status_4(make_world):
+    account = Account(make_world().run())
+    with pytest.raises(ServiceError, match="400.*pipeline_type") as caught:
+        account.mavera.client.post("/personas", {"name": "Skimmers", "description": "x"})
+    assert caught.value.exit_status == 4
+
+
+def test_what_is_sent_to_make_a_persona_always_has_pipeline_and_type(make_world):
+    account = Account(make_world().run())
+    payload = payloads.Persona(name="Skimmers", description="Look for one answer.")
+    made = account.mavera.create_persona(payload)
+    assert made["pipeline_type"] == "north_star" and made["type"] == "B2B"
+    assert account.mavera.persona(made["id"])["name"] == "Skimmers"

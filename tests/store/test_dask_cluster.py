@@ -1,0 +1,144 @@
+"""A real scheduler and two workers, as processes on 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from test_shards import assert_same
+
+from helpers.core.errors import ServiceError
+from helpers.store import dask_cluster, shards
+from helpers.store.shards import Files, Place
+
+pytestmark = pytest.mark.xdist_group("dask")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a scheduler with two workers, and the process that keeps one of them alive."""
+    folder = tmp_path_factory.mktemp("dask")
+    file, processes = folder / "scheduler.json", []
+    common = ["--scheduler-file", str(file), "--host", "127.0.0.1"]
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    try:
+        command = [*dask, "scheduler", *common, "--port", "0", "--no-dashboard"]
+        processes.append(subprocess.Popen(command, **quiet))
+        for number in range(2):
+            own = ["--nthreads", "1", "--memory-limit", "2GB", "--no-dashboard"]
+            place = ["--local-directory", str(folder / f"worker-{number}")]
+            processes.append(subprocess.Popen([*dask, "worker", *common, *own, *place], **quiet))
+        until = time.monotonic() + 60
+        while not file.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"], processes[-1].pid
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def run(outputs: Path, *options: str, **settings: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "VIEWER_PERSONAS_OUTPUTS": str(outputs), **settings}
+    command = [sys.executable, "-m", "helpers", "run", *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def what_it_found(folder: Path) -> dict:
+    viewers = pd.read_parquet(folder / "data" / "viewers.parquet")
+    return {
+        "viewers": viewers.sort_values("visitor_key", ignore_index=True),
+        "clusters": pd.read_csv(folder / "data" / "clusters.csv"),
+        "affinity": pd.read_csv(folder / "data" / "affinity.csv"),
+        "times": pd.read_csv(folder / "data" / "watch_times.csv"),
+        "insights": json.loads((folder / "data" / "insights.json").read_text()),
+        "counts": json.loads((folder / "run.json").read_text())["counts"],
+        "people": {path.name: path.read_text() for path in sorted(folder.glob("private/*.csv"))},
+    }
+
+
+def kill_a_worker(nanny: int, shards_of: Path, killed: list) -> None:
+    """Kill -9 one worker once the store is split, which is when the stages begin to ask."""
+
+    def workers() -> set[int]:
+        found = set()
+        for child in psutil.Process(nanny).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a killed one, not yet gone
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.add(child.pid)
+        return found
+
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not list(shards_of.glob("*/tables")):
+        time.sleep(0.02)
+    (victim,) = workers()
+    os.kill(victim, signal.SIGKILL)
+    killed.append(victim)
+    while time.monotonic() < until:  # its nanny puts another in its place
+        if workers() - {victim}:
+            killed.append("replaced")
+            return
+        time.sleep(0.1)
+
+
+def test_the_public_command_finds_the_same_on_a_cluster_that_loses_a_worker(scheduler, tmp_path):
+    address, nanny = scheduler
+    outputs, alone, killed = tmp_path / "outputs", tmp_path / "alone", []
+    run(outputs, "--stages", "1", "--run-date", "2026-07-01")
+    shutil.copytree(outputs, alone)
+    stages = ("--stages", "2-3", "--resume", "2026-07-01")
+    run(alone, *stages)
+    here = what_it_found(alone / "2026-07-01")
+    place = outputs / "store" / "sandbox" / ".shards"
+    assert not place.exists()
+    killer = threading.Thread(target=kill_a_worker, args=(nanny, place, killed))
+    killer.start()
+    run(outputs, *stages, VIEWER_PERSONAS_DASK=address, VIEWER_PERSONAS_SHARDS="5")
+    killer.join(60)
+    assert killed[1:] == ["replaced"]
+    assert len(list(place.glob("*/ready.json"))) == 1
+    assert_same(here, what_it_found(outputs / "2026-07-01"))
+    text = (outputs / "2026-07-01" / "02_enrich.ipynb").read_text()
+    assert f"Dask cluster {address}: 2 at work, see http://" in text
+
+
+def test_what_fails_on_the_cluster_is_told_in_words(scheduler, tmp_path):
+    cluster = dask_cluster.Cluster(scheduler[0])
+    assert cluster.count == 2
+    nowhere = Place(Files(str(tmp_path / "nobody-sees-this")), 2)
+    with pytest.raises(ServiceError, match="failed at “repeated keys”: a worker cannot read or"):
+        cluster.run("repeated keys", shards._repeated, [(nowhere, 0), (nowhere, 1)])
+    with pytest.raises(ServiceError, match="“counted”: AttributeError.*run again to go on"):
+        cluster.run("counted", shards._repeated, [(None, 0)])
+
+
+def test_versions_that_differ_are_told_before_any_work(scheduler, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "STATEMENTS", "others")
+    with pytest.raises(ServiceError, match=r"worker tcp.* has statements .*\(here others\)"):
+        dask_cluster.Cluster(scheduler[0])
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(dask_cluster, "ANSWERS", 0.5)
+    with pytest.raises(ServiceError, match="No Dask scheduler answers at tcp://127.0.0.1:9 within"):
+        dask_cluster.Cluster("tcp://127.0.0.1:9")

@@ -1,0 +1,258 @@
+"""Wistia's rows as the kit's: what is kept, what is dropped on intake, what is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from fake_wistia import FakeWistia, event, media, visitor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from helpers.core.errors import AccessError, DataError
+from helpers.store.store import MEDIAS, SESSIONS, VISITORS
+from helpers.wistia.client import Wistia
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+DAY = date(2026, 6, 1)
+CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+
+
+class Answers:
+    """Stands in for the HTTP client: gives the rows it was made with."""
+
+    def __init__(self, rows):
+        self.rows, self.asked = rows, []
+
+    def get(self, path, params=None, **_):
+        self.asked.append((path, params))
+        return self.rows
+
+
+def wistia(rows) -> Wistia:
+    made = Wistia("http://127.0.0.1:1", SecretStr("t"))
+    made.client = Answers(rows)
+    return made
+
+
+def sessions(*rows):
+    return wistia(list(rows)).sessions(1, start=DAY, end=DAY)
+
+
+def one(row) -> dict:
+    return sessions(row).table.to_pylist()[0]
+
+
+def test_a_session_keeps_what_the_kit_needs_and_nothing_personal_else():
+    kept = one(event(1, NOON, "ann", email=" Ann@Example.com ", percent_viewed=1))
+    assert kept == {
+        "event_key": "event-1",
+        "visitor_key": "ann",
+        "media_id": "0012345678",
+        "media_name": "A video",
+        "received_at": NOON,
+        "percent_viewed": 1.0,
+        "email": "Ann@Example.com",
+        "country": "US",
+        "region": None,
+        "city": None,
+        "org": "Comcast Cable",
+        "page": "example.com/page",
+        "utm_source": "news",
+        "utm_medium": None,
+        "utm_campaign": None,
+        "utm_term": None,
+        "utm_content": None,
+        "conversion_type": None,
+        "browser": "Chrome",
+        "platform": "Mac",
+        "mobile": False,
+    }
+    assert "SECRET" not in json.dumps(kept, default=str)
+
+
+@pytest.mark.parametrize("key", ["5e12345678", "0012345678", "1e400", "NaN", "null", " x"])
+def test_ids_that_look_like_numbers_stay_text(key):
+    kept = one(event(1, NOON, key, media_id=key, event_key=key))
+    assert (kept["event_key"], kept["visitor_key"], kept["media_id"]) == (key, key, key)
+
+
+@pytest.mark.parametrize("percent", [55, 1.0000001, -0.1, None, "0.5", True, float("nan"), [], {}])
+def test_a_percent_viewed_outside_0_to_1_refuses_its_day_by_day_event_and_page(percent):
+    page = sessions(event(1, NOON), event(2, NOON, percent_viewed=percent))
+    assert page.table["event_key"].to_pylist() == ["event-1"]
+    message = page.refused[DAY]
+    assert f"percent_viewed is {percent!r}" in message
+    assert "event 'event-2', day 2026-06-01, 2026-06-01 to 2026-06-01, page 1" in message
+    assert "Expected a share from 0 to 1" in message and "refused rather than rescaled" in message
+
+
+@pytest.mark.parametrize("name", ["event_key", "visitor_key", "media_id"])
+@pytest.mark.parametrize("value", [None, "", "  ", 12345678, 1.5, ["x"]])
+def test_a_missing_or_numeric_id_refuses_its_day(name, value):
+    page = sessions(event(1, NOON, **{name: value}))
+    assert f"{name} is {value!r}" in page.refused[DAY]
+
+
+@pytest.mark.parametrize("value", [None, "", "yesterday", 1765400000])
+def test_a_session_of_no_day_is_refused_at_once(value):
+    with pytest.raises(DataError, match="received_at is .*event 'event-1', day unknown"):
+        sessions(event(1, NOON, received_at=value))
+
+
+@pytest.mark.parametrize("row", ["text", 5, None, []])
+def test_a_row_that_is_no_object_is_refused(row):
+    with pytest.raises(DataError, match="not an object"):
+        sessions(row)
+
+
+def test_unknown_keys_and_missing_optional_ones_are_tolerated():
+    bare = {
+        "event_key": "e",
+        "visitor_key": "v",
+        "media_id": "m",
+        "received_at": "2026-06-01T12:00:00.000Z",
+        "percent_viewed": 0,
+        "new_field": {"a": 1},
+    }
+    kept = one(bare)
+    assert kept["percent_viewed"] == 0.0
+    assert {kept[name] for name in SESSIONS.names[5:]} == {None}
+
+
+def test_half_a_surrogate_and_a_nul_do_not_stop_intake():
+    kept = one(event(1, NOON, media_name="a\ud800b\0c", user_agent_details=None))
+    assert kept["media_name"] == "a?bc"
+    assert kept["browser"] is None
+
+
+def test_visitors_are_asked_for_page_by_page_with_their_size():
+    made = wistia([])
+    assert made.visitors(3).is_empty
+    assert made.client.asked == [("/v1/stats/visitors.json", {"page": 3, "per_page": 100})]
+
+
+def test_sessions_are_asked_for_by_inclusive_days():
+    made = wistia([])
+    made.sessions(1, start=date(2026, 6, 1), end=date(2026, 6, 2))
+    assert made.client.asked[0][1] == {
+        "start_date": "2026-06-01",
+        "end_date": "2026-06-02",
+        "page": 1,
+        "per_page": 100,
+    }
+
+
+@pytest.mark.parametrize("identity", [None, {}, {"name": "", "email": None, "org": None}, "x"])
+def test_a_visitor_without_identity_is_anonymous(identity):
+    row = visitor("v", NOON) | {"visitor_identity": identity}
+    kept = wistia([row]).visitors(1).table.to_pylist()[0]
+    assert kept["visitor_key"] == "v" and kept["last_active_at"] == NOON
+    assert kept["name"] is kept["email"] is kept["org_name"] is kept["org_title"] is None
+
+
+def test_an_identifier_of_a_visitor_is_kept_as_given_but_trimmed():
+    rows = [visitor("a", NOON, email=" Bob-17 "), visitor("b", NOON, email="B@x.org")]
+    assert wistia(rows).visitors(1).table["email"].to_pylist() == ["Bob-17", "B@x.org"]
+
+
+def test_a_visitor_without_a_key_is_refused():
+    with pytest.raises(DataError, match="visitor_key is None .*visitors.json, page 1"):
+        wistia([visitor("v", NOON) | {"visitor_key": None}]).visitors(1)
+
+
+def test_a_video_keeps_id_name_duration_and_folder():
+    row = media("0012345678") | {"duration": None, "folder": {"name": "New"}}
+    kept = wistia([media("5e12345678"), row]).medias(1).table.to_pylist()
+    assert kept[0] == {
+        "media_id": "5e12345678",
+        "name": "Video 5e12345678",
+        "duration": 61.5,
+        "folder": "Demos",
+        "type": "Video",
+        "created": datetime(2023, 1, 26, 2, 19, 57, tzinfo=UTC),
+    }
+    assert kept[1]["duration"] is None and kept[1]["folder"] == "New"
+
+
+def test_a_token_that_may_not_read_stats_is_told_before_work_begins():
+    made = wistia({"scopes": ["media:read"]})
+    with pytest.raises(AccessError, match='may read media:read, but not stats. It needs "Read det'):
+        made.scopes()
+
+
+@pytest.mark.parametrize(
+    ("answer", "scopes"),
+    [
+        ({"scopes": ["stats:read", "media:read"]}, {"stats:read", "media:read"}),
+        ({"scopes": "all:read"}, {"all:read"}),
+        ({"scopes": [{"name": "stats:read"}]}, None),
+        ({"data": {}}, None),
+    ],
+)
+def test_scopes_of_an_unknown_shape_say_nothing(answer, scopes):
+    assert wistia(answer).scopes() == scopes
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_token_page_that_is_not_there_is_no_obstacle(status):
+    with FakeWistia() as fake:
+        fake.before = lambda *_: (status, {}, "")
+        made = Wistia(fake.url, SecretStr("t"))
+        assert made.scopes() is None
+        made.close()
+
+
+text = st.text(max_size=20)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(sorted(event(1, NOON))), anything, max_size=6))
+def test_whatever_stands_in_a_session_it_is_stored_or_refused(odd):
+    try:
+        page = sessions(event(1, NOON) | odd)
+    except DataError:
+        return
+    assert len(page.table) + len(page.refused) == 1
+    assert page.table.schema == SESSIONS
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(sorted(visitor("v", NOON))), anything, max_size=6))
+def test_whatever_stands_in_a_visitor_it_is_stored_or_refused(odd):
+    try:
+        page = wistia([visitor("v", NOON) | odd]).visitors(1)
+    except DataError:
+        return
+    assert page.table.schema == VISITORS
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(sorted(media("m"))), anything, max_size=6))
+def test_whatever_stands_in_a_video_it_is_stored_or_refused(odd):
+    try:
+        page = wistia([media("m") | odd]).medias(1)
+    except DataError:
+        return
+    assert page.table.schema == MEDIAS
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="captured responses are not here")
+def test_captured_responses_are_read_whole():
+    rows = {name: json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
+            for name in ("events", "visitors", "medias")}  # fmt: skip
+    page = wistia(rows["events"]).sessions(1, start=DAY, end=DAY)
+    assert (len(page.table), page.refused) == (1694, {})
+    assert "" not in {text for name in ("city", "region", "org", "page") for text in
+                      page.table[name].unique().to_pylist()}  # fmt: skip
+    assert len(wistia(rows["visitors"]).visitors(1).table) == 4000
+    videos = wistia(rows["medias"]).medias(1).table
+    assert len(videos) == 96 and videos["folder"].null_count == 0
