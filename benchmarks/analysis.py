@@ -104,8 +104,9 @@ def fill_store(run, viewers: int) -> int:
 def cost(viewers: int) -> dict[str, float]:
     """Seconds and memory of ``insights.write``, and of the stages before it, in this process."""
     from helpers import cluster, enrich
+    from helpers.core.files import write_json
     from helpers.findings import insights
-    from helpers.run import Run, write_json
+    from helpers.run import Run
 
     run = Run.open("02_enrich", source="sandbox")
     rows = fill_store(run, viewers)
@@ -190,8 +191,9 @@ def tastes(seed: int, planted: bool) -> bool:
 
 def groups(seed: int, planted: bool) -> bool:
     """Whether clusters are found among 500 viewers of one population, or of four kinds."""
-    from helpers.findings import discovery
     from tests.test_discovery import noise
+
+    from helpers.findings import discovery
     from tests.viewing import drawn, tables
 
     rng = np.random.default_rng(seed)

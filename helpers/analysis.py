@@ -11,11 +11,12 @@ import pandas as pd
 
 from helpers import personas
 from helpers.core.errors import ParameterError
+from helpers.core.files import write_json
 from helpers.mavera import answers, claims, payloads
 from helpers.mavera import prompts as asking
 from helpers.mavera.ledger import fingerprint
 from helpers.mavera.purchases import PRICES, Account
-from helpers.run import Run, write_json
+from helpers.run import Run
 
 FILE = "analysis.json"
 ANALYSIS = "Mave's analysis"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers.core import privacy
+from helpers.core import files
 from helpers.enrich import connection
 from helpers.run import Run
 from helpers.store import engine, rules
@@ -51,7 +51,7 @@ def assign(run: Run) -> pd.DataFrame:
     con.export(engine.sql("viewers").format(rules=chosen.case_sql()), target)
     con.show("viewers", target)
     table = summarize(con, chosen)
-    privacy.write_csv(table.reset_index(), run.data("clusters.csv"))
+    files.write_csv(table.reset_index(), run.data("clusters.csv"))
     run.record(
         rules={"source": chosen.source, "fingerprint": chosen.fingerprint},
         clusters={name: int(count) for name, count in table["viewers"].items()},

@@ -11,13 +11,14 @@ import pandas as pd
 
 from helpers.core import settings
 from helpers.core.errors import CreditError, ServiceError
+from helpers.core.files import write_json
 from helpers.mavera import answers, prompts
 from helpers.mavera import drafts as drafting
 from helpers.mavera import payloads as sending
 from helpers.mavera.ledger import Entry, fingerprint
 from helpers.mavera.payloads import ClusterNumbers
 from helpers.mavera.purchases import PRICES, Account
-from helpers.run import Run, write_json
+from helpers.run import Run
 
 FILE = "personas.json"
 LAST_STAGE = "05_mave_analysis"

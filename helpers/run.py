@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import stat
 import tempfile
 from datetime import date
@@ -18,6 +17,7 @@ from pydantic import SecretStr
 from helpers.core import panel, parameters, tables
 from helpers.core import settings as settings_module
 from helpers.core.errors import AccessError, DataError, ParameterError
+from helpers.core.files import write_json
 from helpers.core.parameters import Window
 from helpers.core.settings import MAVERA_BASE_URL, WISTIA_BASE_URL, Settings
 from helpers.sandbox.process import Sandbox
@@ -122,22 +122,6 @@ def choices(manifest: dict[str, Any]) -> list[str]:
 def record(folder: Path, **facts: Any) -> None:
     """Merge facts into run.json of a folder; dictionaries merge key by key."""
     write_json(folder / "run.json", _merged(read_manifest(folder), facts))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def make_outputs(outputs: Path) -> None:

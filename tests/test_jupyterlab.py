@@ -17,8 +17,8 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from browser import CHROMIUM, FLAGS
 from test_house import FIGURES, assert_drawn
-from test_report_browser import CHROMIUM, FLAGS
 
 from helpers.run import STAGES, read_manifest, record
 

@@ -13,7 +13,7 @@ import requests
 
 from helpers import run
 from helpers.batch import contract, kernels
-from helpers.core import clock
+from helpers.core import clock, files
 from helpers.core import settings as settings_module
 from helpers.core.errors import AccessError, DataError, KitError, ServiceError
 from helpers.core.http import Client
@@ -207,7 +207,7 @@ def compare() -> list[Finding]:
         "source": visit.source,
         "differences": found,
     }
-    run.write_json(settings.outputs / "contract.json", content)
+    files.write_json(settings.outputs / "contract.json", content)
     run.stop_sandboxes()
     return findings
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from helpers.core import clock, privacy, settings
+from helpers.core import clock, files, settings
 from helpers.core.errors import DataError, KitError, ParameterError
 from helpers.findings.outreach import OPT_OUT
 from helpers.report import report
@@ -229,7 +229,7 @@ def _drop_companies(path: Path, domains: set[str]) -> bool:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     hit = table["Domain"].str.casefold().isin(domains)
     if hit.any():
-        privacy.write_csv(table[~hit], path, private=True)
+        files.write_csv(table[~hit], path, private=True)
     return bool(hit.any())
 
 
@@ -237,7 +237,7 @@ def _drop_lines(path: Path, pattern: re.Pattern) -> None:
     """Rewrite a CSV file without the rows that hold the person."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     hit = table.apply(lambda row: any(pattern.search(cell) for cell in row), axis=1)
-    privacy.write_csv(table[~hit], path, private=path.parent.name == "private")
+    files.write_csv(table[~hit], path, private=path.parent.name == "private")
 
 
 def _prove(outputs: Path, person: Person) -> int:

@@ -1,6 +1,20 @@
-"""Errors of the kit: one base class, subclasses by what the user can do about it."""
+"""Errors of the kit: one base class, subclasses by what the user can do about it.
+
+An error keeps what happened, where, what was expected and what to do apart: a terminal prints one
+message, a notebook shows a panel of four lines in the place of a traceback.
+"""
 
 from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+PANEL_WIDTH = 88  # characters, so that a panel fits beside JupyterLab's side bar
+LABEL_WIDTH = 12
+SEE = "Look the message up in docs/troubleshooting.md."
+
+explain_in_notebook: Callable[[KitError], dict[str, str]] | None = None
+"""Set where a notebook is open: gives the panel its further lines, by label, and logs the rest."""
 
 
 class KitError(Exception):
@@ -8,8 +22,14 @@ class KitError(Exception):
 
     Parameters
     ----------
-    message : str
-        What happened, where, what was expected, what to do.
+    what : str
+        What happened, as a sentence.
+    where : str, optional
+        File and line, request, cell or row; stands before `what` in the message.
+    expected : str, optional
+        What would have been right, as the end of a sentence that begins with "Expected".
+    remedy : str, optional
+        What to do, as one or more sentences.
     status_code : int, optional
         HTTP status of the answer, if there was one.
     retry_after : float, optional
@@ -22,20 +42,54 @@ class KitError(Exception):
 
     def __init__(
         self,
-        message: str,
+        what: str,
         *,
+        where: str = "",
+        expected: str = "",
+        remedy: str = "",
         status_code: int | None = None,
         retry_after: float | None = None,
         retryable: bool = False,
     ):
-        super().__init__(message)
+        self.what, self.where, self.expected, self.remedy = what, where, expected, remedy
         self.status_code = status_code
         self.retry_after = retry_after
         self.retryable = retryable
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        first = f"{self.where}: {self.what}" if self.where else self.what
+        wanted = f"Expected {self.expected.rstrip('.')}." if self.expected else ""
+        return " ".join(part for part in (first, wanted, self.remedy) if part)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in the place of a traceback; the class stays what runners read."""
+        if not hasattr(self, "_panel"):  # IPython asks twice, and the log is written once
+            fields = {
+                "What": self.what,
+                "Where": self.where,
+                "Expected": self.expected,
+                "What to do": self.remedy or SEE,
+            }
+            more = explain_in_notebook(self) if explain_in_notebook else {}
+            self._panel = _panel_lines(type(self).__name__, fields | more)
+        return self._panel
+
+
+def _panel_lines(title: str, fields: dict[str, str]) -> list[str]:
+    lines = [f"\x1b[1;31m{title}\x1b[0m"]
+    for label, text in fields.items():
+        if text:
+            wrapped = textwrap.wrap(
+                text, PANEL_WIDTH - LABEL_WIDTH, break_long_words=False, break_on_hyphens=False
+            )
+            indented = ("\n" + " " * LABEL_WIDTH).join(wrapped)
+            lines.append(f"\x1b[1m{label:<{LABEL_WIDTH}}\x1b[0m{indented}")
+    return lines
 
 
 class ParameterError(KitError):
-    """Wrong use: a parameter, a clusters file, an output folder, a key and address that differ."""
+    """Wrong use: a parameter, a file or setting of the owner, a key and address that differ."""
 
     exit_status = 2
 
@@ -63,7 +117,7 @@ class CreditError(KitError):
 
 
 class LockError(KitError):
-    """Another run works on the same account."""
+    """Another run is in progress on the same account."""
 
     exit_status = 6
 
@@ -74,10 +128,14 @@ class DataError(KitError):
     exit_status = 7
 
 
-BY_NAME = {
-    kind.__name__: kind
-    for kind in (
-        KitError, ParameterError, AccessError, ServiceError, UnknownOutcome, CreditError,
-        LockError, DataError,
-    )
-}  # fmt: skip
+KINDS = (
+    KitError,
+    ParameterError,
+    AccessError,
+    ServiceError,
+    UnknownOutcome,
+    CreditError,
+    LockError,
+    DataError,
+)
+BY_NAME = {kind.__name__: kind for kind in KINDS}

@@ -141,8 +141,8 @@ def _check_kind(name: str, value: Any, where: str) -> None:
     if not right:
         kind = "a list of str" if isinstance(default, list) else type(default).__name__
         raise ParameterError(
-            f"{where}: parameter {name} is {value!r}, a {type(value).__name__}. Expected {kind}, "
-            f"such as {default!r}."
+            f"{where}: parameter {name} is {value!r}, a {type(value).__name__}.",
+            expected=f"{kind}, such as {default!r}",
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -96,7 +95,7 @@ def without_emails(value: Any) -> Any:
     return value
 
 
-def csv_safe(frame: pd.DataFrame) -> pd.DataFrame:
+def disarm(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with every text cell disarmed that a spreadsheet would run as a formula.
 
     References
@@ -104,26 +103,26 @@ def csv_safe(frame: pd.DataFrame) -> pd.DataFrame:
     OWASP, CSV Injection: cells that start with ``= + - @``, a tab or a carriage return.
     """
 
-    def disarm(value):
+    def quote(value):
         risky = isinstance(value, str) and value.lstrip(" \u00a0\ufeff")[:1] in tuple("=+-@\t\r\n")
         return "'" + value if risky else value
 
     safe = frame.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(disarm, na_action="ignore")
+            safe[column] = safe[column].map(quote, na_action="ignore")
     return safe
 
 
-def write_csv(frame: pd.DataFrame, path: Path, *, private: bool = False) -> Path:
-    """Write a disarmed CSV, with mode 0600 from the first byte when it is private."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if private:
-        path.parent.chmod(stat.S_IRWXU)
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-    csv_safe(frame).to_csv(path, index=False, lineterminator="\n")
-    return path
+def rearm(frame: pd.DataFrame) -> pd.DataFrame:
+    """The texts of a frame as they were before :func:`disarm`."""
+    plain = frame.copy()
+    for column in plain.columns:
+        if not pd.api.types.is_numeric_dtype(plain[column]):
+            plain[column] = plain[column].map(
+                lambda value: value[1:] if isinstance(value, str) and value[:1] == "'" else value
+            )
+    return plain
 
 
 def scan(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from helpers.core import privacy
+from helpers.core import files
 from helpers.findings.disclosure import whole_percent
 from helpers.findings.section import false_discovery, label, part, people
 from helpers.store import engine
@@ -183,7 +183,7 @@ def write(run: Run) -> pd.DataFrame:
     con = connection(run)
     prepare(con)
     frame = table(con, min_cell=run.params["min_cell"])
-    privacy.write_csv(frame, run.data("affinity.csv"))
+    files.write_csv(frame, run.data("affinity.csv"))
     return frame
 
 

@@ -33,13 +33,14 @@ from typing import Any
 import pandas as pd
 
 from helpers import cluster
-from helpers.core import privacy, tables
+from helpers.core import files, tables
+from helpers.core.files import write_json
 from helpers.core.progress import progress
 from helpers.enrich import connection
 from helpers.findings import affinity, change, conversions, coverage, discovery, outreach, stability
 from helpers.findings.section import plain
 from helpers.mavera import answers
-from helpers.run import Run, write_json
+from helpers.run import Run
 
 SCHEMA_VERSION = 1
 PARTS = (
@@ -72,7 +73,7 @@ def write(run: Run) -> dict[str, Any]:
     titles, seed, min_cell = rules.titles, run.params["seed"], run.params["min_cell"]
     affinity.prepare(con)
     cells = affinity.cells(con, "affinity", min_cell)
-    privacy.write_csv(affinity.table(con, found=cells), run.data("affinity.csv"))
+    files.write_csv(affinity.table(con, found=cells), run.data("affinity.csv"))
     changed = change.since_last_run(run, con, rules)
     compared = changed["more"]["period"]["figures"].get("what")
     found = outreach.people_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from helpers.core import privacy
+from helpers.core import files
 from helpers.core.parameters import Window, bare_domain
 from helpers.findings import affinity
 from helpers.findings.section import fewer, is_few, part, people
@@ -175,8 +175,8 @@ def write(run: Run, frame: pd.DataFrame, rules: ClusterRules) -> None:
     sheet[numbers] = sheet[numbers].round(1)
     for name in rules.names:
         rows = sheet[frame["cluster"] == name]
-        privacy.write_csv(rows, run.private(f"outreach_{name}.csv"), private=True)
-    privacy.write_csv(companies(frame), run.private("companies.csv"), private=True)
+        files.write_csv(rows, run.private(f"outreach_{name}.csv"), private=True)
+    files.write_csv(companies(frame), run.private("companies.csv"), private=True)
 
 
 def outreach(frame: pd.DataFrame, rules: ClusterRules, *, min_cell: int = 10) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from typing import Any
 
 from helpers.core import clock
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
+from helpers.core.files import write_json
 from helpers.core.http import Client
 from helpers.core.privacy import without_emails
 from helpers.core.progress import progress
 from helpers.mavera.client import Mavera, number
 from helpers.mavera.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
 from helpers.mavera.payloads import Persona
-from helpers.run import Run, write_json
+from helpers.run import Run
 
 PRICES = {"persona": 300, "mave": 75, "reply": 5}
 """The most that a call can charge [credits]. Mavera's reference."""

@@ -17,11 +17,12 @@ from markupsafe import Markup
 
 from helpers import plots
 from helpers.core import tables
+from helpers.core.files import write_json
 from helpers.core.tables import NBSP
 from helpers.findings.disclosure import share_of, span, whole_percent
 from helpers.report import data
 from helpers.report.pages import environment, headings_in_order
-from helpers.run import choices, newest_first, state, write_json
+from helpers.run import choices, newest_first, state
 
 CONTENTS = {
     "answer": "Answer", "clusters": "Clusters", "content": "Content", "change": "Change",

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from helpers.core.errors import DataError, LockError, ParameterError
+from helpers.core.files import read_json, replace_file, write_json
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0
@@ -258,7 +259,7 @@ class Store:
 
     def replace(self, path: Path, table: pa.Table) -> None:
         """Put `table` in the place of the Parquet file `path`, at once."""
-        with _staged_file(path) as staged:
+        with replace_file(path) as staged:
             pq.write_table(table, staged, compression="zstd")
 
     # ---- people who asked to be forgotten
@@ -393,33 +394,6 @@ class StagedDay:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or {} where there is none."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON at once: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _staged_file(path) as staged:
-        staged.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
-
-
-@contextlib.contextmanager
-def _staged_file(path: Path) -> Iterator[Path]:
-    staged = path.with_name(f".{path.name}.tmp")
-    try:
-        yield staged
-        os.replace(staged, path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-
-
 def _filter_file(path: Path, keys: set[str]) -> int:
     """Rewrite a Parquet file without the rows of these visitor_keys; how many were dropped."""
     file = pq.ParquetFile(path)
@@ -431,7 +405,7 @@ def _filter_file(path: Path, keys: set[str]) -> int:
         return 0
     kept = 0
     with (
-        _staged_file(path) as staged,
+        replace_file(path) as staged,
         pq.ParquetWriter(staged, file.schema_arrow, compression="zstd") as writer,
     ):
         for batch in file.iter_batches():

@@ -16,6 +16,7 @@ import pytest
 
 from helpers import run as runs
 from helpers.batch import runner
+from helpers.core import files
 from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
 from helpers.store.store import Store
 from notebooks import plain_report, write  # noqa: F401
@@ -282,7 +283,7 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
         "bouncers,2,1.0,1.0,0.5\nskimmers,0,0.0,,\n"
     )
     answer = "# Who\n\n**Call** them \x1b[31mnow\n- one\n- two"
-    runs.write_json(folder / "data" / "analysis.json", {"answer": answer})
+    files.write_json(folder / "data" / "analysis.json", {"answer": answer})
     lines = runner.summary(folder)
     assert lines[0] == "Run 2026-07-01 · account sandbox · 2026-06-01 to 2026-06-30"
     assert lines[1] == "visitors: 1,247 · viewers: 2"
@@ -319,8 +320,8 @@ def told(folder, *, mavera="live", bill=None, answer=None, **facts):
         folder, account="a", source={"wistia": "live", "mavera": mavera}, counts={"viewers": 5},
         window={"start_date": "2026-06-01", "end_date": "2026-06-30"}, **facts,
     )  # fmt: skip
-    runs.write_json(folder / "data" / "personas.json", {"personas": [], "bill": bill})
-    runs.write_json(folder / "data" / "analysis.json", answer or {"status": "not_asked"})
+    files.write_json(folder / "data" / "personas.json", {"personas": [], "bill": bill})
+    files.write_json(folder / "data" / "analysis.json", answer or {"status": "not_asked"})
     return "\n".join(runner.summary(folder))
 
 

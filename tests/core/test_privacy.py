@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.core import privacy
+from helpers.core import files, privacy
 from helpers.core.errors import DataError
 
 
@@ -49,7 +49,7 @@ def test_an_address_inside_a_utm_value_is_hidden():
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\n"])
 def test_a_cell_that_starts_a_formula_is_disarmed(start):
     frame = pd.DataFrame({"name": [f"{start}HYPERLINK(1)"], "viewers": [-3]})
-    safe = privacy.csv_safe(frame)
+    safe = privacy.disarm(frame)
     assert safe["name"][0] == f"'{start}HYPERLINK(1)"
     assert safe["viewers"][0] == -3
     assert frame["name"][0].startswith(start)  # the frame given stays as it was
@@ -57,12 +57,13 @@ def test_a_cell_that_starts_a_formula_is_disarmed(start):
 
 @given(st.text())
 def test_no_text_cell_starts_a_formula(text):
-    cell = privacy.csv_safe(pd.DataFrame({"name": [text]}))["name"][0]
+    cell = privacy.disarm(pd.DataFrame({"name": [text]}))["name"][0]
     assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 def test_a_private_list_is_readable_by_its_owner_alone(tmp_path):
-    path = privacy.write_csv(pd.DataFrame({"a": [1]}), tmp_path / "private" / "x.csv", private=True)
+    path = tmp_path / "private" / "x.csv"
+    files.write_csv(pd.DataFrame({"a": [1]}), path, private=True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 

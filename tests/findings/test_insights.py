@@ -13,8 +13,9 @@ from bs4 import BeautifulSoup
 
 from helpers import cluster, enrich
 from helpers.core.errors import DataError
+from helpers.core.files import write_json
 from helpers.findings import insights
-from helpers.run import Run, write_json
+from helpers.run import Run
 from tests.test_enrich import new_run, session, visitor  # noqa: F401
 from tests.viewing import drawn
 

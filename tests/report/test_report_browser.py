@@ -1,12 +1,12 @@
 """The pages in a browser: nothing runs, nothing is asked for, everybody can read them."""
 
-import shutil
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 import report_samples as samples
+from browser import CHROMIUM, FLAGS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers.core.tables import frame_html
@@ -14,18 +14,12 @@ from helpers.mavera import answers
 from helpers.report import report
 from helpers.report.notebook_page import notebook_html
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.skipif(
         CHROMIUM is None, reason="no chromium on this machine: apt install chromium"
     ),
     pytest.mark.xdist_group("browser"),
 ]
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
 MODES = {
     "light": ({"width": 1280, "height": 800}, {"color_scheme": "light"}),
     "dark": ({"width": 1280, "height": 800}, {"color_scheme": "dark"}),

@@ -1,0 +1,128 @@
+"""The one writer and the one reader of files: written at once, damaged ones told by name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from helpers.core import privacy
+from helpers.core.errors import DataError
+
+PUBLIC_MODE, PRIVATE_MODE, PRIVATE_FOLDER = 0o644, 0o600, 0o700
+CSV_TEXTS = ("cluster", "media_id", "title", "visitor_key", "weekday")
+"""Columns of the kit's CSV files that are text whatever they look like: 0012345678 is an id."""
+
+
+@contextlib.contextmanager
+def replace_file(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` at once, or not at all.
+
+    Parameters
+    ----------
+    private : bool
+        Open to its owner alone from the first byte, and so is its folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if private:
+        path.parent.chmod(PRIVATE_FOLDER)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        staged.unlink(missing_ok=True)
+        staged.touch(mode=PRIVATE_MODE if private else PUBLIC_MODE)
+        yield staged
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write UTF-8 text."""
+    with replace_file(path, private=private) as staged:
+        staged.write_text(text, "utf-8")
+
+
+def write_json(path: Path, content: Any, *, private: bool = False) -> None:
+    """Write JSON; NaN and infinity are refused, for JSON has none."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n", private=private)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} where there is no such file.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(content, dict):
+        raise _damaged(path, ValueError("no object"))
+    return content
+
+
+def write_csv(
+    frame: pd.DataFrame, path: Path, *, private: bool = False, encoding: str = "utf-8"
+) -> None:
+    """Write a CSV in which no cell is a formula; the index is left out."""
+    with replace_file(path, private=private) as staged:
+        privacy.disarm(frame).to_csv(staged, index=False, lineterminator="\n", encoding=encoding)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV of the kit, its texts as they were before they were disarmed.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    try:
+        frame = pd.read_csv(
+            path, dtype=dict.fromkeys(CSV_TEXTS, "str"), keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return privacy.rearm(frame)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file."""
+    with replace_file(path) as staged:
+        pq.write_table(table, staged, compression="zstd")
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A Parquet file to read.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
+    return DataError(
+        f"{'/'.join(path.parts[-3:])} is damaged and was not read ({reason}).",
+        remedy="Restore it from a backup, or delete it and run again: what it held is made anew.",
+    )
