@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,10 +12,27 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.findings.disclosure import whole_percent
-
 NBSP = "\u00a0"
 LEFT, RIGHT = ' style="text-align: left"', ' class="n" style="text-align: right"'
+
+
+def whole_percent(share: float | None) -> str:
+    """A share (0 to 1) in whole percent, never rounded to none or to all of it."""
+    if share is None or math.isnan(share):
+        return "not known"
+    if 0 < share < 0.005:
+        return "under 1\u00a0%"
+    if 0.995 <= share < 1:
+        return "over 99\u00a0%"
+    return f"{share * 100:.0f}\u00a0%"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of a share (0 to 1 each) in whole percent; a narrow one is rounded outwards."""
+    ends = round(low * 100), round(high * 100)
+    if ends[0] == ends[1] and low < high:
+        ends = math.floor(low * 100), math.ceil(high * 100)
+    return f"{ends[0]}–{ends[1]}\u00a0%"
 
 
 def columns(labels: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -145,6 +163,16 @@ def table_html(labels: Mapping[str, str], rows: list[Mapping[str, Any]], caption
         f'<table class="dataframe">\n{top}<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table>"
     )
+
+
+def section_html(finding: str, table: pd.DataFrame, labels: Mapping[str, str], note: str) -> str:
+    """A finding for a notebook: its sentence, its table under labels with units, its note."""
+    head = f"<p><strong>{escape(finding)}</strong></p>"
+    if table.empty or not labels:
+        return head + (f"<p>{escape(note)}</p>" if note else "")
+    lines = zip(*([_plain(value) for value in table[name]] for name in labels), strict=True)
+    rows = [dict(zip(labels, line, strict=True)) for line in lines]
+    return f"{head}\n{table_html(labels, rows, note)}"
 
 
 def _cells(row: Mapping[str, Any], shown: list[dict[str, Any]]) -> Iterable[str]:

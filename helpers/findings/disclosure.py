@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
+from helpers.core.tables import span, whole_percent
+
 LEVEL = 1.959963984540054  # two-sided 95 % point of the normal distribution
 
 
@@ -23,25 +25,6 @@ def wilson(count: int | None, total: int | None) -> tuple[float, float] | None:
     middle = (share + square / 2) / (1 + square)
     half = LEVEL * math.sqrt(share * (1 - share) / total + square / (4 * total)) / (1 + square)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def whole_percent(share: float | None) -> str:
-    """A share (0 to 1) in whole percent, never rounded to none or to all of it."""
-    if share is None or math.isnan(share):
-        return "not known"
-    if 0 < share < 0.005:
-        return "under 1\u00a0%"
-    if 0.995 <= share < 1:
-        return "over 99\u00a0%"
-    return f"{share * 100:.0f}\u00a0%"
-
-
-def span(low: float, high: float) -> str:
-    """An interval of a share (0 to 1 each) in whole percent; a narrow one is rounded outwards."""
-    ends = round(low * 100), round(high * 100)
-    if ends[0] == ends[1] and low < high:
-        ends = math.floor(low * 100), math.ceil(high * 100)
-    return f"{ends[0]}–{ends[1]}\u00a0%"
 
 
 def share_of(count: int, total: int) -> str:

@@ -1,17 +1,97 @@
-"""What every finding is made of: a sentence with its number, a table, intervals, plain values."""
+"""What every finding is: a sentence with its number, a table, how it was computed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from helpers.core import tables
 from helpers.findings.disclosure import suppress
 from helpers.store import engine
 from helpers.store.engine import Engine
+
+
+@dataclass(frozen=True)
+class Section:
+    """One finding. A notebook shows it by itself; work goes on with ``section.table``.
+
+    Attributes
+    ----------
+    finding : str
+        One sentence in plain English with its number.
+    table : DataFrame
+        What the sentence rests on: plain column names, clusters and ids as columns.
+    labels : mapping of str to str
+        Column of the table to its label with a unit, such as ``"completion [%]"``; the columns
+        that are shown, in this order.
+    note : str
+        How it was computed, and what it cannot tell.
+    parts : mapping of str to Section
+        Further sections that belong to this one, by name.
+    """
+
+    finding: str
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    parts: Mapping[str, Section] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """``{finding, rows, columns, note, parts}``; missing and hidden are null."""
+        rows = self.table[list(self.labels)].to_dict("records") if self.labels else []
+        return {
+            "finding": self.finding,
+            "rows": [{name: to_plain(value) for name, value in row.items()} for row in rows],
+            "columns": dict(self.labels),
+            "note": self.note,
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Section:
+        """The section that :meth:`to_json` wrote down."""
+        labels = dict(content["columns"])
+        return cls(
+            finding=content["finding"],
+            table=pd.DataFrame(content["rows"], columns=list(labels)),
+            labels=labels,
+            note=content["note"],
+            parts={name: cls.from_json(part) for name, part in content["parts"].items()},
+        )
+
+    def _repr_html_(self) -> str:
+        return tables.section_html(self.finding, self.table, self.labels, self.note)
+
+    def __repr__(self) -> str:
+        lines = [self.finding]
+        if len(self.table) and self.labels:
+            shown = self.table[list(self.labels)].rename(columns=dict(self.labels))
+            lines.append(shown.to_string(index=False))
+        return "\n".join([*lines, self.note] if self.note else lines)
+
+
+def to_plain(value: Any) -> Any:
+    """A value in types that JSON knows; NaN, infinity and missing become null."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [to_plain(item) for item in value]
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        # Sums differ in the last digits with the order of rows; a run repeated does not.
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+# ---- what the findings before this edition are made of
 
 TOO_FEW = 30
 """Groups of fewer viewers are marked: a 95 % interval of a share is then up to 36 points wide."""

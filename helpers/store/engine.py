@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 
 from helpers.core.parameters import Window, bare_domain
 from helpers.core.settings import Settings
@@ -23,6 +25,9 @@ from helpers.store.store import MEDIAS, SESSIONS, VISITORS, Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
+
+
+NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)")
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ def connect(memory_limit: str | None, spill: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _wide(kind: str) -> str:
+    return "DOUBLE" if kind[:2] in ("DO", "FL", "DE") else "BIGINT"
+
+
 class Engine:
     """All tables in one embedded database.
 
@@ -81,6 +90,38 @@ class Engine:
         once from every shard, so the rows of one group are yet to be added up.
         """
         self.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS {query}", params)
+
+    def define(self, statements: str, params: dict[str, Any] | None = None) -> None:
+        """Make tables or views that later questions may ask, wherever the sessions are."""
+        self.each(statements, params)
+
+    def counts(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """What a query counts, already added up over shards.
+
+        Parameters
+        ----------
+        query : str
+            SQL over sessions, plays, viewers, visitors and medias. Its columns that are numbers
+            are counts and sums, and are added up; all others (text, days, true and false) are what
+            they are counted by. An hour of the day is therefore cast to text.
+        """
+        self.gather(query, "counted", params)
+        kinds = self.execute("DESCRIBE counted").fetchall()
+        numbers = {name for name, kind, *_ in kinds if NUMBER.match(kind)}
+        columns = [
+            f'sum("{name}")::{_wide(kind)} AS "{name}"' if name in numbers else f'"{name}"'
+            for name, kind, *_ in kinds
+        ]
+        return self.execute(f"SELECT {', '.join(columns)} FROM counted GROUP BY ALL").df()
+
+    def rows(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """The rows that a query finds, those of all shards; whoever asks bounds their number."""
+        self.gather(query, "found_rows", params)
+        return self.execute("FROM found_rows").df()
+
+    def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """A question to the tables at hand, asked in this process."""
+        return self.execute(query, params).df()
 
     def share(self, table: str) -> None:
         """Let :meth:`each` and :meth:`gather` see a small table made by :meth:`execute`."""

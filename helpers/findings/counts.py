@@ -1,0 +1,105 @@
+"""Counts of people as they may be published, and intervals of shares.
+
+One rule stands at the door: :func:`publish`. Shares, lifts, intervals and sentences are computed
+from what it lets through, so nothing that is shown can be turned back into a hidden count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+LEAST_STEP = 5  # counts are rounded to a multiple of at least this
+TOO_FEW = 30
+"""Groups of fewer viewers are not compared: a 95 % interval of a share is up to 36 points wide."""
+
+
+def publish(count: int, *, of: int, min_cell: int) -> int | None:
+    """A count as it may be shown, or None where it is hidden.
+
+    Parameters
+    ----------
+    count, of : int
+        People counted, and the people they are counted among.
+    min_cell : int
+        Groups of fewer people are hidden, and so are all but so few; 1 turns the rule off.
+
+    Returns
+    -------
+    int or None
+        None where 0 < count < min_cell or 0 < of - count < min_cell; else rounded half up to a
+        multiple of max(5, min_cell // 2), never above `of`.
+    """
+    if min_cell <= 1 or count == 0:
+        return count
+    if count < min_cell or 0 < of - count < min_cell:
+        return None
+    step = max(LEAST_STEP, min_cell // 2)
+    return min((2 * count + step) // (2 * step) * step, of)
+
+
+def publish_counts(counts: pd.Series, of: pd.Series | int, min_cell: int) -> pd.Series:
+    """:func:`publish` for each row; Int64, hidden is missing."""
+    totals = of if isinstance(of, pd.Series) else pd.Series(of, index=counts.index)
+    shown = [
+        publish(int(count), of=int(total), min_cell=min_cell)
+        for count, total in zip(counts, totals, strict=True)
+    ]
+    return pd.Series(shown, index=counts.index, dtype="Int64")
+
+
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """95 % Wilson interval of a share, 0 to 1."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(count, total, method="wilson")
+    return float(low), float(high)
+
+
+def with_share(
+    frame: pd.DataFrame, count: str, total: str, name: str = "share", *, interval: bool = True
+) -> pd.DataFrame:
+    """The frame with a share (0 to 1) of two columns of published counts.
+
+    Returns
+    -------
+    DataFrame
+        With `name` and, for its 95 % Wilson interval, ``{name}_low`` and ``{name}_high``; missing
+        where a count is hidden or there is nothing to divide by.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    counts = frame[count].to_numpy(float, na_value=np.nan)
+    totals = frame[total].to_numpy(float, na_value=np.nan)
+    shown = (totals > 0) & ~np.isnan(counts)
+    columns = {suffix: np.full(len(frame), np.nan) for suffix in ("", "_low", "_high")}
+    columns[""][shown] = counts[shown] / totals[shown]
+    if shown.any():
+        ends = proportion_confint(counts[shown], totals[shown], method="wilson")
+        columns["_low"][shown], columns["_high"][shown] = ends
+    wanted = columns if interval else {"": columns[""]}
+    return frame.assign(**{f"{name}{suffix}": values for suffix, values in wanted.items()})
+
+
+def adjust_p_values(p_values: Iterable[float], method: str = "holm") -> np.ndarray:
+    """p-values corrected together; missing ones stay missing."""
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.asarray(list(p_values), dtype=float)
+    tested = ~np.isnan(values)
+    adjusted = np.full(len(values), np.nan)
+    if tested.any():
+        adjusted[tested] = multipletests(values[tested], method=method)[1]
+    return adjusted
+
+
+def count_people(count: int | None, noun: str = "viewer", *, min_cell: int = 10) -> str:
+    """A published count with its noun: ``1 viewer``, ``1,245 viewers``, ``fewer than 10 viewers``.
+
+    A hidden count near the whole is named by the sentence that knows the whole, not here.
+    """
+    if count is None:
+        return f"fewer than {min_cell} {noun}s"
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
