@@ -15,35 +15,43 @@ from PIL import Image
 
 from helpers import plots
 
-CLUSTERS = pd.DataFrame({
-    "cluster": plots.CLUSTERS, "viewers": [89, 234, 412, 187, 325],
-    "identified_viewers": [67, 142, 51, 89, 118],
-}).assign(share=lambda frame: frame["viewers"] / frame["viewers"].sum())  # fmt: skip
-TIMES = pd.DataFrame({"weekday": ["Mon", "Tue"], "hour": [3, 14], "sessions": [5, 60]})
+CLUSTERS = pd.DataFrame(
+    {"viewers": [89, 234, 412, 187, 325], "identified_viewers": [67, 142, 51, 89, 118]},
+    index=pd.Index(plots.CLUSTERS, name="cluster"),
+).assign(share=lambda frame: frame["viewers"] / frame["viewers"].sum())
+TIMES = pd.DataFrame({"weekday": ["Mon", "Tue"], "hour": [3, 14], "viewers": [None, 60]})
 COMPLETION = pd.DataFrame(
-    {"sessions": [10, 30, 60]}, index=pd.Index(["0 exactly", "0–10", "100 exactly"])
+    {"sessions": [10, 30, 60]}, index=pd.Index(["exactly 0", "0–10", "exactly 100"])
 )
 COUNTS = pd.DataFrame(
-    [("bouncers", 1, 412, 14.0), ("skimmers", 2, 120, 31.0), ("skimmers", 20, 11, 35.0),
-     ("binge_watchers", 7, 1, 80.0)],
+    [
+        ("skimmers", 2, 120, 30.0),
+        ("skimmers", 20, 10, 35.0),
+        ("bouncers", 1, 410, 14.0),
+        ("binge_watchers", 7, 1, 80.0),
+    ],
     columns=["cluster", "videos", "viewers", "avg_percent_watched"],
-)  # fmt: skip
+)
 AFFINITY = pd.DataFrame(
-    [("bouncers", "m1", "Costs $5 and $6", 40, 0.1), ("skimmers", "m1", "Costs $5 and $6", 60, 0.3),
-     ("skimmers", "m2", "Tour", 12, 0.06)],
+    [
+        ("bouncers", "m1", "Costs $5 and $6", 40, 0.1),
+        ("skimmers", "m1", "Costs $5 and $6", 60, 0.3),
+        ("skimmers", "m2", "Tour", 10, 0.06),
+    ],
     columns=["cluster", "media_id", "title", "viewers", "reach"],
-)  # fmt: skip
+)
 WEEKS = pd.DataFrame(
-    {"sessions": [30, 79]}, index=pd.Index(["2026-01-05", "2026-01-12"], name="week")
+    {"viewers": [30, None, 80], "people": [10, 10, None]},
+    index=pd.Index(["2026-01-05", "2026-01-12", "2026-01-19"], name="week"),
 )
 FIGURES = {
-    plots.when_people_watched: (TIMES, "Busiest hour: Tue 14:00, 60 of 65 sessions."),
-    plots.completion: (COMPLETION, "60 % of 100 sessions saw the whole video."),
+    plots.trend: (WEEKS, "Most viewers in a week: 80, from 19 Jan 2026."),
+    plots.when_people_watched: (TIMES, "Up to 60 viewers in one hour of the week."),
+    plots.completion: (COMPLETION, "60 % of sessions saw the whole video."),
     plots.cluster_sizes: (CLUSTERS, "Largest cluster: bouncers, 33 % of 1,247 viewers."),
-    plots.completion_by_videos: (COUNTS, "Viewers see 18 % of a video on average (n = 543)."),
+    plots.completion_by_videos: (COUNTS, "Viewers see 18 % of a video on average."),
     plots.content_heatmap: (AFFINITY, "30 % of skimmers saw “Costs $5 and $6”."),
-    plots.sessions_over_time: (WEEKS, "Busiest week: 2026-01-12, 79 sessions."),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +66,8 @@ def pixels(ax) -> np.ndarray:
 
 
 def words(ax) -> str:
-    return " ".join(text.get_text() for text in ax.figure.findobj(matplotlib.text.Text))
+    found = ax.figure.findobj(matplotlib.text.Text)
+    return " ".join(text.get_text() for text in found).replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
@@ -71,48 +80,53 @@ def test_a_figure_is_not_blank_and_states_its_finding_with_the_number(draw):
 
 
 @pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
-def test_a_figure_draws_on_the_axis_it_is_given(draw):
-    ax = plt.figure().add_subplot()
-    assert draw(FIGURES[draw][0], ax) is ax
-
-
-@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
-def test_an_empty_frame_gives_an_axis_that_says_why(draw):
-    data = FIGURES[draw][0]
-    ax = draw(data.iloc[:0])
-    said = {
-        plots.content_heatmap: "no video was watched by enough viewers to show",
-    }.get(draw, "no viewers in the window")
-    assert said in words(ax)
+def test_a_figure_draws_on_the_axis_it_is_given_and_an_empty_frame_says_why(draw):
+    data, ax = FIGURES[draw][0], plt.figure().add_subplot()
+    assert draw(data, ax) is ax
+    nothing = words(draw(data.iloc[:0]))
+    assert "no viewers in the window" in nothing or "no video was watched by enough" in nothing
 
 
 def test_watch_times_may_be_wide_or_long():
-    wide = TIMES.pivot(index="weekday", columns="hour", values="sessions")
-    assert (
-        pixels(plots.when_people_watched(wide)) == pixels(plots.when_people_watched(TIMES))
-    ).all()
+    wide = TIMES.pivot(index="weekday", columns="hour", values="viewers")
+    drawn = [pixels(plots.when_people_watched(times)) for times in (wide, TIMES)]
+    assert (drawn[0] == drawn[1]).all()
 
 
 def test_axes_carry_their_units():
     assert "[%]" in plots.cluster_sizes(CLUSTERS).get_xlabel()
-    ax = plots.completion_by_videos(COUNTS)
-    assert "[videos]" in ax.get_xlabel() and "[%]" in ax.get_ylabel()
+    assert "[%]" in plots.completion_by_videos(COUNTS).get_xlabel()
     assert "[Europe/Oslo]" in plots.when_people_watched(TIMES, time_zone="Europe/Oslo").get_xlabel()
+    assert plots.trend(WEEKS).get_ylabel() == "viewers and people in a week"
+
+
+def test_a_hidden_count_is_a_gap_in_the_trend_and_few_in_a_table():
+    assert np.isnan(plots.trend(WEEKS).lines[0].get_ydata()[1])
+    assert words(plots.content_heatmap(AFFINITY)).count("few") == 1
+
+
+def test_a_trend_names_its_periods_by_the_first_column_where_it_has_no_index():
+    table = WEEKS.rename_axis("period").reset_index()
+    assert plots.trend(table).get_xlabel() == "first UTC day of the period"
 
 
 def test_every_share_of_cluster_sizes_stands_with_its_count_and_interval():
-    said = words(plots.cluster_sizes(CLUSTERS)).replace("\u00a0", " ")
+    said = words(plots.cluster_sizes(CLUSTERS))
     assert "89 viewers · 7 % (6–9 %)" in said and "67 identified" in said
 
 
-def test_a_group_of_fewer_viewers_than_min_cell_is_not_drawn():
-    assert "binge watchers" not in words(plots.completion_by_videos(COUNTS, min_cell=10))
-    assert "binge watchers" in words(plots.completion_by_videos(COUNTS, min_cell=1))
+def test_a_group_of_fewer_viewers_than_min_cell_is_left_blank():
+    assert "80 %" not in words(plots.completion_by_videos(COUNTS, min_cell=10))
+    assert "80 %" in words(plots.completion_by_videos(COUNTS, min_cell=1))
+
+
+def test_clusters_stand_in_the_order_of_the_rules():
+    names = [label.get_text() for label in plots.completion_by_videos(COUNTS).get_yticklabels()]
+    assert names == ["binge watchers", "bouncers", "skimmers"]
 
 
 def test_two_videos_of_the_same_title_stay_two_rows():
-    twins = AFFINITY.assign(title="Tour")
-    assert len(plots.content_heatmap(twins).get_yticks()) == 2
+    assert len(plots.content_heatmap(AFFINITY.assign(title="Tour")).get_yticks()) == 2
 
 
 def test_a_dollar_in_a_title_is_no_formula():
@@ -123,15 +137,6 @@ def test_a_dollar_in_a_title_is_no_formula():
 def test_the_finding_of_the_heat_map_is_about_a_video_it_shows():
     axis = plots.content_heatmap(AFFINITY, videos=1)
     assert len(axis.get_yticks()) == 1 and "Costs $5" in axis.get_title(loc="left")
-
-
-def test_a_long_title_takes_two_lines_before_it_is_cut():
-    long = AFFINITY.assign(title="Comparison of every plan we have with every other plan there is")
-    label = plots.content_heatmap(long).get_yticklabels()[0].get_text()
-    assert label.split("\n") == [
-        "Comparison of every plan we have with",
-        "every other plan there is",
-    ]
 
 
 def test_an_image_of_few_colours_is_smaller_and_hardly_differs():

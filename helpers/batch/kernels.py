@@ -32,7 +32,7 @@ plt.close()
 """
 WARM_UP = {
     "01_fetch": "import helpers.fetch" + _FIGURE,
-    "02_enrich": "import helpers.enrich, seaborn" + _FIGURE,
+    "02_enrich": "import helpers.enrich" + _FIGURE,
     "03_cluster": "import helpers.findings.insights, scipy.optimize, scipy.stats, sklearn.metrics, "
     "statsmodels.stats.multitest, statsmodels.stats.proportion" + _FIGURE,
     "04_personas": "import helpers.personas",
