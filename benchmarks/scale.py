@@ -169,7 +169,7 @@ def with_kit(outputs: Path) -> dict:
     run = Run.open("03_cluster", min_cell=1)
     cluster.assign(run)
     watched = affinity.write(run)
-    con = enrich.connection(run)
+    con = enrich.run.engine
     summary = con.execute(
         "SELECT cluster, count(*) AS viewers, sum(video_count)::BIGINT AS videos, "
         "sum(total_visits)::BIGINT AS visits, count(*) FILTER (identified) AS identified, "

@@ -24,32 +24,33 @@ def cli() -> None:
 
     \b
     Exit status: 0 done, 1 unexpected, 2 wrong use, 3 keys or permissions, 4 a service
-    failed, 5 credits, 6 another run works, 7 the data broke a rule.
+    failed, 5 credits, 6 another run is in progress, 7 the data broke a rule.
     """
 
 
 @cli.command()
 @click.option("--outputs", metavar="DIR", help="Folder to write to (default: outputs).")
-@click.option("--run-date", metavar="D", help="Date the run bears (default: today, UTC).")
+@click.option("--run-date", metavar="D", help="The run's date (default: today, UTC).")
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
 @click.option("-f", "file", metavar="FILE.yml", help="Parameters as YAML; -p wins over it.")
-@click.option("--stages", default="", metavar="N or N-M", help="Only these of the five stages.")
+@click.option("--stages", default="", metavar="N or N-M", help="Only these stages.")
 @click.option("--resume", default="", metavar="RUN", help="Go on with a run that failed.")
 @click.option("--max-credits", metavar="N", help="The most credits to spend at Mavera.")
 @click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
 def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
     """Run the notebooks into a dated folder, then write the report."""
-    from helpers.batch import plan, runner
+    from helpers.batch import plan, runner, summary
 
     _choose(outputs)
     flags = {"run_date": run_date, "max_credits": max_credits}
-    given = plan.read_file(Path(file)) if file else {}
+    given = plan.read_parameter_file(Path(file)) if file else {}
     given |= dict(parameters) | {k: v for k, v in flags.items() if v is not None}
     work = runner.run(given, stages=stages, resume=resume, quiet=quiet)
     if not quiet:
+        folder = work.run.folder
         if not work.stages:
-            click.echo(f"Run {work.folder.name} was done already: nothing was run or bought again.")
-        click.echo("\n".join(runner.summary(work.folder)))
+            click.echo(f"Run {folder.name} was done already: nothing was run or bought again.")
+        click.echo("\n".join(summary.summarize(folder)))
 
 
 @cli.command("run-all")
@@ -58,9 +59,9 @@ def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet)
 @click.option(
     "--at-once", type=click.IntRange(1), default=1, metavar="N", help="So many at a time."
 )
-@click.option("--run-date", metavar="D", help="Date the runs bear (default: today, UTC).")
+@click.option("--run-date", metavar="D", help="The runs' date (default: today, UTC).")
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
-@click.option("--stages", default="", metavar="N or N-M", help="Only these of the five stages.")
+@click.option("--stages", default="", metavar="N or N-M", help="Only these stages.")
 @click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
 @click.pass_context
 def run_all(context, file, outputs, at_once, run_date, parameters, stages, quiet) -> None:
@@ -103,46 +104,39 @@ def doctor(outputs, contract) -> None:
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
 def runs(outputs) -> None:
     """List the runs, newest first."""
-    from helpers import run as known_runs
-    from helpers.core import settings
+    from helpers.batch import listing
 
-    _choose(outputs)
-    found = known_runs.newest_first(settings.load().outputs)
-    if not found:
-        click.echo("No runs yet. `viewer-personas run` makes one.")
-    for folder, manifest in found:
-        source = "/".join(manifest.get("source", {}).get(s, "?") for s in ("wistia", "mavera"))
-        viewers = manifest.get("counts", {}).get("viewers")
-        state = known_runs.state(folder, manifest)
-        window = manifest.get("window") or {}
-        days = f"{window.get('start_date', '?')} to {window.get('end_date', '?')}"
-        click.echo(
-            f"{folder.name:<14} {state:<16} {manifest.get('account', '?'):<16}"
-            f" {source:<16} viewers: {'-' if viewers is None else format(viewers, ','):<9} "
-            f"{'  '.join([days, *known_runs.choices(manifest)])}"
-        )
+    click.echo("\n".join(listing.list_runs(_choose(outputs))))
 
 
 @cli.command()
 @click.argument("run")
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
-def render(run, outputs) -> None:
+@click.option("--pdf", is_flag=True, help="Also as PDF, by chromium.")
+def render(run, outputs, pdf) -> None:
     """Make a run's HTML anew."""
-    from helpers.batch import runner
+    from helpers.batch import runner, summary
 
     _choose(outputs)
-    click.echo(f"Report: {runner.shown(runner.render(run))}")
+    click.echo(f"Report: {summary.shown(runner.render(run, pdf=pdf))}")
 
 
 @cli.command()
 @click.argument("person", metavar="EMAIL_OR_KEY")
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
-def erase(person, outputs) -> None:
-    """Forget a person in the store and in all runs."""
-    from helpers.batch import erase as forgetting
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--forget-request", is_flag=True, help="Take a mistaken request back.")
+def erase(person, outputs, yes, forget_request) -> None:
+    """Delete a person from the store and from all runs."""
+    from helpers.batch import erase as deletion
 
     _choose(outputs)
-    click.echo("\n".join(forgetting.forget(person)))
+    if forget_request:
+        click.echo("\n".join(deletion.forget_request(person)))
+        return
+    if not yes:
+        click.confirm(f"Delete {person} from the store and all runs?", abort=True, err=True)
+    click.echo("\n".join(deletion.erase(person)))
 
 
 @cli.command()
@@ -151,12 +145,10 @@ def erase(person, outputs) -> None:
 @click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
 def settle(entry, outcome, outputs) -> None:
     """Tell the ledger what became of a purchase, after a look at Mavera's own pages."""
-    from helpers.core import settings
     from helpers.mavera import ledger
     from helpers.store.store import Store
 
-    _choose(outputs)
-    folder = settings.load().outputs
+    folder = _choose(outputs)
     with ExitStack() as locks:
         for account in sorted(folder.glob("store/*/")):
             locks.enter_context(Store(account).lock())
@@ -164,10 +156,13 @@ def settle(entry, outcome, outputs) -> None:
     click.echo(f"Ledger entry {settled.entry} is {settled.state}; credits: {settled.credits}.")
 
 
-def _choose(outputs: str | None) -> None:
-    """A flag wins over the setting, and is relative to where the command is given."""
+def _choose(outputs: str | None) -> Path:
+    """The outputs folder: a flag wins over the setting, and is relative to the command's place."""
+    from helpers.core import settings
+
     if outputs is not None:
-        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(outputs).absolute())
+        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(outputs).expanduser().absolute())
+    return settings.load().outputs
 
 
 def main(arguments: list[str] | None = None) -> None:

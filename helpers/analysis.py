@@ -69,7 +69,7 @@ def _to_ask(run: Run) -> tuple[payloads.Numbers, list[dict[str, Any]]]:
     """The data block, and the personas to be asked for a reply."""
     rows = _personas(run)
     numbers = asking.build(run, rows)
-    who = [row for row in rows if row["persona_id"]] if run.params["ask_personas"] else []
+    who = [row for row in rows if row["persona_id"]] if run.params.ask_personas else []
     return numbers, who
 
 
@@ -314,7 +314,7 @@ def answer(run: Run) -> answers.Shown:
 
 def _banner(run: Run, content: dict[str, Any]) -> str:
     origin = "Written by AI: Mave, Mavera's research agent."
-    if run.source["mavera"] == "sandbox":
+    if run.source.mavera == "sandbox":
         origin = "A sandbox answer: a program composed it from the numbers sent; no AI wrote it."
     again = f" Answered on {content['asked_on']}, and kept." if content.get("reused") else ""
     score = (content.get("confidence") or {}).get("score")

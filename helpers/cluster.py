@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pandas as pd
 
+from helpers import enrich
 from helpers.core import files
-from helpers.enrich import connection
+from helpers.findings.counts import publish_counts
 from helpers.run import Run
-from helpers.store import engine, rules
-from helpers.store.engine import Engine
+from helpers.store import engine
 from helpers.store.rules import ClusterRules
+
+MOST_VIDEOS = 20  # viewers of more videos are shown as of so many
+QUARTILES_NEED = 4  # times min_cell viewers
 
 
 def rules_of(run: Run) -> ClusterRules:
-    """The clusters file of the run, checked; see :func:`helpers.store.rules.load`."""
-    return rules.load(run.params["clusters_file"], folder=run.folder)
+    """The rules of the run: those of its clusters file, or what stage 03 recorded.
+
+    Examples
+    --------
+    >>> rules = cluster.rules_of(run).replace("bouncers", "avg_percent_watched", 40)
+    """
+    return run.rules
 
 
-def rules_table(chosen: ClusterRules) -> pd.DataFrame:
+def rules_table(rules: ClusterRules) -> pd.DataFrame:
     """The rules as a table, index cluster: title, rule in SQL, reading in words."""
-    rows = [(one.title, one.when or "the rest", one.description) for one in chosen.clusters]
-    index = pd.Index(chosen.names, name="cluster")
+    rows = [(rule.title, rule.when or "the rest", rule.description) for rule in rules.clusters]
+    index = pd.Index(rules.names, name="cluster")
     return pd.DataFrame(rows, index=index, columns=["title", "rule", "reading"])
 
 
 def assign(run: Run) -> pd.DataFrame:
-    """Write ``data/viewers.parquet`` and ``data/clusters.csv``.
+    """Write ``data/viewers.parquet``, ``data/clusters.csv`` and the rules, ``data/clusters.yml``.
 
     Parameters
     ----------
@@ -35,100 +45,133 @@ def assign(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        See :func:`summary`.
+        See :func:`table`.
 
     Raises
     ------
     DataError
-        Stage 02 has not run.
+        Stage 02 has not run, or was run for something else.
     ParameterError
         The clusters file is wrong.
     """
-    chosen = rules_of(run)
     run.need("features.parquet", "02_enrich")
-    con = connection(run)
-    target = run.data("viewers.parquet")
-    con.export(engine.sql("viewers").format(rules=chosen.case_sql()), target)
-    con.show("viewers", target)
-    table = summarize(con, chosen)
-    files.write_csv(table.reset_index(), run.data("clusters.csv"))
+    with run.replace("viewers.parquet") as path:
+        run.engine.export(engine.sql("viewers").format(rules=run.rules.case_sql()), path)
+    run.engine.show("viewers", run.data("viewers.parquet"))
+    run.rules.save(run.data("clusters.yml"))
+    clusters = table(run)
+    run.write_csv("clusters.csv", clusters.reset_index())
     run.record(
-        rules={"source": chosen.source, "fingerprint": chosen.fingerprint},
-        clusters={name: int(count) for name, count in table["viewers"].items()},
+        rules={"source": run.rules.source, "fingerprint": run.rules.fingerprint},
+        clusters={name: int(count) for name, count in clusters["viewers"].items()},
     )
-    return table
+    return clusters
 
 
-def summarize(con: Engine, chosen: ClusterRules, table: str = "viewers") -> pd.DataFrame:
+def viewers(run: Run, *, rules: ClusterRules | None = None) -> pd.DataFrame:
+    """One row per viewer with its cluster; by other rules nothing is written.
+
+    Returns
+    -------
+    DataFrame, index visitor_key
+        The columns of :func:`helpers.enrich.viewers`, and cluster.
+
+    Examples
+    --------
+    >>> rules = cluster.rules_of(run).replace("bouncers", "avg_percent_watched", 40)
+    >>> cluster.viewers(run, rules=rules).groupby("cluster").size()
+    """
+    return enrich.with_titles(run, run.engine.query(f"{_clustered(run, rules)} ORDER BY 1"))
+
+
+def table(run: Run, *, rules: ClusterRules | None = None) -> pd.DataFrame:
     """One row per rule in the order of the file, empty clusters too.
-
-    Parameters
-    ----------
-    con : Engine
-        With a table or view ``table``: the viewers columns with cluster.
 
     Returns
     -------
     DataFrame, index cluster
-        viewers [viewers, int64], share (0–1 of viewers), avg_videos [videos], avg_percent_watched
-        (0–100), avg_visits [visits], identified_viewers [viewers], identified_share (0–1 of the
-        cluster). Means of an empty cluster are missing.
+        viewers [viewers], share [0 to 1 of all viewers], avg_videos [videos], avg_percent_watched
+        [percent], avg_visits [visits], identified_viewers [viewers], identified_share [0 to 1 of
+        the cluster]. Means are rounded to a tenth; those of an empty cluster are missing.
+
+    Examples
+    --------
+    >>> cluster.table(run)["share"]
     """
-    places = pd.DataFrame({"cluster": chosen.names, "place": range(len(chosen.names))})
-    con.register("rules", places)
-    query = engine.sql("clusters").replace("LEFT JOIN viewers", f"LEFT JOIN {table} AS viewers")
-    frame = con.execute(query).df().set_index("cluster")
-    con.unregister("rules")
-    return frame.astype({"viewers": "int64", "identified_viewers": "int64"})
+    chosen = rules or run.rules
+    names = pd.DataFrame({"cluster": chosen.names, "place": range(len(chosen.names))})
+    run.engine.register("rules", names)
+    query = engine.sql("clusters").replace("{viewers}", f"({_clustered(run, rules)})")
+    frame = run.engine.query(query).set_index("cluster")
+    counted = frame.astype({"viewers": "int64", "identified_viewers": "int64"})
+    if rules is not None:
+        _warn(rules, counted["viewers"])
+    return counted
 
 
-def summary(run: Run) -> pd.DataFrame:
-    """The clusters of ``data/clusters.csv``; see :func:`summarize`."""
-    return pd.read_csv(run.need("clusters.csv", "03_cluster"), index_col="cluster")
+def moves(run: Run, *, rules: ClusterRules) -> pd.DataFrame:
+    """Who would be elsewhere by other rules.
+
+    Returns
+    -------
+    DataFrame, index the cluster now, columns the cluster then: viewers [published counts].
+    """
+    moved = run.engine.query(
+        f"SELECT cluster AS now, {rules.case_sql()} AS by_other_rules, count(*) AS viewers "
+        f"FROM ({_clustered(run, None)}) GROUP BY ALL"
+    )
+    totals = moved.groupby("now")["viewers"].transform("sum")
+    moved["viewers"] = publish_counts(moved["viewers"], totals, run.params.min_cell)
+    counted = moved.pivot(index="now", columns="by_other_rules", values="viewers")
+    counted = counted.reindex(index=run.rules.names, columns=rules.names)
+    seen = moved.assign(seen=True).pivot(index="now", columns="by_other_rules", values="seen")
+    empty = seen.reindex_like(counted).isna()
+    return counted.astype("Int64").mask(empty, 0)
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
-    """Viewers by cluster, number of videos and completion, aggregated.
+    """Completion by cluster and number of videos, of groups of ``min_cell`` viewers or more.
 
     Returns
     -------
     DataFrame, one row per cluster and number of videos (20 stands for 20 and more)
-        cluster, videos, viewers, avg_percent_watched (0–100), p10 and p90 of it (0–100).
+        cluster, videos, viewers [published counts], avg_percent_watched [whole percent], and its
+        quartiles low and high, of groups of four times ``min_cell`` viewers.
     """
-    return (
-        connection(run)
-        .execute(
-            """
-        SELECT cluster, least(video_count, 20) AS videos, count(*) AS viewers,
-               avg(avg_percent_watched) AS avg_percent_watched,
-               quantile_cont(avg_percent_watched, 0.1) AS p10,
-               quantile_cont(avg_percent_watched, 0.9) AS p90
+    counted = run.engine.query(
+        f"""
+        SELECT cluster, least(video_count, {MOST_VIDEOS}) AS videos, count(*) AS viewers,
+               round(avg(avg_percent_watched)) AS avg_percent_watched,
+               round(quantile_cont(avg_percent_watched, 0.25)) AS low,
+               round(quantile_cont(avg_percent_watched, 0.75)) AS high
         FROM viewers GROUP BY ALL ORDER BY ALL
         """
-        )
-        .df()
     )
+    least, sizes = run.params.min_cell, counted.groupby("cluster")["viewers"].transform("sum")
+    few = counted["viewers"] < QUARTILES_NEED * least
+    counted[["low", "high"]] = counted[["low", "high"]].mask(few)
+    counted["viewers"] = publish_counts(counted["viewers"], sizes, least)
+    return counted.dropna(subset="viewers").reset_index(drop=True)
 
 
-def preview(run: Run, changed: ClusterRules) -> pd.DataFrame:
-    """Who would move if the rules were ``changed``; nothing is saved or bought.
+def read_table(run: Run) -> pd.DataFrame:
+    """The clusters of ``data/clusters.csv``; see :func:`table`."""
+    return files.read_csv(run.need("clusters.csv", "03_cluster")).set_index("cluster")
 
-    Parameters
-    ----------
-    changed : ClusterRules
-        Such as ``cluster.rules_of(run).replace("bouncers", "avg_percent_watched", 40)``.
 
-    Returns
-    -------
-    DataFrame, index the cluster now, columns the cluster then, values viewers.
-    """
-    con = connection(run)
-    moved = con.execute(
-        f"SELECT cluster AS now, {changed.case_sql()} AS cluster_then, count(*) AS viewers "
-        "FROM viewers GROUP BY ALL"
-    ).df()
-    now, then = rules_of(run).names, changed.names
-    table = moved.pivot(index="now", columns="cluster_then", values="viewers")
-    return table.reindex(index=now, columns=then).fillna(0).astype("int64").rename_axis(
-        columns="then"
-    )  # fmt: skip
+def _clustered(run: Run, rules: ClusterRules | None) -> str:
+    """A query for viewers with their cluster: as written by stage 03, or by other rules."""
+    if rules is None and run.stage >= "03_cluster" and run.find("viewers.parquet"):
+        return "FROM viewers"
+    run.need("features.parquet", "02_enrich")
+    return engine.sql("viewers").format(rules=(rules or run.rules).case_sql())
+
+
+def _warn(rules: ClusterRules, viewers: pd.Series) -> None:
+    """Rules that match nobody or everybody are most often a slip."""
+    for name, count in viewers.items():
+        if count in (0, viewers.sum()):
+            whom = "no viewer" if count == 0 else "every viewer"
+            warnings.warn(f"Cluster {name} has {whom}: look at its rule.", stacklevel=3)
+    for text in rules.warnings():
+        warnings.warn(text, stacklevel=3)

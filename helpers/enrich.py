@@ -4,66 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers.core.errors import DataError
-from helpers.core.parameters import Window, bare_domain
-from helpers.run import Run, read_manifest
-from helpers.store import engine, shards
-from helpers.store.engine import Engine
+from helpers.core.parameters import bare_domain
+from helpers.findings.counts import publish, publish_counts
+from helpers.run import Run
+from helpers.store import engine
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-def connection(run: Run) -> Engine:
-    """The run's tables in the engine; the same connection until the features are made anew.
-
-    Returns
-    -------
-    Engine, on this machine or on a Dask cluster, with
-        ``sessions`` (one row per event_key, in the window, after media_ids and exclude_domains),
-        ``all_sessions`` (one row per event_key, whole store), ``stored_sessions`` (as fetched),
-        ``visitors``, ``medias``, and ``features`` or ``viewers`` where an earlier stage wrote them.
-
-    Raises
-    ------
-    DataError
-        Nothing was fetched yet for the account.
-    """
-    known = getattr(run, "_connection", None)
-    if known is None:
-        known = run._connection = _connect(run)
-    return known
-
-
-def _connect(run: Run) -> Engine:
-    if not run.store.days():
-        raise DataError(
-            f"{run.stage}: nothing was fetched yet for account {run.account}. "
-            "Run 01_fetch first; it fills the store."
-        )
-    window, media_ids, domains = _scope(run)
-    con = shards.over_store(
-        run.settings, run.store, window, media_ids=media_ids, exclude_domains=domains
-    )
-    for table in ("features", "viewers"):
-        path = run.find(f"{table}.parquet")
-        if path:
-            con.show(table, path)
-    return con
-
-
-def _scope(run: Run) -> tuple[Window, list[str], list[str]]:
-    """Window, videos and domains: this run's, or in dev those of the run it reads from."""
-    window, params = run.window, run.params
-    found = run.find("features.parquet")
-    if found and found.parent.parent != run.folder and run.stage != "02_enrich":
-        manifest = read_manifest(found.parent.parent)
-        window = Window.from_dict(manifest["window"])
-        params = {**params, **manifest.get("parameters", {})}
-    return window, params["media_ids"], params["exclude_domains"]
+MOST_COUNTRIES = 10
+VIDEO_GROUPS = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5–9", 10: "10–49", 50: "50+"}
 
 
 def features(run: Run) -> pd.DataFrame:
-    """Write ``data/features.parquet`` and say what came of the sessions.
+    """Write ``data/features.parquet``: one row of behaviour per viewer; what came of the sessions.
 
     Parameters
     ----------
@@ -85,50 +37,93 @@ def features(run: Run) -> pd.DataFrame:
     ----------
     Wistia Stats API, List Events and List Visitors.
     """
-    run._connection = None
-    con = connection(run)
-    target = run.data("features.parquet")
-    con.each(engine.sql("features"))
-    con.export("FROM new_features", target)
-    con.show("features", target)
-    counts = _counts(con)
-    watch_times(run)
+    run.forget_tables()
+    tables = run.engine
+    tables.define(engine.sql("features"))
+    with run.replace("features.parquet") as path:
+        tables.export("FROM new_features", path)
+    for table in ("features", "viewers"):  # viewers until stage 03 gives them clusters
+        tables.show(table, run.data("features.parquet"))
+    counts = _count_rows(run)
     run.record(
-        counts={key: value for key, value in counts.items() if key != "repeated_rows"},
+        counts={name: count for name, count in counts.items() if name != "repeated_rows"},
         repeated_rows=counts["repeated_rows"],
-        unmatched=_unmatched(con, run),
+        unmatched=_find_unmatched(run),
     )
-    return _steps(counts)
+    return _steps(counts, run.params.min_cell)
 
 
-def _unmatched(con: Engine, run: Run) -> dict[str, list[str]]:
+def viewers(run: Run) -> pd.DataFrame:
+    """One row per viewer: what each did in the window.
+
+    Returns
+    -------
+    DataFrame, index visitor_key
+        name, email (missing where not known), identified, location, country, video_count [videos],
+        session_count [sessions], avg_percent_watched and avg_session_percent [percent, 0 to 100],
+        minutes_watched [minutes; missing where no length is known], total_visits [visits],
+        active_days [days], first_seen and last_active [UTC], top_video [media_id] and top_title.
+
+    Examples
+    --------
+    >>> enrich.viewers(run).query("video_count >= 3")["avg_percent_watched"].describe()
+    """
+    run.need("features.parquet", "02_enrich")
+    return with_titles(run, run.engine.query("FROM features ORDER BY visitor_key"))
+
+
+def with_titles(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of viewers by visitor_key, with the title of each viewer's top video."""
+    titles = run.engine.query("SELECT media_id, title FROM titles").set_index("media_id")["title"]
+    place = frame.columns.get_loc("top_video") + 1
+    frame.insert(place, "top_title", frame["top_video"].map(titles))
+    return frame.set_index("visitor_key")
+
+
+def sessions(run: Run) -> pd.DataFrame:
+    """The sessions that count: in the window, after the choice of videos and domains.
+
+    Returns
+    -------
+    DataFrame, one row per event_key
+        event_key, visitor_key, media_id, title, received_at [UTC], percent_viewed [share, 0 to 1],
+        email, country, region, city, page, utm_source, utm_medium, utm_campaign, conversion_type.
+    """
+    return run.engine.query(
+        """
+        SELECT event_key, visitor_key, media_id, title, received_at, percent_viewed, email,
+               country, region, city, page, utm_source, utm_medium, utm_campaign, conversion_type
+        FROM sessions LEFT JOIN titles USING (media_id) ORDER BY received_at, event_key
+        """
+    )
+
+
+def _find_unmatched(run: Run) -> dict[str, list[str]]:
     """Videos and e-mail domains of the parameters that no session and no viewer has."""
-    _, media_ids, domains = _scope(run)
+    media_ids, domains = run.params.media_ids, run.params.exclude_domains
     if not media_ids and not domains:  # most often: nothing is read for nothing
         return {"media_ids": [], "exclude_domains": []}
-    con.gather(
+    found = run.engine.counts(
         """
         SELECT DISTINCT 'media_ids' AS name, media_id AS value FROM all_sessions
         WHERE list_contains(getvariable('media_ids'), media_id)
         UNION ALL
         SELECT DISTINCT 'exclude_domains', lower(split_part(email, '@', -1)) FROM viewer_emails
         WHERE list_contains(getvariable('exclude_domains'), lower(split_part(email, '@', -1)))
-        """,
-        "matched",
+        """
     )
-    known = set(con.execute("SELECT DISTINCT name, value FROM matched").fetchall())
+    matched = set(found.itertuples(index=False, name=None))
     return {
-        "media_ids": [one for one in media_ids if ("media_ids", one) not in known],
+        "media_ids": [media for media in media_ids if ("media_ids", media) not in matched],
         "exclude_domains": [
-            one for one in domains
-            if ("exclude_domains", bare_domain(one)) not in known
+            domain for domain in domains if ("exclude_domains", bare_domain(domain)) not in matched
         ],
-    }  # fmt: skip
+    }
 
 
-def _counts(con: Engine) -> dict[str, int]:
+def _count_rows(run: Run) -> dict[str, int]:
     in_window = "day BETWEEN getvariable('window_start') AND getvariable('window_end')"
-    con.gather(
+    counted = run.engine.counts(
         f"""
         SELECT
             (SELECT count(*) FROM stored_sessions WHERE {in_window}) AS session_rows,
@@ -141,18 +136,16 @@ def _counts(con: Engine) -> dict[str, int]:
                 AS viewers_without_visitor_row,
             (SELECT count(*) FROM visitors ANTI JOIN features USING (visitor_key))
                 AS visitors_without_session
-        """,
-        "counted",
+        """
     )
-    row = con.execute("SELECT sum(COLUMNS(*)) FROM counted").df()
-    counts = {name: int(value) for name, value in row.iloc[0].items()}
+    counts = {name: int(value) for name, value in counted.iloc[0].items()}
     counts["left_out_sessions"] = (
         counts["session_rows"] - counts["repeated_rows"] - counts["sessions"]
     )
     return counts
 
 
-def _steps(counts: dict[str, int]) -> pd.DataFrame:
+def _steps(counts: dict[str, int], min_cell: int) -> pd.DataFrame:
     labels = {
         "session_rows": "session rows fetched in the window",
         "repeated_rows": "dropped: event_key repeated",
@@ -164,47 +157,39 @@ def _steps(counts: dict[str, int]) -> pd.DataFrame:
         "visitors": "visitors of the account",
         "visitors_without_session": "visitors without a session that counts",
     }
-    return pd.DataFrame(
-        {"rows": [counts[key] for key in labels]}, index=pd.Index(labels.values(), name="step")
-    )
+    of = {"viewers_without_visitor_row": "viewers", "visitors_without_session": "visitors"}
+    rows = [
+        publish(counts[name], of=counts[of[name]], min_cell=min_cell)
+        if name in of
+        else counts[name]
+        for name in labels
+    ]
+    index = pd.Index(labels.values(), name="step")
+    return pd.DataFrame({"rows": pd.array(rows, dtype="Int64")}, index=index)
 
 
 def watch_times(run: Run) -> pd.DataFrame:
-    """Sessions by weekday and hour of the day in the parameter ``time_zone``.
+    """Viewers by weekday and hour of the day in the parameter ``time_zone``.
 
     Returns
     -------
-    DataFrame, index weekday (Mon to Sun), columns hour (0 to 23), values sessions; also written to
-    ``data/watch_times.csv`` in long form (weekday, hour, sessions).
+    DataFrame, index weekday (Mon to Sun), columns hour (0 to 23): viewers [published counts];
+    a viewer counts once in an hour of the week.
     """
-    con = connection(run)
-    con.gather(
+    counted = run.engine.counts(
         """
-        -- Time zones differ by quarters of an hour.
-        SELECT time_bucket(INTERVAL 15 MINUTE, received_at) AS quarter, count(*) AS sessions
+        SELECT strftime(received_at AT TIME ZONE $zone, '%a') AS weekday,
+               strftime(received_at AT TIME ZONE $zone, '%H') AS hour,
+               count(DISTINCT visitor_key) AS viewers
         FROM sessions GROUP BY ALL
         """,
-        "counted",
+        {"zone": run.params.time_zone},
     )
-    counted = con.execute(
-        """
-        SELECT isodow(quarter AT TIME ZONE $zone) - 1 AS weekday,
-               hour(quarter AT TIME ZONE $zone) AS hour, sum(sessions)::BIGINT AS sessions
-        FROM counted GROUP BY ALL
-        """,
-        {"zone": run.params["time_zone"]},
-    ).df()
-    table = (
-        counted.pivot(index="weekday", columns="hour", values="sessions")
-        .reindex(index=range(7), columns=range(24))
-        .fillna(0)
-        .astype("int64")
-    )
-    table.index = pd.Index(WEEKDAYS, name="weekday")
-    long = table.stack().rename("sessions").reset_index()
-    if run.stage == "02_enrich":
-        long.to_csv(run.data("watch_times.csv"), index=False)
-    return table
+    total = int(run.engine.query("SELECT count(*) AS n FROM features")["n"][0])
+    counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
+    counted["hour"] = counted["hour"].astype(int)
+    grid = counted.pivot(index="weekday", columns="hour", values="viewers")
+    return grid.reindex(index=WEEKDAYS, columns=range(24))
 
 
 def completion(run: Run) -> pd.DataFrame:
@@ -212,27 +197,22 @@ def completion(run: Run) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, index ``percent_watched`` (text: exactly 0, tenths, exactly 100), column sessions.
+    DataFrame, index ``percent_watched`` (text: exactly 0, tenths, exactly 100)
+        sessions [published counts].
     """
-    con = connection(run)
-    con.gather(
+    counted = run.engine.counts(
         """
-        SELECT CASE WHEN percent_viewed = 0 THEN -1 WHEN percent_viewed = 1 THEN 10
-                    ELSE least(floor(percent_viewed * 10), 9)::INT END AS tenth,
+        SELECT CASE WHEN percent_viewed = 0 THEN '-1' WHEN percent_viewed = 1 THEN '10'
+                    ELSE least(floor(percent_viewed * 10), 9)::INT::VARCHAR END AS tenth,
                count(*) AS sessions
         FROM sessions GROUP BY ALL
-        """,
-        "counted",
-    )
-    counted = (
-        con.execute("SELECT tenth, sum(sessions)::BIGINT AS sessions FROM counted GROUP BY 1")
-        .df()
-        .set_index("tenth")["sessions"]
-        .reindex(range(-1, 11), fill_value=0)
-    )
+        """
+    ).set_index("tenth")["sessions"]
+    counted = counted.reindex([str(n) for n in range(-1, 11)], fill_value=0)
     labels = ["0 exactly", *(f"{n * 10}–{n * 10 + 10}" for n in range(10)), "100 exactly"]
+    shown = publish_counts(counted, int(counted.sum()), run.params.min_cell)
     return pd.DataFrame(
-        {"sessions": counted.to_numpy("int64")}, index=pd.Index(labels, name="percent_watched")
+        {"sessions": shown.to_numpy()}, index=pd.Index(labels, name="percent_watched")
     )
 
 
@@ -241,62 +221,42 @@ def videos_per_viewer(run: Run) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, index ``videos`` (text), columns viewers, identified, avg_percent_watched (0–100).
+    DataFrame, index ``videos`` (text)
+        viewers, identified [published counts], avg_percent_watched [whole percent].
     """
-    con = connection(run)
-    labels = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5–9", 10: "10–49", 50: "50+"}
-    counted = (
-        con.execute(
-            """
-        SELECT CASE WHEN video_count < 5 THEN video_count WHEN video_count < 10 THEN 5
-                    WHEN video_count < 50 THEN 10 ELSE 50 END AS videos,
-               count(*) AS viewers, count(*) FILTER (identified) AS identified,
-               avg(avg_percent_watched) AS avg_percent_watched
+    whens = " ".join(f"WHEN video_count >= {n} THEN {n}" for n in sorted(VIDEO_GROUPS)[::-1])
+    counted = run.engine.query(
+        f"""
+        SELECT CASE {whens} END AS videos, count(*) AS viewers,
+               count(*) FILTER (identified) AS identified,
+               round(avg(avg_percent_watched)) AS avg_percent_watched
         FROM features GROUP BY ALL
         """
-        )
-        .df()
-        .set_index("videos")
-        .reindex(labels)
+    ).set_index("videos")
+    counted = counted.reindex(VIDEO_GROUPS).fillna({"viewers": 0, "identified": 0})
+    total, least = int(counted["viewers"].sum()), run.params.min_cell
+    shown = publish_counts(counted["viewers"], total, least)
+    identified = publish_counts(counted["identified"], counted["viewers"], least)
+    counted = counted.assign(
+        viewers=shown,
+        identified=identified.mask(shown.isna()),
+        avg_percent_watched=counted["avg_percent_watched"].where(counted["viewers"] >= least),
     )
-    counted[["viewers", "identified"]] = (
-        counted[["viewers", "identified"]].fillna(0).astype("int64")
-    )
-    counted.index = pd.Index(labels.values(), name="videos")
+    counted.index = pd.Index(VIDEO_GROUPS.values(), name="videos")
     return counted
 
 
-def countries(run: Run, *, most: int = 10) -> pd.DataFrame:
-    """Countries with at least ``min_cell`` viewers, most viewers first.
+def countries(run: Run) -> pd.DataFrame:
+    """Countries with at least ``min_cell`` viewers, most viewers first, ten at most.
 
     Returns
     -------
-    DataFrame, index country, columns viewers, share (0–1 of all viewers).
+    DataFrame, index country: viewers [published count], share [0 to 1 of all viewers].
     """
-    return (
-        connection(run)
-        .execute(
-            """
-        SELECT country, count(*) AS viewers,
-               count(*) / (SELECT count(*) FROM features) AS share
-        FROM features WHERE country IS NOT NULL GROUP BY country
-        HAVING count(*) >= $least ORDER BY viewers DESC, country LIMIT $most
-        """,
-            {"least": run.params["min_cell"], "most": most},
-        )
-        .df()
-        .set_index("country")
+    counted = run.engine.query(
+        "SELECT country, count(*) AS viewers FROM features GROUP BY country ORDER BY 2 DESC, 1"
     )
-
-
-def viewers(run: Run) -> pd.DataFrame:
-    """The features as a frame: for an account of modest size, and for looking around.
-
-    Returns
-    -------
-    DataFrame, index visitor_key, one row per viewer, columns as in DESIGN but for cluster.
-    """
-    run.need("features.parquet", "02_enrich")
-    return connection(run).execute("FROM features ORDER BY visitor_key").df().set_index(
-        "visitor_key"
-    )  # fmt: skip
+    total = int(counted["viewers"].sum())
+    counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
+    counted = counted.dropna().head(MOST_COUNTRIES).set_index("country")
+    return counted.assign(share=counted["viewers"] / total)

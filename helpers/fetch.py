@@ -87,7 +87,7 @@ def everything(run: Run) -> Fetched:
     """
     store = run.store
     with store.lock(), _disk_errors(store):
-        store.open(run.wistia_identity())
+        store.open(run.source.wistia_identity(run.settings))
         address, token = run.wistia_address()
         wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
         fetch = _Fetch(run, wistia)
@@ -97,6 +97,7 @@ def everything(run: Run) -> Fetched:
             wistia.close()
             store.tidy()
             fetch.record()
+        run.forget_tables()
         run._fetched = None
         counts = _counts(run)
     run.record(
@@ -112,11 +113,11 @@ class _Fetch:
     def __init__(self, run: Run, wistia: Wistia):
         self.run, self.store, self.wistia = run, run.store, wistia
         window = run.window
-        sandbox = run.source["wistia"] == "sandbox"  # whose calendar stands still
+        sandbox = run.source.wistia == "sandbox"  # whose calendar stands still
         self.today = window.as_of if sandbox else clock.today()
         self.reference = min(self.today, window.as_of)
         self.facts: dict[str, Any] = {}
-        self.connection = engine.connect(run.settings.memory_limit, run.spill)
+        self.connection = engine.connect(run.settings.memory_limit, run.store.folder / ".spill")
         self.connection.execute(f"SET memory_limit = '{run.settings.memory_limit or MEMORY_LIMIT}'")
         self.state = self._begin_pass()
 
@@ -183,7 +184,7 @@ class _Fetch:
         window = self.run.window
         # A given date is never clamped; a window of the kit's own making ends where retention does.
         start = window.start
-        if not self.run.params.get("start_date"):
+        if not self.run.params.start_date:
             start = max(start, self._oldest_kept)
         reader = SessionReader(
             self.wistia,
@@ -199,7 +200,7 @@ class _Fetch:
             reader.read(start, window.end)
 
     def _visitors(self) -> None:
-        known, full = self.state.get("visitors", {}), bool(self.run.params.get("full_sweep"))
+        known, full = self.state.get("visitors", {}), bool(self.run.params.full_sweep)
         if self._list_is_done("visitors") and self.store.visitors_path.exists() and not full:
             self.facts["visitors"] = {**known, "pages": 0, "read_earlier_in_this_pass": True}
             return
@@ -234,7 +235,7 @@ class _Fetch:
 
     def _retain(self) -> None:
         window = self.run.window
-        keep = (window.start, window.end) if self.run.params.get("start_date") else (date.max,) * 2
+        keep = (window.start, window.end) if self.run.params.start_date else (date.max,) * 2
         gone = self.facts["days_let_go"] = self.store.drop_days(self._oldest_kept, keep=keep)
         if gone or not (self.run.settings.dask or self.run.settings.shards):
             shards.remove(self.run.settings, self.store)  # copies of rows outlive no row

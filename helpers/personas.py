@@ -53,7 +53,7 @@ def drafts(run: Run) -> pd.DataFrame:
     rows, names = [], set()
     by_name = {rule.name: rule for rule in rules.clusters}
     for known in drafting.of_clusters(run):
-        said = drafting.statements(known, days=run.window.days, zone=run.params["time_zone"])
+        said = drafting.statements(known, days=run.window.days, zone=run.params.time_zone)
         name = _name(rules.name_prefix, known, names)
         text = " ".join(line["text"] for line in said) or known.title
         payload = sending.persona(by_name[known.cluster], name=name, description=text)
@@ -152,7 +152,7 @@ def _bill_rows(run: Run, account: Account, plan: list[dict]) -> list[dict[str, A
          "credits": prices.get(step["status"], 0)}
         for step in plan
     ]  # fmt: skip
-    if not plan or not (run.is_dev or LAST_STAGE in run.manifest().get("stages", {})):
+    if not plan or not (run.is_dev or LAST_STAGE in run.manifest().stages):
         return rows
     known = [
         {**step["row"], "persona_id": step["persona_id"],
@@ -163,7 +163,7 @@ def _bill_rows(run: Run, account: Account, plan: list[dict]) -> list[dict[str, A
         prompts.fingerprint_of(prompts.build(run, known))
     )
     items = [("Mave's analysis", 0 if kept else PRICES["mave"])]
-    if run.params["ask_personas"]:
+    if run.params.ask_personas:
         said = [row for row in known if account.kept(prompts.reply_fingerprint(row))]
         items += [("replies of the personas", (len(plan) - len(said)) * PRICES["reply"])]
     return rows + [
@@ -417,7 +417,7 @@ def _writer(run: Run, rows: list[dict[str, Any]]) -> str:
     if all(drafts):
         return "Drafts: the kit wrote them from the numbers, and no AI did. Nothing was bought."
     writer = "Mavera with AI"
-    if run.source["mavera"] == "sandbox":
+    if run.source.mavera == "sandbox":
         writer = "the sandbox by rule: no AI wrote them"
     if any(drafts):
         return (

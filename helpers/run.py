@@ -1,12 +1,10 @@
-"""A run: its folder, its window, its account, and the two services it talks to."""
+"""A run: its folder, its window, its account, its parameters, and the two services it asks."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import stat
-import tempfile
-from datetime import date
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,136 +12,28 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers.core import panel, parameters, tables
+from helpers.core import files, panel, tables
 from helpers.core import settings as settings_module
-from helpers.core.errors import AccessError, DataError, ParameterError
-from helpers.core.files import write_json
-from helpers.core.parameters import Window
-from helpers.core.settings import MAVERA_BASE_URL, WISTIA_BASE_URL, Settings
-from helpers.sandbox.process import Sandbox
+from helpers.core.errors import DataError, ParameterError
+from helpers.core.folders import (
+    REPORTED_AFTER,
+    Manifest,
+    make_outputs,
+    newest_first,
+    read_manifest,
+    record,
+)
+from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
+from helpers.core.settings import Settings
+from helpers.core.sources import Sources
+from helpers.sandbox.process import start_sandbox
+from helpers.store import rules, shards
+from helpers.store.engine import Engine, sql
+from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
 STAGES = ("01_fetch", "02_enrich", "03_cluster", "04_personas", "05_mave_analysis")
-SCHEMA_VERSION = 1
-_sandboxes: dict[Path, Sandbox] = {}
-
-
-def sources(settings: Settings, source: str, stages: tuple[str, ...] = STAGES) -> dict[str, str]:
-    """Which service is live and which is the sandbox.
-
-    Raises
-    ------
-    ParameterError
-        A base URL is set without its key.
-    AccessError
-        ``source`` is live and a key that the stages need is missing.
-    """
-    if source == "sandbox":
-        return {"wistia": "sandbox", "mavera": "sandbox"}
-    keys = {
-        "wistia": (settings.wistia_api_token, settings.wistia_base_url, "WISTIA_API_TOKEN"),
-        "mavera": (settings.mavera_api_key, settings.mavera_base_url, "MAVERA_API_KEY"),
-    }
-    needs = {"wistia": set(STAGES[:3]) & set(stages), "mavera": set(STAGES[3:]) & set(stages)}
-    found = {}
-    for service, (key, address, name) in keys.items():
-        if address and not key:
-            raise ParameterError(
-                f"{service.upper()}_BASE_URL is set but {name} is not: an address needs its key. "
-                f"Set {name} in the environment or .env, or unset the address."
-            )
-        if source == "live" and not key and needs[service]:
-            raise AccessError(
-                f"source is live, but {name} is not set. Set it in the environment or .env, "
-                "or choose source auto or sandbox."
-            )
-        found[service] = "live" if key else "sandbox"
-    return found
-
-
-def newest_first(outputs: Path, account: str | None = None) -> list[tuple[Path, dict]]:
-    """Run folders with their run.json, newest first, numerically; ``dev`` is no run."""
-    runs = []
-    for path in outputs.glob("*/run.json"):
-        name = path.parent.name
-        if name == "dev" or not parameters.RUN_NAME.match(name):
-            continue
-        manifest = read_manifest(path.parent)
-        if account is None or manifest.get("account") == account:
-            born, _, number = name.partition(".")
-            runs.append(((born, int(number or 1)), path.parent, manifest))
-    return [(folder, manifest) for _, folder, manifest in sorted(runs, reverse=True)]
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """run.json of a folder; empty when there is none or it is torn."""
-    try:
-        return json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def state(folder: Path, manifest: dict[str, Any]) -> str:
-    """The status of a run in words: also which stages were asked for, and whether it still works.
-
-    Returns
-    -------
-    str: ``done``, ``done, stages 1-3``, ``failed``, ``running``, or ``stopped`` for a run that was
-    killed before it could write down that it failed.
-    """
-    status = str(manifest.get("status", "?"))
-    if status == "running":
-        account = str(manifest.get("account"))
-        starts = [
-            str(known.get("started_at", "")) for _, known in newest_first(folder.parent, account)
-            if known.get("status") == status
-        ]  # fmt: skip
-        newest = str(manifest.get("started_at", "")) == max(starts, default="")
-        works = newest and Store(folder.parent / "store" / account).is_held()
-        return status if works else "stopped"
-    asked = [int(stage[1]) for stage in manifest.get("stages", {}) if stage in STAGES]
-    if status == "done" and asked and len(asked) < len(STAGES):
-        part = f"{min(asked)}-{max(asked)}" if len(asked) > 1 else f"{asked[0]}"
-        return f"done, stage{'s' if len(asked) > 1 else ''} {part}"
-    return status
-
-
-def choices(manifest: dict[str, Any]) -> list[str]:
-    """What sets a run apart beside its window: ``name=value`` of parameters that were given."""
-    given = manifest.get("parameters", {})
-    return [
-        f"{name}={','.join(value) if isinstance(value, list) else value}"
-        for name, value in given.items()
-        if name not in ("run", "run_date", "start_date", "end_date")
-        and value != parameters.DEFAULTS.get(name)
-    ]
-
-
-def record(folder: Path, **facts: Any) -> None:
-    """Merge facts into run.json of a folder; dictionaries merge key by key."""
-    write_json(folder / "run.json", _merged(read_manifest(folder), facts))
-
-
-def make_outputs(outputs: Path) -> None:
-    """Make the outputs folder, open to its owner alone.
-
-    Raises
-    ------
-    ParameterError
-        It cannot be made or written.
-    """
-    try:
-        if not outputs.exists():
-            outputs.mkdir(parents=True)
-            (outputs / ".gitignore").write_text("*\n", "utf-8")  # people's data are in it
-        outputs.chmod(stat.S_IRWXU)
-        with tempfile.TemporaryFile(dir=outputs):
-            pass
-    except OSError as error:
-        raise ParameterError(
-            f"The outputs folder {outputs} cannot be written: {error.strerror or error}. "
-            "Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS."
-        ) from None
+SCHEMA_VERSION = 2
 
 
 class Run:
@@ -154,78 +44,74 @@ class Run:
     stage : str
         Notebook that opened it, such as ``"03_cluster"``.
     folder : Path
+    params : Parameters
+        As given, else as recorded, else the default.
+    source : Sources
     account : str
-    source : dict
-        ``{"wistia": "live" or "sandbox", "mavera": ...}``.
     window : Window
-    params : dict
-        Every parameter of the kit: as given, else as recorded, else its default.
     store : Store
     """
 
-    def __init__(self, stage: str, folder: Path, settings: Settings, given: dict[str, Any]):
-        self.stage, self.folder, self.settings = stage, folder, settings
-        known = read_manifest(folder)
-        recorded = known.get("parameters", {}) if known else {}
-        chosen = {**recorded, **given}
-        self.source = sources(settings, chosen.get("source", "auto"), (stage,))
-        self.account = "sandbox" if self.source["wistia"] == "sandbox" else settings.account
-        if known and known.get("account") != self.account:
-            if not self.is_dev:
-                raise ParameterError(
-                    f"Run {folder.name} belongs to account {known.get('account')!r}, and this is "
-                    f"{self.account!r}. Set the keys it was made with, or start a new run."
-                )
-            known, recorded = self._start_dev_afresh(), {}
-        if self.is_dev and not known:  # an analyst goes on from the newest run
-            newest = self._newest_done()
-            known = read_manifest(newest) if newest else {}
-            recorded = known.get("parameters", {})
-            known = {key: known[key] for key in ("window",) if key in known}
-        self.params = {**parameters.DEFAULTS, **recorded, **given, "run": folder.name}
-        if "window" in known and not (self.is_dev and "start_date" in given):
-            self.window = Window.from_dict(known["window"])
-        else:
-            dates = {name: self.params[name] for name in ("run_date", "start_date", "end_date")}
-            self.window = parameters.window(**dates, sandbox=self.source["wistia"] == "sandbox")
+    def __init__(
+        self,
+        stage: str,
+        folder: Path,
+        settings: Settings,
+        params: Parameters,
+        *,
+        source: Sources | None = None,
+        stages: tuple[str, ...] = (),
+    ):
+        self.stage, self.folder, self.settings, self.params = stage, folder, settings, params
+        self.source = source or Sources.of(settings, params, stages or (stage,))
+        self.account = self.source.account(settings)
+        self.window = Window.of(params, sandbox=self.source.wistia == "sandbox")
         self.store = Store(settings.outputs / "store" / self.account)
+        self.given: set[str] = set()
 
     @classmethod
     def open(cls, stage: str, run: str | Run = "", **given: Any) -> Run:
-        """Open the run folder that a notebook works in.
+        """Open the run folder that a notebook, a script or a console works in.
 
         Parameters
         ----------
         stage : str
             The notebook's name, such as ``"03_cluster"``.
         run : str
-            Name of a run folder; empty: ``dev``.
+            Name of a run folder; empty: ``dev``; ``dev-NAME`` is a scratch folder of your own.
         **given
             The notebook's other parameters.
 
         Raises
         ------
         ParameterError, AccessError
-            See :func:`helpers.core.parameters.check` and :func:`sources`.
+            See :meth:`helpers.core.parameters.Parameters.check` and :meth:`Sources.of`.
+
+        Examples
+        --------
+        >>> run = Run.open("03_cluster", "2026-11-27")
         """
         name = run.folder.name if isinstance(run, Run) else run
         panel.install(stage, name)
         tables.install()
-        parameters.check({"run": name, **given}, where=stage)
+        asked = Parameters.check({"run": name, **given}, where=stage)
         settings = settings_module.load()
         make_outputs(settings.outputs)
-        folder = settings.outputs / (name or "dev")
-        if name and not folder.is_dir():
+        folder = settings.outputs / (asked.run or "dev")
+        if not folder.name.startswith("dev") and not folder.is_dir():
             raise ParameterError(
-                f"{stage}: there is no run folder {name!r} in {settings.outputs.name}/. "
-                "`viewer-personas runs` lists those there are; leave run empty to work in dev."
+                f"There is no run folder {name!r} in {settings.outputs.name}/.",
+                where=stage,
+                remedy="`viewer-personas runs` lists those there are; leave run empty to work in "
+                "dev.",
             )
-        opened = cls(stage, folder, settings, given)
+        opened = cls._opened(stage, folder, settings, asked, read_manifest(folder))
+        opened.given = {n for n in asked.model_fields_set if getattr(asked, n) != DEFAULTS[n]}
         opened.record(
             schema_version=SCHEMA_VERSION,
             account=opened.account,
-            source=opened.source,
-            parameters=_shown({"run": name, **given}),
+            source=asdict(opened.source),
+            parameters=recordable(opened.params),
             window=opened.window.as_dict(),
             stages={stage: {"status": "running"}},
         )
@@ -233,75 +119,153 @@ class Run:
         pd.set_option("display.max_colwidth", None, "display.precision", 3)
         return opened
 
+    @classmethod
+    def _opened(cls, stage, folder, settings, asked: Parameters, manifest: Manifest) -> Run:
+        is_dev = folder.name.startswith("dev")
+        opened = cls(stage, folder, settings, inherit(asked, manifest.parameters, stage))
+        if manifest.account and manifest.account != opened.account:
+            if not is_dev:
+                raise ParameterError(
+                    f"Run {folder.name} belongs to account {manifest.account!r}, and this is "
+                    f"{opened.account!r}.",
+                    remedy="Set the keys it was made with, or start a new run.",
+                )
+            opened.clear()  # dev holds another account's work, and accounts never mix
+            manifest = Manifest()
+        if is_dev and not manifest.account:  # an analyst goes on from the newest run
+            newest = opened.newest_done()
+            before = read_manifest(newest).parameters if newest else {}
+            opened = cls(stage, folder, settings, inherit(asked, before, stage))
+        return opened
+
+    @classmethod
+    def read(cls, folder: Path, settings: Settings) -> Run:
+        """A run of the past as it is recorded, to read its files."""
+        manifest = read_manifest(folder)
+        known = {name: v for name, v in manifest.parameters.items() if name in DEFAULTS}
+        source = Sources(**manifest.source) if manifest.source else Sources("live", "live")
+        past = cls(REPORTED_AFTER, folder, settings, Parameters.check(known), source=source)
+        past.account = manifest.account
+        past.window = Window.from_dict(manifest.window) if manifest.window else past.window
+        return past
+
     def __repr__(self) -> str:
         """Where the data come from, the same on any date, so that a notebook may show it."""
-        kinds = {
-            ("wistia", "live"): "Wistia, live",
-            ("wistia", "sandbox"): "Wistia sandbox: invented sample data",
-            ("mavera", "live"): "Mavera, live: calls cost credits",
-            ("mavera", "sandbox"): "Mavera sandbox: play credits, simulated answers",
+        wistia = {
+            "live": "Wistia, live",
+            "file": "own sessions, from a file",
+            "sandbox": "Wistia sandbox: invented sample data",
+        }
+        mavera = {
+            "live": "Mavera, live: calls cost credits",
+            "sandbox": "Mavera sandbox: play credits, simulated answers",
         }
         return "\n".join(
             [
                 f"Account  {self.account}",
                 f"Window   {self.window.start} to {self.window.end}, UTC days",
-                *(f"Source   {kinds[pair]}" for pair in self.source.items()),
+                f"Source   {wistia[self.source.wistia]}",
+                f"Source   {mavera[self.source.mavera]}",
             ]
         )
 
     @property
     def is_dev(self) -> bool:
-        return self.folder.name == "dev"
+        return self.folder.name.startswith("dev")
 
-    def _start_dev_afresh(self) -> dict:
-        """dev holds another account's work: accounts never mix, so it goes."""
+    def clear(self) -> None:
+        """Empty the folder."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
-        return {}
 
-    def _newest_done(self) -> Path | None:
+    def newest_done(self) -> Path | None:
+        """The newest finished run of the account."""
+        runs = newest_first(self.settings.outputs, self.account)
+        return next((folder for folder, manifest in runs if manifest.status == "done"), None)
+
+    def previous(self) -> Run | None:
+        """The newest finished run of the account whose window ends earlier."""
         for folder, manifest in newest_first(self.settings.outputs, self.account):
-            if manifest.get("status") == "done":
-                return folder
+            ends = manifest.window.get("end_date", "9999")
+            if manifest.status == "done" and ends < self.window.end.isoformat():
+                return Run.read(folder, self.settings)
         return None
 
+    # ---- files
+
     def data(self, name: str) -> Path:
-        """Path to write ``data/<name>`` to."""
-        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        """Path of ``data/<name>`` of this run."""
         return self.folder / "data" / name
 
     def private(self, name: str) -> Path:
-        """Path to write ``private/<name>`` to, in a folder open to its owner alone."""
-        folder = self.folder / "private"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder / name
+        """Path of ``private/<name>``, a folder open to its owner alone."""
+        return self.folder / "private" / name
+
+    @contextlib.contextmanager
+    def replace(self, name: str) -> Iterator[Path]:
+        """A path to write ``data/<name>`` to; afterwards it is in its place, with its basis."""
+        with files.replace_file(self.data(name)) as staged:
+            yield staged
+        self.record(files={name: self.basis()})
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write ``data/<name>`` and record what it was made with."""
+        files.write_json(self.data(name), content)
+        self.record(files={name: self.basis()})
+
+    def write_csv(self, name: str, frame: pd.DataFrame) -> None:
+        """Write ``data/<name>`` and record what it was made with."""
+        files.write_csv(frame, self.data(name))
+        self.record(files={name: self.basis()})
 
     def find(self, name: str) -> Path | None:
-        """``data/<name>`` of this run; in dev, else of the newest done run of the account."""
-        own = self.folder / "data" / name
-        if own.is_file():
-            return own
-        newest = self._newest_done() if self.is_dev else None
+        """``data/<name>`` of this run; in dev, else of the newest finished run of the account."""
+        if self.data(name).is_file():
+            return self.data(name)
+        newest = self.newest_done() if self.is_dev else None
         other = newest / "data" / name if newest else None
         return other if other and other.is_file() else None
 
     def need(self, name: str, made_by: str) -> Path:
-        """Like :meth:`find`, but a missing file is a clear error.
+        """Like :meth:`find`, but a file that is missing, or made with something else, is an error.
 
         Raises
         ------
         DataError
-            No such file stands in this run, nor in a run before it.
+            No such file, or its basis (window, videos, domains, time zone, rules, source, what
+            was fetched) is not this notebook's.
         """
-        found = self.find(name)
-        if found is None:
+        path = self.find(name)
+        if path is None:
             raise DataError(
-                f"{self.stage}: data/{name} is not there, neither in run {self.folder.name} nor in "
-                f"an earlier one of account {self.account}. Run {made_by} first."
+                f"data/{name} is not there, neither in run {self.folder.name} nor in an earlier "
+                f"one of account {self.account}.",
+                where=self.stage,
+                remedy=f"Run {made_by} first.",
             )
-        return found
+        made_with, now = read_manifest(path.parents[1]).files.get(name, {}), self.basis()
+        for what in made_with.keys() & now.keys():
+            if made_with[what] != now[what]:
+                raise DataError(
+                    f"data/{name} was made with another {what.replace('_', ' ')}: "
+                    f"{_shown(made_with[what])}, and now it is {_shown(now[what])}.",
+                    where=self.stage,
+                    remedy=f"Run {made_by} again, then this notebook.",
+                )
+        return path
 
-    def manifest(self) -> dict[str, Any]:
+    def basis(self) -> dict[str, Any]:
+        """What a file of this stage is made with."""
+        return {
+            "window": f"{self.window.start} to {self.window.end}",
+            "videos": self.params.media_ids,
+            "domains_left_out": self.params.exclude_domains,
+            "time_zone": self.params.time_zone,
+            "source": self.source.wistia,
+            "store": self.store.fingerprint(),
+        } | ({"rules": self.rules.fingerprint} if self.stage >= "03" else {})
+
+    def manifest(self) -> Manifest:
         """run.json as it stands."""
         return read_manifest(self.folder)
 
@@ -313,33 +277,91 @@ class Run:
         """Mark this stage done."""
         self.record(stages={self.stage: {"status": "done"}})
 
+    # ---- tables and rules
+
     @cached_property
-    def spill(self) -> Path:
-        return self.store.folder / ".spill"
+    def engine(self) -> Engine:
+        """The run's tables: sessions, visitors, medias, plays; features and viewers once made.
+
+        Raises
+        ------
+        DataError
+            Nothing was fetched yet, or a table was made with something else.
+        """
+        if not self.store.days():
+            raise DataError(
+                f"Nothing was fetched yet for account {self.account}.",
+                where=self.stage,
+                remedy="Run 01_fetch first; it fills the store.",
+            )
+        engine = shards.over_store(
+            self.settings,
+            self.store,
+            self.window,
+            media_ids=self.params.media_ids,
+            exclude_domains=self.params.exclude_domains,
+        )
+        engine.gather(sql("media_names"), "media_names")
+        engine.execute(sql("titles"))
+        for table, maker in (("features", "02_enrich"), ("viewers", "03_cluster")):
+            if self.stage > maker and self.find(f"{table}.parquet"):
+                path = self.need(f"{table}.parquet", maker)
+                engine.show(table, path)
+                if table == "features":  # until stage 03 gives viewers their cluster
+                    engine.show("viewers", path)
+        return engine
+
+    def forget_tables(self) -> None:
+        """Ask the store anew the next time: it was filled, or a table was made."""
+        self.__dict__.pop("engine", None)
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """A question of your own in SQL, over sessions, viewers, visitors and medias.
+
+        Examples
+        --------
+        >>> run.sql("SELECT country, count(*) AS viewers FROM viewers GROUP BY 1 ORDER BY 2 DESC")
+        """
+        return self.engine.query(query)
+
+    @cached_property
+    def rules(self) -> ClusterRules:
+        """The clusters file of the run; from stage 04 on, the rules that stage 03 used.
+
+        Raises
+        ------
+        ParameterError
+            The clusters file is wrong.
+        DataError
+            A later stage was given other rules than stage 03.
+        """
+        recorded = self.find("clusters.yml") if self.stage > "03_cluster" else None
+        if recorded is None:
+            return rules.load(self.params.clusters_file, folder=self.folder)
+        used = rules.load(recorded)
+        if "clusters_file" in self.given:
+            asked = rules.load(self.params.clusters_file, folder=self.folder)
+            if asked.fingerprint != used.fingerprint:
+                raise DataError(
+                    f"{asked.source} has other rules than those that 03_cluster used.",
+                    where=self.stage,
+                    remedy="Run 03_cluster with it first, or leave clusters_file empty.",
+                )
+        return used
+
+    # ---- services
 
     def wistia_address(self) -> tuple[str, SecretStr]:
         """Base URL and token of Wistia; starts the sandbox when it is one."""
-        if self.source["wistia"] == "sandbox":
+        if self.source.wistia == "sandbox":
             return self._sandbox_url(), SecretStr("sandbox")
-        return self.settings.wistia_base_url or WISTIA_BASE_URL, self.settings.wistia_api_token
+        return self.source.wistia_identity(self.settings), self.settings.wistia_api_token
 
     def mavera_address(self) -> tuple[str, SecretStr]:
         """Base URL and key of Mavera; starts the sandbox when it is one."""
-        if self.source["mavera"] == "sandbox":
+        if self.source.mavera == "sandbox":
             return self._sandbox_url() + "/api/v1", SecretStr("sandbox")
-        return self.settings.mavera_base_url or MAVERA_BASE_URL, self.settings.mavera_api_key
-
-    def mavera_identity(self) -> str:
-        """What the ledger is named after: the address, or ``sandbox``, whose port changes."""
-        if self.source["mavera"] == "sandbox":
-            return "sandbox"
-        return (self.settings.mavera_base_url or MAVERA_BASE_URL).rstrip("/")
-
-    def wistia_identity(self) -> str:
-        """What the store is bound to: the address, or ``sandbox``."""
-        if self.source["wistia"] == "sandbox":
-            return "sandbox"
-        return (self.settings.wistia_base_url or WISTIA_BASE_URL).rstrip("/")
+        return self.source.mavera_identity(self.settings), self.settings.mavera_api_key
 
     def _sandbox_url(self) -> str:
         if self.settings.sandbox:
@@ -347,45 +369,5 @@ class Run:
         return start_sandbox(self.store.folder / "sandbox.json").url
 
 
-def start_sandbox(state: Path) -> Sandbox:
-    """The sandbox of this process, started when it is first asked for."""
-    if state not in _sandboxes:
-        _sandboxes[state] = Sandbox(state)
-    return _sandboxes[state]
-
-
-def stop_sandboxes() -> None:
-    """Stop every sandbox that this process started."""
-    while _sandboxes:
-        _sandboxes.popitem()[1].stop()
-
-
-def new_folder(outputs: Path, run_date: date) -> Path:
-    """Make ``run_date``, or ``run_date.2`` to ``.10``; nothing is overwritten.
-
-    Raises
-    ------
-    ParameterError
-        All ten names of the day are taken.
-    """
-    for number in range(1, 11):
-        folder = outputs / (f"{run_date}" if number == 1 else f"{run_date}.{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
-    raise ParameterError(
-        f"Run date {run_date} has ten runs already, the most there can be. "
-        "Delete one of them, or give another --run-date."
-    )
-
-
-def _shown(given: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as they may be written down: of a path, the name alone."""
-    path = given.get("clusters_file", "")
-    return {**given, "clusters_file": Path(path).name} if path else given
-
-
-def _merged(old: Any, new: Any) -> Any:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
-    return new
+def _shown(value: Any) -> str:
+    return (", ".join(value) or "all") if isinstance(value, list) else str(value)

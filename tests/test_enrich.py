@@ -350,7 +350,7 @@ def test_features_and_clusters_equal_an_independent_count(new_run, sessions):
         for column, value in row.items():
             assert found.loc[viewer, column] == pytest.approx(value), (viewer, column)
     counts = pd.Series([row["cluster"] for row in expected.values()]).value_counts()
-    table = cluster.summary(run)
+    table = cluster.read_table(run)
     assert table["viewers"].to_dict() == {
         name: int(counts.get(name, 0)) for name in cluster.rules_of(run).names
     }

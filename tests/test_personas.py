@@ -324,7 +324,7 @@ def test_the_sandbox_charges_play_credits_whatever_max_credits_says(make_world, 
     for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
         monkeypatch.delenv(name)
     run = world.spend(0)
-    assert run.source["mavera"] == "sandbox" and len(bought(world)) == 5
+    assert run.source.mavera == "sandbox" and len(bought(world)) == 5
     (path,) = world.outputs.glob("store/*/ledger-*.jsonl")
     world.live()
     live = world.spend(0, name="2026-07-01.2")  # nothing of the sandbox is in the live one

@@ -144,7 +144,7 @@ def test_facts_merge_into_run_json_key_by_key(bare_environment):
 def test_of_a_path_only_the_name_is_written_down(tmp_path):
     file = tmp_path / "mine.yml"
     run = Run.open("03_cluster", clusters_file=str(file))
-    assert run.params["clusters_file"] == str(file)
+    assert run.params.clusters_file == str(file)
     assert run.manifest()["parameters"]["clusters_file"] == "mine.yml"
 
 

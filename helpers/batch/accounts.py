@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,21 +11,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
-from helpers import run as runs
-from helpers.batch import plan, runner
+from helpers.batch import plan, runner, summary
 from helpers.batch.accounts_file import Account, read
 from helpers.core import clock, settings
+from helpers.core.folders import Manifest, make_outputs, newest_first, read_manifest
 from helpers.report import report
 
 OWN = ("WISTIA_", "MAVERA_", "VIEWER_PERSONAS_")
 """Settings that begin so are an account's own: none is handed on from here."""
 WORDS = {
     1: "unexpected", 2: "wrong use", 3: "keys or permissions", 4: "a service failed", 5: "credits",
-    6: "another run works", 7: "the data broke a rule", 130: "interrupted",
+    6: "another run is in progress", 7: "the data broke a rule", 130: "interrupted",
 }  # fmt: skip
 INTERRUPTED = 130
 LOOK = 0.2  # seconds between two looks at the processes
@@ -90,12 +88,12 @@ class Work:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # once more: now
             self.process.wait(STOP)
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
         self.end()
         self.status = INTERRUPTED if self.status else 0
 
     def _runs(self) -> list[Path]:
-        return [folder for folder, _ in runs.newest_first(self.outputs / self.account.name)]
+        return [folder for folder, _ in newest_first(self.outputs / self.account.name)]
 
     @property
     def folder(self) -> Path | None:
@@ -104,8 +102,8 @@ class Work:
         return new[0] if new and self.process else None
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        return runs.read_manifest(self.folder) if self.folder else {}
+    def manifest(self) -> Manifest:
+        return read_manifest(self.folder) if self.folder else Manifest()
 
     @property
     def outcome(self) -> str:
@@ -116,21 +114,21 @@ class Work:
             return f"{WORDS.get(self.status, WORDS[1])} ({self.status})"
         known = self.manifest
         words = ["done"]
-        words += ["no viewers in the window"] if known.get("counts", {}).get("viewers") == 0 else []
-        words += ["invented data"] if known.get("source", {}).get("wistia") == "sandbox" else []
+        words += ["no viewers in the window"] if known.counts.get("viewers") == 0 else []
+        words += ["invented data"] if known.source.get("wistia") == "sandbox" else []
         return ", ".join(words)
 
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""
         known = self.manifest
-        viewers = known.get("counts", {}).get("viewers")
-        spent = (known.get("credits") or {}).get("spent")
-        play = " (play)" if known.get("source", {}).get("mavera") == "sandbox" else ""
+        viewers = known.counts.get("viewers")
+        spent = known.credits.get("spent")
+        play = " (play)" if known.source.get("mavera") == "sandbox" else ""
         page = self.folder / "report.html" if self.folder else None
         return (
             self.account.name, self.outcome, "-" if viewers is None else f"{viewers:,}",
             "-" if spent is None else f"{spent:,}{play}",
-            runner.shown(page) if page and page.is_file() else "-",
+            summary.shown(page) if page and page.is_file() else "-",
         )  # fmt: skip
 
 
@@ -148,7 +146,7 @@ def run(
     at_once : int
         How many accounts work at a time; those that share a key take turns.
     stages : str
-        See :func:`helpers.batch.plan.chosen_stages`.
+        See :func:`helpers.batch.plan.choose_stages`.
     quiet : bool
         Print nothing when all went well.
 
@@ -163,14 +161,14 @@ def run(
     KeyboardInterrupt
         Those that worked have been stopped; the table is printed.
     """
-    plan.chosen_stages(stages)
+    plan.choose_stages(stages)
     accounts = read(path, given)
     outputs = settings.load().outputs
-    runs.make_outputs(outputs)
+    make_outputs(outputs)
     today = clock.today().isoformat()  # one date for all, also across midnight
     works = [Work(known, outputs, command(known, outputs, stages, today)) for known in accounts]
     try:
-        with runner.terminates():
+        with runner.stop_on_sigterm():
             for work in _ended(works, at_once, quiet):
                 report.index(outputs)
                 _tell(work, quiet)
@@ -182,7 +180,7 @@ def run(
         raise
     worst = max(work.status for work in works)
     if worst or not quiet:
-        click.echo("\n".join([*table(works), f"Index: {runner.shown(outputs / 'index.html')}"]))
+        click.echo("\n".join([*table(works), f"Index: {summary.shown(outputs / 'index.html')}"]))
     return worst
 
 
@@ -209,7 +207,7 @@ def _ended(works: list[Work], at_once: int, quiet: bool) -> Iterator[Work]:
 
 
 def _stage(work: Work) -> str:
-    stages = work.manifest.get("stages", {})
+    stages = work.manifest.stages
     now = [name for name, facts in stages.items() if facts.get("status") == "running"]
     seconds = int(time.monotonic() - work.seconds)
     return f"{' '.join([work.account.name, *now])} ({seconds // 60}:{seconds % 60:02})"
@@ -220,7 +218,7 @@ def _tell(work: Work, quiet: bool) -> None:
     if quiet and not work.status:
         return
     click.echo(f"{work.account.name}: {work.outcome}, {work.seconds:.0f} s", err=True)
-    notices = runner.notices(work.folder) if work.folder and not work.status else []
+    notices = summary.notices(work.folder) if work.folder and not work.status else []
     for line in [*work.said.splitlines(), *notices]:
         click.echo(f"  {line}", err=True)
 

@@ -10,8 +10,9 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap
 
 from helpers.batch import plan
-from helpers.core import parameters, settings
+from helpers.core import settings
 from helpers.core.errors import ParameterError
+from helpers.core.parameters import RUN_NAME, Parameters
 from helpers.store import rules
 
 KEYS = ("env_file", "parameters", "max_credits")
@@ -43,7 +44,7 @@ class Account:
     env_file: Path
     parameters: Path | None
     options: dict[str, str]
-    values: dict[str, Any] = field(repr=False)
+    values: Parameters = field(repr=False)
     named: bool = False
     keys: frozenset = field(default=frozenset(), repr=False)
 
@@ -66,7 +67,7 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
         and line.
     """
     given = dict(given or {})
-    parameters.check({name: plan.typed(name, text) for name, text in given.items()})
+    Parameters.check(given)
     fail = rules.Fail(f"Accounts file {path.name}")
     try:
         text = path.read_text("utf-8")
@@ -92,7 +93,7 @@ def _refuse_name(name: Any, line: int, known: list[str], fail: rules.Fail) -> No
     if not isinstance(name, str) or not NAME.fullmatch(name):
         fail(line, f"account {str(name)[:70]!r}: expected letters, digits, '.', '_' and '-' only, "
                    "at most 64")  # fmt: skip
-    if name.casefold() in TAKEN or parameters.RUN_NAME.match(name):
+    if name.casefold() in TAKEN or RUN_NAME.match(name):
         fail(line, f"account {name}: the outputs folder holds something else of this name")
     if name.casefold() in (other.casefold() for other in known):
         fail(line, f"account {name}: the name is there twice, and a folder may not tell its case")
@@ -126,9 +127,8 @@ def _account(
             where = row.lc.key("max_credits")[0] + 1
             fail(where, f"account {name}: max_credits: expected a number of 0 or more")
     try:
-        read = {**(plan.read_file(file) if file else {}), **options, **given}
-        values = {key: plan.typed(key, text) for key, text in read.items()}
-        parameters.check(values, where="the run")
+        read = {**(plan.read_parameter_file(file) if file else {}), **options, **given}
+        values = Parameters.check(read)
     except ParameterError as error:
         fail(line, f"account {name}: {str(error).rstrip('.')}")
     return Account(
@@ -136,7 +136,7 @@ def _account(
     )
 
 
-def _own(env_file: Path, values: dict[str, Any]) -> tuple[bool, frozenset]:
+def _own(env_file: Path, values: Parameters) -> tuple[bool, frozenset]:
     """Whether the file names its account, and the live keys that it holds."""
     try:
         known = settings.of_file(env_file)
@@ -146,7 +146,7 @@ def _own(env_file: Path, values: dict[str, Any]) -> tuple[bool, frozenset]:
         ("Wistia", known.wistia_base_url or settings.WISTIA_BASE_URL, known.wistia_api_token),
         ("Mavera", known.mavera_base_url or settings.MAVERA_BASE_URL, known.mavera_api_key),
     }
-    live = {pair for pair in pairs if pair[2] and values.get("source") != "sandbox"}
+    live = {pair for pair in pairs if pair[2] and values.source != "sandbox"}
     return "account" in known.model_fields_set, frozenset(live)
 
 
@@ -161,7 +161,7 @@ def _refuse_shared_personas(accounts: list[Account], fail: rules.Fail) -> None:
         prefixes: dict[str, str] = {}
         for account in users:
             try:
-                prefix = rules.load(account.values.get("clusters_file", "")).name_prefix
+                prefix = rules.load(account.values.clusters_file).name_prefix
             except ParameterError as error:
                 fail(account.line, f"account {account.name}: {str(error).rstrip('.')}")
             if prefix in prefixes:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 
-from helpers import run
 from helpers.batch import contract, kernels
 from helpers.core import clock, files
 from helpers.core import settings as settings_module
 from helpers.core.errors import AccessError, DataError, KitError, ServiceError
+from helpers.core.folders import make_outputs
 from helpers.core.http import Client
+from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
+from helpers.core.sources import Sources
 from helpers.mavera.client import Mavera
 from helpers.mavera.purchases import PRICES
 from helpers.run import Run
+from helpers.sandbox.process import stop_sandboxes
 from helpers.wistia.client import Wistia
 
 CLOCK_SECONDS = 300
@@ -49,24 +52,24 @@ def examine() -> list[Finding]:
     """
     settings = settings_module.load()
     findings = [
-        *_check("kernel", kernels.answers),
+        *_check("kernel", kernels.check_kernel),
         *_check("outputs", lambda: _outputs(settings)),
         *_check("keys", lambda: _keys(settings)),
     ]
     if findings[-1].error:
         return findings
     visit = _visit(settings)
-    if visit.source["wistia"] == "live":
+    if visit.source.wistia == "live":
         findings += _check("clock", lambda: _clock(visit.wistia_address()[0]))
         findings += _check("wistia", lambda: _wistia(visit))
-    if visit.source["mavera"] == "live":
+    if visit.source.mavera == "live":
         findings += _check("mavera", lambda: _mavera(visit))
     return findings
 
 
 def _visit(settings: Settings) -> Run:
     """A run that is not written down: it knows the services, the window and the store."""
-    return Run("doctor", settings.outputs / "doctor", settings, {})
+    return Run("doctor", settings.outputs / "doctor", settings, Parameters())
 
 
 def refuse(findings: list[Finding]) -> None:
@@ -88,13 +91,13 @@ def _check(name: str, look: Callable[[], str | Iterator[str]]) -> list[Finding]:
 
 
 def _outputs(settings: Settings) -> str:
-    run.make_outputs(settings.outputs)
+    make_outputs(settings.outputs)
     return f"{settings.outputs} can be written"
 
 
 def _keys(settings: Settings) -> str:
     words = {"live": "live", "sandbox": "the sandbox, for its key is not set"}
-    source = run.sources(settings, "auto")
+    source = asdict(Sources.of(settings, Parameters(), ()))
     return "; ".join(f"{service.title()} is {words[kind]}" for service, kind in source.items())
 
 
@@ -186,7 +189,7 @@ def compare() -> list[Finding]:
         One for each path; failed where the kit relies on what is different.
     """
     settings = settings_module.load()
-    run.make_outputs(settings.outputs)
+    make_outputs(settings.outputs)
     visit = _visit(settings)
     dates = {"start_date": f"{visit.window.start}", "end_date": f"{visit.window.end}"}
     page = {"page": 1, "per_page": 100}
@@ -204,11 +207,11 @@ def compare() -> list[Finding]:
     content = {
         "schema_version": 1,
         "checked_at": clock.now().isoformat(timespec="seconds"),
-        "source": visit.source,
+        "source": asdict(visit.source),
         "differences": found,
     }
     files.write_json(settings.outputs / "contract.json", content)
-    run.stop_sandboxes()
+    stop_sandboxes()
     return findings
 
 

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from helpers.core import clock, files, settings
 from helpers.core.errors import DataError, KitError, ParameterError
+from helpers.core.folders import read_manifest, record
 from helpers.findings.outreach import OPT_OUT
 from helpers.report import report
-from helpers.run import read_manifest, record
 from helpers.store import shards
 from helpers.store.store import Store
 
@@ -57,8 +57,8 @@ def _written(text: str) -> set[str]:
     return {text, html.escape(text), json.dumps(text)[1:-1], text.replace("@", "%40")}
 
 
-def forget(who: str) -> list[str]:
-    """Forget a person everywhere under the outputs folder, and prove it by a search.
+def erase(who: str) -> list[str]:
+    """Delete a person everywhere under the outputs folder, and prove it by a search.
 
     Parameters
     ----------
@@ -120,6 +120,25 @@ def forget(who: str) -> list[str]:
     return [*found, f"A search of {searched:,} files finds nothing of them any more.", *remains]
 
 
+def forget_request(who: str) -> list[str]:
+    """Take a mistaken request back: the person may be fetched again.
+
+    Returns
+    -------
+    list of str
+        What was done, for the reader.
+    """
+    outputs = settings.load().outputs
+    stores = [Store(folder) for form in ("", "*/") for folder in outputs.glob(f"{form}store/*/")]
+    taken_back = 0
+    for store in stores:
+        with store.lock():
+            taken_back += store.remember(who.strip())
+    if not taken_back:
+        return ["There is no such request in the stores of this folder."]
+    return ["The request is taken back: the next fetch takes the person in again."]
+
+
 def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
     """All keys, e-mails and names of the person, from every table that has them.
 
@@ -173,7 +192,7 @@ def _named(store: Store, outputs: Path) -> str:
 
 
 def _from_run(folder: Path, person: Person) -> str:
-    shown = bool(read_manifest(folder).get("parameters", {}).get("show_identities"))
+    shown = bool(read_manifest(folder).parameters.get("show_identities"))
     pattern = person.matcher(names=shown)
     touched = [path.name for path in sorted(folder.glob("data/*.parquet")) if _drop(path, person)]
     for path in sorted(folder.glob("private/companies.csv")):
@@ -195,7 +214,7 @@ def _from_run(folder: Path, person: Person) -> str:
         else:
             path.unlink()
             path.with_suffix(".html").unlink(missing_ok=True)
-    if touched and read_manifest(folder):  # counts made before hold the person still
+    if touched and read_manifest(folder).account:  # counts made before hold the person still
         record(folder, erased_on=clock.today().isoformat())
     had_report = (folder / "report.html").is_file()
     if rebuilt:

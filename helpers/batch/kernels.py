@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import math
 import os
-import queue
-import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
@@ -32,13 +27,17 @@ plt.close()
 """
 WARM_UP = {
     "01_fetch": "import helpers.fetch" + _FIGURE,
-    "02_enrich": "import helpers.enrich" + _FIGURE,
-    "03_cluster": "import helpers.findings.insights, scipy.optimize, scipy.stats, sklearn.metrics, "
+    "02_enrich": "import helpers.enrich, seaborn" + _FIGURE,
+    "03_cluster": "import helpers.cluster, scipy.stats, sklearn.metrics, "
     "statsmodels.stats.multitest, statsmodels.stats.proportion" + _FIGURE,
     "04_personas": "import helpers.personas",
     "05_mave_analysis": "import helpers.analysis",
+    "06_retention": "import helpers.fetch" + _FIGURE,
 }
-"""What takes a stage's kernel time at first: it is done while the stage before works."""
+"""What takes a stage's kernel time at first: done while the stage before works, which saves five
+of 22 seconds of a run (benchmarks/run.md)."""
+WRITABLE = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
+"""Folders that libraries warn about in every notebook where the home folder cannot be written."""
 
 
 class NotebookError(KitError):
@@ -56,37 +55,23 @@ def parameters_of(path: Path) -> dict[str, Any]:
     try:
         cells = nbformat.read(path, as_version=4).cells
     except (OSError, ValueError, nbformat.ValidationError) as error:
-        reason = getattr(error, "strerror", None) or "no notebook"
+        reason = getattr(error, "strerror", None) or "it is no notebook"
         raise ParameterError(
-            f"Notebook {path.name} cannot be read: {reason}. The kit needs the notebooks/ folder "
-            "of its project; install it from there with `pip install -e .`."
+            f"Notebook {path.name} cannot be read: {reason}.",
+            expected="the notebooks/ folder of the project",
+            remedy="Install the kit from its folder with `pip install -e .`.",
         ) from None
     for cell in cells:
         if "parameters" in cell.metadata.get("tags", ()):
-            tree = ast.parse(cell.source).body
-            lines = [line for line in tree if isinstance(line, ast.AnnAssign)]
+            lines = [
+                line for line in ast.parse(cell.source).body if isinstance(line, ast.AnnAssign)
+            ]
             return {line.target.id: ast.literal_eval(line.value) for line in lines}
     raise ParameterError(f"Notebook {path.name} has no cell tagged parameters. Restore it.")
 
 
-class _Client(AsyncKernelClient):
-    async def wait_for_ready(self, timeout: float | None = None) -> None:
-        """Until the kernel answers and is heard; nbclient itself passes over older messages."""
-        until = time.monotonic() + (timeout or math.inf)
-        while time.monotonic() < until and await self.is_alive():
-            self.kernel_info()
-            with contextlib.suppress(queue.Empty):
-                await self.get_shell_msg(timeout=1)
-                await self.get_iopub_msg(timeout=1)
-                return
-        raise RuntimeError("the kernel did not start, or does not answer")
-
-
-class _Manager(AsyncKernelManager):
-    """Kernels of this Python, whatever kernel specs other environments left on the machine."""
-
-    _talking = None
-    client_factory = _Client
+class Kernel(AsyncKernelManager):
+    """A kernel of this Python, whatever kernel specs other environments left on the machine."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -95,64 +80,54 @@ class _Manager(AsyncKernelManager):
             argv=[*launcher, "-f", "{connection_file}"], display_name="Python 3", language="python"
         )
 
-    def client(self, **options: Any) -> Any:
-        self._talking = super().client(**options)
-        return self._talking
-
-    def kill(self) -> None:
-        """Close the connection, which nbclient leaves open, and end the kernel without a wait."""
-        if self._talking:
-            self._talking.stop_channels()
-        if self.has_kernel:
-            run_sync(self.signal_kernel)(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End the kernel, and wait until it has."""
-        self.kill()
-        if self.has_kernel:
-            run_sync(self.shutdown_kernel)(now=True)
-
 
 @contextlib.contextmanager
-def kernels(names: Sequence[str]) -> Iterator[Iterator[AsyncKernelManager]]:
-    """A started kernel for each notebook in turn, always one ahead; all are gone at the end.
+def start_kernels(names: Sequence[str]) -> Iterator[Iterator[Kernel]]:
+    """A started kernel for each notebook in turn, always one ahead; all are stopped at the end.
 
     Parameters
     ----------
     names : sequence of str
-        Of the notebooks, for what is done beforehand; see ``WARM_UP``.
+        Of the notebooks, for what is imported beforehand; see ``WARM_UP``.
     """
-    managers: list[_Manager] = []
-    # A backend set for scripts, as cron jobs do, would leave notebooks without figures.
-    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    sockets = tempfile.TemporaryDirectory(prefix="vp-")  # a short path, as sockets need
+    started: list[Kernel] = []
+    with tempfile.TemporaryDirectory(prefix="vp-") as folder:
+        # A backend set for scripts, as cron jobs do, would leave notebooks without figures.
+        environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+        if not os.access(Path.home(), os.W_OK):
+            environment |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
 
-    def start(name: str) -> _Manager:
-        manager = _Manager(transport="ipc", connection_file=f"{sockets.name}/{len(managers)}.json")
-        apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names are not the notebook's
-        options = [f"--IPKernelApp.exec_lines={apart}"]
-        run_sync(manager.start_kernel)(extra_arguments=options, env=inherited)
-        managers.append(manager)
-        return manager
+        def start(name: str) -> Kernel:
+            kernel = Kernel(connection_file=f"{folder}/{len(started)}.json")
+            apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names are not the notebook's
+            # Its connections never leave 127.0.0.1: what it says of encryption would be noise.
+            options = [f"--IPKernelApp.exec_lines={apart}", "--log-level=ERROR"]
+            started.append(kernel)
+            run_sync(kernel.start_kernel)(extra_arguments=options, env=environment)
+            return kernel
 
-    def one_ahead():
-        if not names:
-            return
-        ahead = start(names[0])
-        for following in [*names[1:], None]:
-            present, ahead = ahead, start(following) if following is not None else None
-            yield present
-            present.kill()
+        def one_ahead() -> Iterator[Kernel]:
+            following = start(names[0]) if names else None
+            for name in [*names[1:], None]:
+                present, following = following, start(name) if name is not None else None
+                if present is not None:
+                    yield present
+                    _stop(present)
 
-    try:
-        yield one_ahead()
-    finally:
-        for manager in managers:
-            manager.stop()
-        sockets.cleanup()
+        try:
+            yield one_ahead()
+        finally:
+            for kernel in started:
+                _stop(kernel)
 
 
-def answers() -> str:
+def _stop(kernel: Kernel) -> None:
+    if kernel.has_kernel:
+        run_sync(kernel.shutdown_kernel)(now=True)
+    kernel.context.destroy(linger=0)  # nbclient leaves its connection open
+
+
+def check_kernel() -> str:
     """Start a kernel and have it run something; what it says of itself.
 
     Raises
@@ -163,17 +138,17 @@ def answers() -> str:
     cell = nbformat.v4.new_code_cell("import sys; print(sys.version.split()[0])")
     asked = nbformat.v4.new_notebook(cells=[cell])
     try:
-        with kernels([""]) as ready:
-            done = NotebookClient(asked, km=next(ready), timeout=60).execute()
+        with start_kernels([""]) as started:
+            done = NotebookClient(asked, km=next(started), timeout=60).execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         raise NotebookError(
-            f"The kernel of this Python does not answer: {type(error).__name__}. "
-            "Install the project anew (make clean, then make report)."
+            f"The kernel of this Python does not answer: {type(error).__name__}.",
+            remedy="Install the project anew (make clean, then make report).",
         ) from error
     return f"Python {done.cells[0].outputs[0].text.strip()} runs cells"
 
 
-def execute(path: Path, output: Path, values: dict[str, Any], kernel: AsyncKernelManager) -> None:
+def execute(path: Path, output: Path, values: dict[str, Any], kernel: Kernel) -> None:
     """Execute a notebook with its parameters; the output is written cell by cell.
 
     Raises
@@ -184,11 +159,13 @@ def execute(path: Path, output: Path, values: dict[str, Any], kernel: AsyncKerne
     import papermill  # slow to import; the kernel starts meanwhile
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
-    here = Path.cwd()  # relative, for papermill writes both paths into the output
-    names = [os.path.relpath(place, here) for place in (path, output)]
+    # Relative, for papermill writes both paths into the output; braces, for it formats them.
+    names = [
+        os.path.relpath(place).replace("{", "{{").replace("}", "}}") for place in (path, output)
+    ]
     try:
         papermill.execute_notebook(
-            *(name.replace("{", "{{").replace("}", "}}") for name in names),  # papermill formats
+            *names,
             parameters=values,
             kernel_name="python3",
             language="python",
@@ -196,33 +173,37 @@ def execute(path: Path, output: Path, values: dict[str, Any], kernel: AsyncKerne
             progress_bar=False,
         )
     except PapermillExecutionError as error:
-        raise explained(path.stem, error.ename, error.evalue) from error
+        raise explain(path.stem, error.ename, error.evalue) from error
     except (CellTimeoutError, DeadKernelError) as error:
         raise NotebookError(
-            f"{path.stem}: the kernel died, as it does when memory runs out. What was fetched and "
-            "bought is kept. Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again."
+            "The kernel died, as it does when memory runs out. What was fetched and bought "
+            "is kept.",
+            where=path.stem,
+            remedy="Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again.",
         ) from error
     except (CellExecutionError, PapermillException, RuntimeError) as error:
-        raise NotebookError(f"{path.stem}: {error}") from error
+        raise NotebookError(str(error), where=path.stem) from error
 
 
-def explained(stage: str, name: str, text: str) -> KitError:
+def explain(stage: str, name: str, text: str) -> KitError:
     """The error a cell raised, by its class name and message, as the kit's own."""
     kind = BY_NAME.get(name)
     if kind:
         return kind(text)
     if "No space left on device" in text or "[Errno 28]" in text:
         return ServiceError(
-            f"{stage}: the disk is full. What was fetched is kept. Free some space and run again."
+            "The disk is full. What was fetched is kept.",
+            where=stage,
+            remedy="Free some space and run again.",
         )
     first = (text.strip().splitlines() or [""])[0][:300]
-    return NotebookError(f"{stage}: {name}: {first}")
+    return NotebookError(f"{name}: {first}", where=stage)
 
 
 def refresh(*paths: Path) -> None:
     """Execute notebooks one after another and save their outputs in place, without times."""
-    with kernels([path.stem for path in paths]) as ready:
-        for path, kernel in zip(paths, ready, strict=True):
+    with start_kernels([path.stem for path in paths]) as started:
+        for path, kernel in zip(paths, started, strict=True):
             book = nbformat.read(path, as_version=4)
             NotebookClient(book, km=kernel, record_timing=False).execute()
             book.metadata["language_info"] = {"name": "python"}  # no version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -14,52 +13,24 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from helpers import run as runs
 from helpers.batch import kernels
-from helpers.core import clock, parameters
+from helpers.core import clock
 from helpers.core import settings as settings_module
 from helpers.core.errors import ParameterError
+from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
+from helpers.core.parameters import DEFAULTS, Parameters
 from helpers.core.settings import Settings, project_root
 from helpers.mavera import payloads
-from helpers.run import STAGES
-from helpers.store import rules
-from helpers.store.store import Store
+from helpers.run import STAGES, Run
 
 log = logging.getLogger("viewer_personas")
-CHANGEABLE = {"max_credits"}
+CHANGEABLE = {"max_credits", "persona_clusters"}
 """What a resumed run may be given anew; the rest is as its finished stages had it."""
-YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-SPENDS = set(STAGES[3:])
-"""Stages that are run again when a resumed run is allowed more credits."""
+SPENDS = ("04_personas", "05_mave_analysis")
+"""Stages that run again when a resumed run is allowed more credits."""
 
 
-def typed(name: str, text: Any) -> Any:
-    """A parameter's value from text; what is not text is left to the check.
-
-    Ids stay strings: only parameters whose default is a number become one.
-    """
-    default = parameters.DEFAULTS.get(name)
-    if not isinstance(text, str):
-        return text
-    if isinstance(default, bool):
-        return YES_NO.get(text.strip().lower(), text)
-    if isinstance(default, int):
-        return int(text) if re.fullmatch(r"\s*[+-]?\d{1,15}\s*", text, re.ASCII) else text
-    if isinstance(default, list):
-        return _listed(text)
-    return text
-
-
-def _listed(text: str) -> Any:
-    if text.lstrip().startswith("["):
-        try:
-            return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-        except ValueError:
-            return text
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
-def read_file(path: Path) -> dict[str, Any]:
+def read_parameter_file(path: Path) -> dict[str, Any]:
     """Parameters from a YAML file, every scalar as text, so that no id becomes a number.
 
     Raises
@@ -69,19 +40,21 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     try:
         content = YAML(typ="base", pure=True).load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
+        mark, problem = None, "no names and values"
+    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
+        content, mark = None, getattr(error, "problem_mark", None)
         problem = getattr(error, "strerror", None) or getattr(error, "problem", None) or "no YAML"
-        raise ParameterError(
-            f"Parameter file {path.name}{where}: {problem}. Expected YAML lines `name: value`."
-        ) from None
     if not isinstance(content, dict):
-        raise ParameterError(f"Parameter file {path.name}: expected YAML lines `name: value`.")
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ParameterError(
+            f"{problem}.",
+            where=f"Parameter file {path.name}{line}",
+            expected="YAML lines `name: value` in UTF-8",
+        )
     return dict(content)
 
 
-def chosen_stages(text: str) -> tuple[str, ...]:
+def choose_stages(text: str) -> tuple[str, ...]:
     """Stages named by ``N`` or ``N-M``; all of them for nothing.
 
     Raises
@@ -89,46 +62,36 @@ def chosen_stages(text: str) -> tuple[str, ...]:
     ParameterError
         The text names no stages.
     """
-    match = re.fullmatch(r"([1-5])(?:-([1-5]))?", text.strip()) if text else re.match("", "")
-    first, last = (int(match[1]), int(match[2] or match[1])) if match and text else (1, len(STAGES))
-    if match is None or last < first:
-        raise ParameterError(f"--stages is {text!r}. Expected N or N-M from 1 to 5, such as 2-4.")
+    if not text.strip():
+        return STAGES
+    match = re.fullmatch(r"([1-9])(?:-([1-9]))?", text.strip())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if not first <= last <= len(STAGES):
+        raise ParameterError(
+            f"--stages is {text!r}.", expected=f"N or N-M from 1 to {len(STAGES)}, such as 2-4"
+        )
     return STAGES[first - 1 : last]
 
 
 @dataclass
 class Plan:
-    """A run that passed every check and has its folder: what is to be done, and where."""
+    """A run that passed every check: which stages are to be executed, and from where."""
 
-    settings: Settings
-    folder: Path
-    account: str
-    source: dict[str, str]
-    window: parameters.Window
-    values: dict[str, Any]
+    run: Run
     stages: tuple[str, ...]
     notebooks: Path
-    store: Store
     quiet: bool = False
     started: float = field(default_factory=time.monotonic)
-
-    def record(self, **facts: Any) -> None:
-        """Merge facts into run.json."""
-        runs.record(self.folder, **facts)
 
     @property
     def is_new(self) -> bool:
         """Whether it has no folder of its own yet."""
-        return self.folder == self.settings.outputs
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return runs.read_manifest(self.folder)
+        return self.run.folder == self.run.settings.outputs
 
     def say(self, line: str) -> None:
-        """Progress, for whoever sits before a terminal."""
+        """Progress, for whoever waits."""
         log.info(line)
-        if not self.quiet and sys.stderr.isatty():
+        if not self.quiet:
             print(line, file=sys.stderr, flush=True)
 
 
@@ -158,64 +121,92 @@ def plan(
     Raises
     ------
     ParameterError, AccessError
-        See :func:`helpers.core.parameters.check`, :func:`helpers.run.sources`,
-        :func:`helpers.store.rules.load`.
+        Something that the owner wrote is wrong, or a key is missing.
     """
     notebooks = notebooks or project_root() / "notebooks"
-    wanted = chosen_stages(stages)
+    wanted = choose_stages(stages)
     if "run" in given:
-        raise ParameterError("The runner names the run itself. To go on with one: --resume RUN.")
-    values = parameters.check({name: typed(name, text) for name, text in given.items()})
+        raise ParameterError(
+            "The runner names the run itself.", remedy="To go on with one: --resume RUN."
+        )
+    params = Parameters.check(given)
     for stage in wanted:
         kernels.parameters_of(notebooks / f"{stage}.ipynb")
     settings = settings_module.load()
-    folder, known = settings.outputs, {}
+    folder, manifest = settings.outputs, Manifest()
     if resume:
-        folder, known, values = _resumed(settings, resume, values)
-    done = {s for s, facts in known.get("stages", {}).items() if facts.get("status") == "done"}
-    allowed = known.get("parameters", {}).get("max_credits", 0)
-    if resume and values.get("max_credits", 0) > allowed:
-        done -= SPENDS  # the bill was shown; now it may be paid
+        folder, manifest = _find_run(settings, resume)
+        params = _resumed(resume, params, manifest)
+    done = _done_stages(manifest, params)
     wanted = tuple(stage for stage in wanted if stage not in done)
-    source = runs.sources(settings, values.get("source", "auto"), wanted or STAGES[:1])
-    sandbox = source["wistia"] == "sandbox"
-    account = "sandbox" if sandbox else settings.account
-    values["run_date"] = values.get("run_date") or clock.today().isoformat()
-    dates = {name: values.get(name, "") for name in ("run_date", "start_date", "end_date")}
-    window = parameters.window(**dates, sandbox=sandbox)
-    found = rules.load(values.get("clusters_file", ""), folder=folder if resume else None)
-    for cluster in found.clusters:
-        payloads.persona_fields(cluster)
-    if known.get("account", account) != account:
+    day = params.run_date or clock.today().isoformat()
+    params = Parameters.check({**params.model_dump(exclude_unset=True), "run_date": day})
+    run = Run("the run", folder, settings, params, stages=wanted or STAGES[:1])
+    _check_owner(run, params)
+    if manifest.account not in ("", run.account):
         raise ParameterError(
-            f"Run {resume} belongs to account {known['account']!r}, and this is {account!r}. "
-            "Set the keys it was made with, or start a new run."
+            f"Run {resume} belongs to account {manifest.account!r}, and this is {run.account!r}.",
+            remedy="Set the keys it was made with, or start a new run.",
         )
-    if wanted and (missing := set(STAGES[: STAGES.index(wanted[0])]) - done):
+    missing = set(STAGES[: STAGES.index(wanted[0])]) - done if wanted else set()
+    if missing:
         raise ParameterError(
             f"--stages {stages}: {wanted[0]} reads what {min(missing)} writes, and this run has not"
-            " made it. Start from stage 1, or go on with a run that has: --resume RUN."
+            " made it.",
+            remedy="Start from stage 1, or go on with a run that has: --resume RUN.",
         )
-    runs.make_outputs(settings.outputs)
-    store = Store(settings.outputs / "store" / account)
-    return Plan(settings, folder, account, source, window, values, wanted, notebooks, store, quiet)
+    make_outputs(settings.outputs)
+    return Plan(run, wanted, notebooks, quiet)
 
 
-def _resumed(settings: Settings, name: str, given: dict) -> tuple[Path, dict, dict[str, Any]]:
-    folder = settings.outputs / name
-    known = runs.read_manifest(folder) if parameters.RUN_NAME.match(name) else {}
-    if name == "dev" or not known.get("stages"):
+def _check_owner(run: Run, params: Parameters) -> None:
+    """Whatever else the owner wrote: the clusters file, and what is named after its clusters."""
+    for cluster in run.rules.clusters:
+        payloads.persona_fields(cluster)
+    unknown = [name for name in params.persona_clusters if name not in run.rules.names]
+    if unknown:
         raise ParameterError(
-            f"--resume {name}: there is no such run in {settings.outputs.name}/. "
-            "`viewer-personas runs` lists those there are."
+            f"Parameter persona_clusters names {unknown[0]!r}, and there is no such cluster.",
+            expected=f"some of {', '.join(run.rules.names)}",
         )
-    before = {**parameters.DEFAULTS, **known["parameters"]}
-    for parameter, value in given.items():
-        if parameter not in CHANGEABLE and value != before[parameter]:
+    if params.sessions_file and not Path(params.sessions_file).is_file():
+        raise ParameterError(
+            f"Sessions file {params.sessions_file} is not there.",
+            expected="the path of a CSV or Parquet file",
+        )
+
+
+def _find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
+    folder = settings.outputs / name
+    manifest = read_manifest(folder) if RUN_NAME.match(name) else Manifest()
+    if name.startswith("dev") or not manifest.stages:
+        raise ParameterError(
+            f"--resume {name}: there is no such run in {settings.outputs.name}/.",
+            remedy="`viewer-personas runs` lists those there are.",
+        )
+    return folder, manifest
+
+
+def _resumed(name: str, given: Parameters, manifest: Manifest) -> Parameters:
+    """The parameters of a run to go on with: as it was started, but for what may change."""
+    recorded = {k: v for k, v in manifest.parameters.items() if k in DEFAULTS and k != "run"}
+    for parameter in given.model_fields_set - CHANGEABLE:
+        value, before = getattr(given, parameter), recorded.get(parameter, DEFAULTS[parameter])
+        if value != before:
             raise ParameterError(
                 f"--resume {name}: {parameter} is {value!r}, but the run was started with "
-                f"{before[parameter]!r}. Only {', '.join(CHANGEABLE)} may change; "
-                "start a new run for the rest."
+                f"{before!r}.",
+                expected=f"no other parameter than {', '.join(sorted(CHANGEABLE))}",
+                remedy="Start a new run for the rest.",
             )
-    recorded = {k: v for k, v in known["parameters"].items() if k != "run"}
-    return folder, known, {**recorded, **given}
+    return Parameters.check({**recorded, **given.model_dump(exclude_unset=True)})
+
+
+def _done_stages(manifest: Manifest, params: Parameters) -> set[str]:
+    done = {stage for stage in manifest.stages if manifest.is_done(stage)}
+    allowed = manifest.parameters.get("max_credits", 0)
+    more = params.max_credits > allowed
+    chosen = manifest.parameters.get("persona_clusters", []) != params.persona_clusters
+    if manifest.stages and (more or chosen):
+        done -= set(SPENDS)  # the bill was shown; now it may be paid
+    return done

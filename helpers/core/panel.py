@@ -8,8 +8,9 @@ import re
 import traceback
 from pathlib import Path
 
-from helpers.core import clock, errors, parameters, privacy, settings
+from helpers.core import clock, errors, privacy, settings
 from helpers.core.errors import KitError
+from helpers.core.parameters import RUN_NAME
 
 _HERE = Path(__file__).resolve().parents[1]
 _open = {"stage": "", "run": ""}
@@ -53,7 +54,7 @@ def _folder() -> Path | None:
     """The run folder that is worked in; dev where its name is wrong or there is none."""
     with contextlib.suppress(KitError, OSError):
         outputs, name = settings.load().outputs, str(_open["run"])
-        known = bool(parameters.RUN_NAME.match(name)) and (outputs / name).is_dir()
+        known = bool(RUN_NAME.match(name)) and (outputs / name).is_dir()
         return outputs / (name if known else "dev")
     return None
 

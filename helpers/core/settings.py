@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     dask: str | None = Field(None, pattern=r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$")
     dask_path: str | None = None
     shards: int | None = Field(None, ge=1, le=100_000)
+    notify: SecretStr | None = None
     sandbox: str | None = None  # address of a sandbox that a parent process already runs
 
     @field_validator("account")
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
     @cached_property
     def secrets(self) -> list[str]:
         """Plain secrets, for the scan that proves they are nowhere in the outputs."""
-        keys = (self.wistia_api_token, self.mavera_api_key)
+        keys = (self.wistia_api_token, self.mavera_api_key, self.notify)
         return [key.get_secret_value() for key in keys if key]
 
 

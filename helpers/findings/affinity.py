@@ -178,11 +178,10 @@ def table(con: Engine, *, min_cell: int = 10, found: pd.DataFrame | None = None)
 
 def write(run: Run) -> pd.DataFrame:
     """Write ``data/affinity.csv`` and return it; see :func:`table`."""
-    from helpers.enrich import connection
 
-    con = connection(run)
+    con = run.engine
     prepare(con)
-    frame = table(con, min_cell=run.params["min_cell"])
+    frame = table(con, min_cell=run.params.min_cell)
     files.write_csv(frame, run.data("affinity.csv"))
     return frame
 

@@ -264,10 +264,13 @@ def _change_finding(frame: pd.DataFrame, rules: ClusterRules, since: str) -> str
 
 def previous_run(run: Run) -> tuple[Path, dict] | None:
     """Folder and run.json of the newest done run of the account before this one."""
-    from helpers.run import newest_first
+    from helpers.core.folders import newest_first
 
     own = run.find("viewers.parquet")
-    runs = newest_first(run.settings.outputs, run.account)
+    runs = [
+        (folder, manifest.model_dump())
+        for folder, manifest in newest_first(run.settings.outputs, run.account)
+    ]
     place = next((n for n, (folder, _) in enumerate(runs) if folder == run.folder), -1)
     for folder, manifest in runs[place + 1 :]:
         path = folder / "data" / "viewers.parquet"
@@ -409,15 +412,15 @@ def _not_viewers(moved: int, reasons: list[str], name: str, min_cell: int) -> st
 
 def since_last_run(run: Run, con: Engine, rules: ClusterRules) -> dict[str, Any]:
     """The part ``change``: against the run before, with the period before under ``more``."""
-    params, window = run.params, run.window
+    params, window = run.params.model_dump(), run.window
     period = against_period(con, window, rules, min_cell=params["min_cell"])
     found = previous_run(run)
     if found is None:
         result = part("There is no earlier run to compare with.", columns=SHARES)
-    elif (known := found[1].get("source", {}).get("wistia")) != run.source["wistia"]:
+    elif (known := found[1].get("source", {}).get("wistia")) != run.source.wistia:
         result = part(
             f"The earlier run {found[0].name} is not comparable: its viewers came from Wistia "
-            f"{known}, these from {run.source['wistia']}.",
+            f"{known}, these from {run.source.wistia}.",
             columns=SHARES,
         )
     else:

@@ -32,11 +32,9 @@ from typing import Any
 
 import pandas as pd
 
-from helpers import cluster
 from helpers.core import files, tables
 from helpers.core.files import write_json
 from helpers.core.progress import progress
-from helpers.enrich import connection
 from helpers.findings import affinity, change, conversions, coverage, discovery, outreach, stability
 from helpers.findings.section import plain
 from helpers.mavera import answers
@@ -69,8 +67,8 @@ def write(run: Run) -> dict[str, Any]:
         Stage 03 has not named the clusters yet.
     """
     run.need("viewers.parquet", "03_cluster")
-    con, rules, window = connection(run), cluster.rules_of(run), run.window
-    titles, seed, min_cell = rules.titles, run.params["seed"], run.params["min_cell"]
+    con, rules, window = run.engine, run.rules, run.window
+    titles, seed, min_cell = rules.titles, run.params.seed, run.params.min_cell
     affinity.prepare(con)
     cells = affinity.cells(con, "affinity", min_cell)
     files.write_csv(affinity.table(con, found=cells), run.data("affinity.csv"))
@@ -93,7 +91,11 @@ def write(run: Run) -> dict[str, Any]:
         "companies": outreach.companies_part(found),
         "coverage": coverage.coverage(con, window, titles, fetched=run.store.days()),
     }
-    basis = {"window": window.as_dict(), "rules": rules.fingerprint, "source": run.source}
+    basis = {
+        "window": window.as_dict(),
+        "rules": rules.fingerprint,
+        "source": {"wistia": run.source.wistia, "mavera": run.source.mavera},
+    }
     result = plain({"schema_version": SCHEMA_VERSION, "basis": basis, **parts})
     write_json(run.data("insights.json"), result)
     return result

@@ -169,3 +169,13 @@ def _cluster_of(heading: str, titles: dict[str, str]) -> str | None:
         if known and re.match(rf"(?:the )?{re.escape(known)}\b", plain)
     ]
     return max(found)[1] if found else None
+
+
+def excerpt(answer: str, figures: list[str], *, lines: int = 3, length: int = 160) -> list[str]:
+    """The first lines of an answer as plain text; figures that the data don't hold are marked."""
+    plain = [re.sub(r"[*`>#]+|^[-\s]+", "", line).strip() for line in answer.splitlines()]
+    kept = [payloads.clean(line, length) for line in plain if line][:lines]
+    for figure in sorted(set(figures), key=len, reverse=True):
+        marked = re.compile(rf"(?<![\w.]){re.escape(figure)}(?!\w)")
+        kept = [marked.sub(f"{figure} (not in the data)", line) for line in kept]
+    return kept

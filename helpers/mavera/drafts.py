@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from helpers import cluster
-from helpers.enrich import connection
 from helpers.mavera import payloads
 from helpers.mavera.payloads import ClusterNumbers
 from helpers.run import Run
@@ -56,7 +55,7 @@ def rules_of(run: Run) -> ClusterRules:
 
 
 def _of_clusters(run: Run) -> list[ClusterNumbers]:
-    table, least = cluster.summary(run), run.params["min_cell"]
+    table, least = cluster.read_table(run), run.params.min_cell
     large = table.index[table["viewers"] >= least]
     spreads, parts, videos = _spreads(run), _parts(run, table), _videos(run)
     found = []
@@ -90,7 +89,7 @@ def _means(row: pd.Series, least: int) -> dict[str, Any]:
 
 
 def _spreads(run: Run) -> dict[str, dict]:
-    frame = connection(run).execute(engine.sql("cluster_spreads")).df().set_index("cluster")
+    frame = run.engine.execute(engine.sql("cluster_spreads")).df().set_index("cluster")
     return {
         name: {
             column: dict(zip(POINTS, (round(float(value), 1) for value in values), strict=True))
@@ -102,12 +101,12 @@ def _spreads(run: Run) -> dict[str, dict]:
 
 def _parts(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     """countries (three at most), mobile and most_active, where enough viewers are in them."""
-    con = connection(run)
-    con.gather(engine.sql("cluster_parts"), "cluster_parts", {"zone": run.params["time_zone"]})
+    con = run.engine
+    con.gather(engine.sql("cluster_parts"), "cluster_parts", {"zone": run.params.time_zone})
     rows = con.execute(
         "SELECT kind, cluster, name, sum(viewers)::BIGINT AS viewers FROM cluster_parts "
         "GROUP BY ALL HAVING sum(viewers) >= $least ORDER BY kind, cluster, viewers DESC, name",
-        {"least": run.params["min_cell"]},
+        {"least": run.params.min_cell},
     ).df()
     found: dict[str, dict] = {}
     for row in rows.itertuples():
@@ -127,7 +126,7 @@ def _videos(run: Run) -> dict[str, list[dict]]:
     if path is None:
         return {}
     rows = pd.read_csv(path, dtype={"cluster": str, "media_id": str, "title": str})
-    rows = rows[(rows["viewers"] >= run.params["min_cell"]) & rows["title"].notna()]
+    rows = rows[(rows["viewers"] >= run.params.min_cell) & rows["title"].notna()]
     rows = rows.sort_values(["cluster", "viewers", "media_id"], ascending=[True, False, True])
     return {
         name: [

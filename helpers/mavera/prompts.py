@@ -35,14 +35,14 @@ def build(run: Run, personas: list[dict[str, Any]]) -> payloads.Numbers:
     Numbers; without a cluster when there is no viewer.
     """
     measured = drafts.of_clusters(run)
-    total = int(cluster.summary(run)["viewers"].sum())
+    total = int(cluster.read_table(run)["viewers"].sum())
     known = [
         {"cluster": row["cluster"], "name": row["name"], "description": row["description"]}
         for row in personas
         if row["cluster"] in {known.cluster for known in measured}
     ]
     return payloads.numbers(
-        total_viewers=total if total >= run.params["min_cell"] else None,
+        total_viewers=total if total >= run.params.min_cell else None,
         window_days=run.window.days,
         clusters=measured,
         personas=known,

@@ -57,9 +57,9 @@ class Account:
         where = "a valid key, of Mavera's API keys page, and a plan that allows the call"
         key = {"token_setting": "MAVERA_API_KEY", "permission": where}
         self.run, self.mavera = run, Mavera(Client("Mavera", *run.mavera_address(), **key))
-        self.ledger = Ledger(path_for(run.store.folder, run.mavera_identity()))
+        self.ledger = Ledger(path_for(run.store.folder, run.source.mavera_identity(run.settings)))
         self.answers = run.store.folder / "answers" / self.ledger.path.stem
-        self.limit = run.params["max_credits"] if run.source["mavera"] == "live" else None
+        self.limit = run.params.max_credits if run.source.mavera == "live" else None
         self.custom: list[dict[str, Any]] | None = None
         self._details: dict[str, dict[str, Any]] = {}
         self.allowed = 0  # credits of the bill that was shown; nothing is charged beyond it
@@ -74,7 +74,7 @@ class Account:
         return sum(entry.credits for entry in self._of_run())
 
     def _of_run(self) -> list[Entry]:
-        first = (self.run.manifest().get("credits") or {}).get("ledger_from", 0)
+        first = self.run.manifest().credits.get("ledger_from", 0)
         rows = self.ledger.entries()[first:]
         return [entry for entry in rows if entry.run == self.run.folder.name]
 
@@ -92,7 +92,7 @@ class Account:
 
     def begin(self) -> None:
         """Note where this run's spending begins; in dev, with every start of stage 04."""
-        known = self.run.manifest().get("credits") or {}
+        known = self.run.manifest().credits
         if "ledger_from" not in known or self.run.is_dev:
             self.run.record(credits={"ledger_from": len(self.ledger), "spent": 0})
 

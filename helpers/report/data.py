@@ -13,10 +13,10 @@ import duckdb
 import pandas as pd
 
 from helpers.core.errors import DataError, KitError
+from helpers.core.folders import read_manifest
 from helpers.findings import conversions, disclosure
 from helpers.findings.disclosure import share_of, wilson
 from helpers.findings.section import TOO_FEW, part, people, plain
-from helpers.run import read_manifest
 from helpers.store import rules
 from helpers.store.engine import quoted
 
@@ -67,7 +67,8 @@ class _Files:
     """The files of a run folder, read once."""
 
     def __init__(self, folder: Path):
-        self.folder, self.manifest = folder, read_manifest(folder)
+        self.folder = folder
+        self.manifest = read_manifest(folder).model_dump(exclude_unset=True)
         self.params = self.manifest.get("parameters", {})
         self.min_cell = max(int(self.params.get("min_cell", 10)), 1)
         self.clusters = self.table("clusters.csv")

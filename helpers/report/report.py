@@ -18,11 +18,11 @@ from markupsafe import Markup
 from helpers import plots
 from helpers.core import tables
 from helpers.core.files import write_json
+from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
 from helpers.core.tables import NBSP
 from helpers.findings.disclosure import share_of, span, whole_percent
 from helpers.report import data
 from helpers.report.pages import environment, headings_in_order
-from helpers.run import choices, newest_first, state
 
 CONTENTS = {
     "answer": "Answer", "clusters": "Clusters", "content": "Content", "change": "Change",
@@ -100,7 +100,7 @@ def index(outputs: Path) -> Path:
     accounts: dict[str, list[dict[str, Any]]] = {}
     for place in (outputs, *sorted(outputs.glob("*/"))):
         for folder, manifest in newest_first(place):
-            name = str(manifest.get("account") or "not known")
+            name = manifest.account or "not known"
             if place != outputs and name != place.name:
                 name = f"{place.name} ({name})"
             row = _run_row(folder, manifest) | {"place": folder.relative_to(outputs).as_posix()}
@@ -110,15 +110,18 @@ def index(outputs: Path) -> Path:
     return page
 
 
-def _run_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _run_row(folder: Path, about: Manifest) -> dict[str, Any]:
+    manifest = about.model_dump(exclude_unset=True)
     status = manifest.get("status", "not readable")
-    said = state(folder, manifest) if status == "done" else status  # this page is read later
+    said = status  # this page is read later, so nothing is said to be running
+    if status == "done":
+        said = describe_state(folder, about, lambda account: False)
     error = manifest.get("error") or {}
     stopped = [name for name, stage in manifest.get("stages", {}).items()
                if stage.get("status") in ("failed", "running")]  # fmt: skip
     links = [path.name for path in sorted(folder.glob("0*.html"))]
     return {
-        "run": folder.name, "status": status, "state": said, "choices": choices(manifest),
+        "run": folder.name, "status": status, "state": said, "choices": given_parameters(about),
         "window": manifest.get("window"),
         "source": manifest.get("source", {}), "counts": manifest.get("counts", {}),
         "clusters": manifest.get("clusters", {}),

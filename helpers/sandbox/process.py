@@ -57,3 +57,19 @@ class Sandbox:
             self._process.kill()
         if self._process.stdout:
             self._process.stdout.close()
+
+
+_running: dict[Path, Sandbox] = {}
+
+
+def start_sandbox(state: Path) -> Sandbox:
+    """The sandbox of this process, started when it is first asked for."""
+    if state not in _running:
+        _running[state] = Sandbox(state)
+    return _running[state]
+
+
+def stop_sandboxes() -> None:
+    """Stop every sandbox that this process started."""
+    while _running:
+        _running.popitem()[1].stop()

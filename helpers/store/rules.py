@@ -17,8 +17,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from sqlglot import exp
 
+from helpers.core import files
 from helpers.core.errors import ParameterError
-from helpers.core.parameters import nearest
+from helpers.core.parameters import suggest as nearest
 
 COLUMNS = {
     "visitor_key": "VARCHAR", "name": "VARCHAR", "email": "VARCHAR", "identified": "BOOLEAN",
@@ -85,6 +86,29 @@ class ClusterRules:
                     found.append((cluster.name, node.this.name, COMPARISONS[type(node)], number))
         return found
 
+    def save(self, path: Path) -> None:
+        """Write the rules as a clusters file, which loads to the same rules."""
+        rows = [
+            {
+                "name": cluster.name,
+                "title": cluster.title,
+                **({"when": cluster.when} if cluster.when else {}),
+                "description": cluster.description,
+                **({"persona": cluster.persona} if cluster.persona else {}),
+            }
+            for cluster in self.clusters
+        ]
+        with files.replace_file(path) as staged:
+            YAML(typ="safe").dump({"name_prefix": self.name_prefix, "clusters": rows}, staged)
+
+    def warnings(self) -> list[str]:
+        """What looks like a slip in the rules: a percent compared with 1 or less."""
+        return [
+            f"Cluster {name} compares {column} with {number:g}: percents run from 0 to 100."
+            for name, column, _, number in self.thresholds()
+            if "percent" in column and 0 < number <= 1
+        ]
+
     def replace(
         self, cluster: str, column: str, value: float, *, was: float | None = None
     ) -> ClusterRules:
@@ -147,7 +171,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
     """
     if not str(path):
         return parse(builtin_text(), source="built-in")
-    found = _find(Path(path), folder)
+    found = find_file(Path(path), folder)
     try:
         return parse(found.read_text("utf-8"), source=found.name)
     except (OSError, UnicodeDecodeError) as error:
@@ -157,7 +181,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
         ) from None
 
 
-def _find(path: Path, folder: Path | None) -> Path:
+def find_file(path: Path, folder: Path | None) -> Path:
     from helpers.core.settings import project_root
 
     places = [folder] if folder else []

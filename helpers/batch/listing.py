@@ -1,0 +1,42 @@
+"""The runs of an outputs folder as lines to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
+from helpers.store.store import Store
+
+HEAD = ("run", "state", "account", "wistia", "mavera", "viewers", "credits", "window", "parameters")
+
+
+def list_runs(outputs: Path) -> list[str]:
+    """A heading and a line for each run, newest first; its columns are aligned."""
+    runs = newest_first(outputs)
+    if not runs:
+        return ["No runs yet. `viewer-personas run` makes one."]
+    rows = [HEAD, *(_row(folder, manifest) for folder, manifest in runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    def is_held(account: str) -> bool:
+        return Store(folder.parent / "store" / account).is_held()
+
+    viewers, spent = manifest.counts.get("viewers"), manifest.credits.get("spent")
+    window = manifest.window
+    return (
+        folder.name,
+        describe_state(folder, manifest, is_held),
+        "not named" if manifest.account == "live" else manifest.account or "?",
+        manifest.source.get("wistia", "?"),
+        manifest.source.get("mavera", "?"),
+        "-" if viewers is None else f"{viewers:,}",
+        "-" if spent is None else f"{spent:,}",
+        f"{window.get('start_date', '?')} to {window.get('end_date', '?')}",
+        " ".join(given_parameters(manifest)),
+    )

@@ -1,0 +1,96 @@
+"""What a run ends by telling: counts, clusters, Mave's first lines, credits, what to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.core import files
+from helpers.core.folders import Manifest, read_manifest
+from helpers.mavera import answers
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said to whoever works in the current folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def summarize(folder: Path) -> list[str]:
+    """The lines that a run ends by printing."""
+    manifest = read_manifest(folder)
+    counts, window = manifest.counts, manifest.window
+    account = "not named" if manifest.account == "live" else manifest.account
+    lines = [
+        f"Run {folder.name} · account: {account} · {window['start_date']} to {window['end_date']}",
+        " · ".join(
+            f"{name}: {counts[name]:,}"
+            for name in ("visitors", "sessions", "viewers")
+            if name in counts
+        ),
+    ]
+    if counts.get("viewers") == 0:
+        lines.append("No viewers in the window: nothing to cluster, nothing to buy.")
+    insights = files.read_json(folder / "data" / "insights.json")
+    lines += [insights[part]["finding"] for part in ("change", "people") if part in insights]
+    clusters = folder / "data" / "clusters.csv"
+    lines += _table(files.read_csv(clusters)) if clusters.is_file() else []
+    lines += _advice(folder, manifest)
+    if manifest.credits:
+        kind = "Mavera" if manifest.source["mavera"] == "live" else "play credits of the sandbox"
+        lines.append(f"Credits spent: {manifest.credits.get('spent', 0):,} ({kind})")
+    page = folder / "report.html"
+    lines += notices(folder)
+    lines.append(f"Report: {shown(page)}" if page.is_file() else f"Folder: {shown(folder)}")
+    return [line for line in lines if line]
+
+
+def _table(clusters: pd.DataFrame) -> list[str]:
+    percents = {"share": "share %", "identified_share": "identified %"}
+    table = clusters.assign(**{name: clusters[name] * 100 for name in percents})
+    table = table.rename(columns=percents)
+    return table.to_string(index=False, float_format="%.1f", na_rep="-").splitlines()
+
+
+def notices(folder: Path) -> list[str]:
+    """What the reader of a finished run has to know, or to do."""
+    manifest = read_manifest(folder)
+    extra = manifest.model_extra
+    lines = [f"Warning: {text}" for text in extra.get("warnings", ())]
+    for name, values in extra.get("unmatched", {}).items():
+        if values:
+            whom = "no session has" if name == "media_ids" else "no viewer's e-mail has"
+            lines.append(f"Warning: {name}: {whom} {', '.join(values)}. Check the spelling.")
+    if manifest.source.get("mavera") == "live":
+        lines += _money(folder, manifest)
+    if files.read_json(folder / "data" / "analysis.json").get("status") == "clarifying":
+        lines.append(
+            "Mave asked back instead of answering: there is no advice in this run. "
+            "See 05_mave_analysis.html."
+        )
+    return lines
+
+
+def _money(folder: Path, manifest: Manifest) -> list[str]:
+    lines, bill = [], manifest.credits.get("bill")
+    spent = manifest.credits.get("spent") or manifest.parameters.get("max_credits")
+    if bill is not None and not spent:
+        to_buy = f" To buy: --max-credits {bill}" if bill else ""
+        lines.append(
+            f"Nothing was bought: max_credits is 0. The bill: {bill:,} credits at most.{to_buy}"
+        )
+    if manifest.credits.get("auto_recharge"):
+        lines.append(
+            "Warning: auto-recharge is on at Mavera: it buys credits by itself when they run low."
+        )
+    return lines
+
+
+def _advice(folder: Path, manifest: Manifest) -> list[str]:
+    """The first lines of what Mave said, and who wrote them."""
+    analysis = files.read_json(folder / "data" / "analysis.json")
+    lines = answers.excerpt(analysis.get("answer") or "", analysis.get("unsupported_figures") or [])
+    asks = " asks" if analysis.get("status") == "clarifying" else ""
+    sandbox = manifest.source.get("mavera") == "sandbox"
+    writer = "simulated by the sandbox" if sandbox else "written by AI"
+    return [f"Mave{asks} ({writer}):", *(f"  {line}" for line in lines)] if lines else []

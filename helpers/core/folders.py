@@ -1,0 +1,161 @@
+"""The outputs folder, the run folders in it, and their run.json."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from helpers.core import files
+from helpers.core import settings as settings_module
+from helpers.core.errors import DataError, ParameterError
+from helpers.core.parameters import DEFAULTS, RUN_NAME
+
+REPORTED_AFTER = "05_mave_analysis"
+MARK = ".viewer-personas"
+"""Marks an outputs folder as the kit's."""
+
+
+class Manifest(BaseModel):
+    """run.json of a run folder."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str = ""
+    account: str = ""
+    started_at: str = ""
+    source: dict[str, str] = {}
+    stages: dict[str, dict[str, Any]] = {}
+    parameters: dict[str, Any] = {}
+    window: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    credits: dict[str, Any] = {}
+    files: dict[str, dict[str, Any]] = {}
+
+    def is_done(self, stage: str) -> bool:
+        return self.stages.get(stage, {}).get("status") == "done"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """run.json of a folder; without content where there is none, ``damaged`` where it is torn."""
+    try:
+        return Manifest.model_validate(files.read_json(folder / "run.json"))
+    except (DataError, ValidationError):
+        return Manifest(status="damaged")
+
+
+def record(folder: Path, **facts: Any) -> None:
+    """Merge facts into run.json of a folder; dictionaries merge key by key."""
+    path = folder / "run.json"
+    content = {} if read_manifest(folder).status == "damaged" else files.read_json(path)
+    files.write_json(path, _merged(content, facts))
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return new
+
+
+def newest_first(outputs: Path, account: str | None = None) -> list[tuple[Path, Manifest]]:
+    """Run folders with their run.json, newest first, numerically; ``dev`` is no run."""
+    runs = []
+    for folder in outputs.iterdir() if outputs.is_dir() else ():
+        if not RUN_NAME.match(folder.name) or folder.name.startswith("dev"):
+            continue
+        if (folder / "run.json").is_file():
+            manifest = read_manifest(folder)
+            day, _, number = folder.name.partition(".")
+            if account is None or manifest.account == account:
+                runs.append(((day, int(number or 1)), folder, manifest))
+    return [(folder, manifest) for _, folder, manifest in sorted(runs, key=lambda r: r[0])[::-1]]
+
+
+def describe_state(folder: Path, manifest: Manifest, is_held: Callable[[str], bool]) -> str:
+    """The status of a run in words: also which stages were asked for, and whether it still runs.
+
+    Parameters
+    ----------
+    is_held : callable
+        Whether a run holds the lock of an account now.
+
+    Returns
+    -------
+    str: ``done``, ``done, stages 1-3``, ``failed``, ``running``, or ``stopped`` for a run that was
+    killed before it could write down that it failed.
+    """
+    if manifest.status == "running":
+        others = newest_first(folder.parent, manifest.account)
+        starts = [other.started_at for _, other in others if other.status == "running"]
+        newest = manifest.started_at == max(starts, default="")
+        return "running" if newest and is_held(manifest.account) else "stopped"
+    asked = [int(stage[1]) for stage in manifest.stages if stage[:1] == "0"]
+    if manifest.status == "done" and asked and max(asked) < int(REPORTED_AFTER[1]):
+        part = f"s {min(asked)}-{max(asked)}" if len(asked) > 1 else f" {asked[0]}"
+        return f"done, stage{part}"
+    return manifest.status or "?"
+
+
+def given_parameters(manifest: Manifest) -> list[str]:
+    """What sets a run apart beside its window: ``name=value`` of parameters that were given."""
+    return [
+        f"{name}={','.join(value) if isinstance(value, list) else value}"
+        for name, value in manifest.parameters.items()
+        if name not in ("run", "run_date", "start_date", "end_date") and value != DEFAULTS.get(name)
+    ]
+
+
+def make_outputs(outputs: Path) -> None:
+    """Make the outputs folder, open to its owner alone.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be made or written, or holds what is not the kit's.
+    """
+    own = outputs == settings_module.project_root() / "outputs"
+    try:
+        outputs.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_FOLDER)
+        kept = {path.name for path in outputs.iterdir()}
+        if not own and kept - {"opt_out.txt"} and not kept & {MARK, "store", ".gitignore"}:
+            raise ParameterError(
+                f"The outputs folder {outputs} holds files that are not the kit's.",
+                expected="a new or empty folder, or one that the kit made",
+                remedy="Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS.",
+            )
+        if own:
+            outputs.chmod(files.PRIVATE_FOLDER)
+        elif MARK not in kept:
+            (outputs / MARK).touch()
+            (outputs / ".gitignore").write_text("*\n", "utf-8")  # people's data are in it
+        with tempfile.TemporaryFile(dir=outputs):
+            pass
+    except OSError as error:
+        raise ParameterError(
+            f"The outputs folder {outputs} cannot be written: {error.strerror or error}.",
+            remedy="Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS.",
+        ) from None
+
+
+def new_folder(outputs: Path, run_date: date) -> Path:
+    """Make ``run_date``, or ``run_date.2`` to ``.10``; nothing is overwritten.
+
+    Raises
+    ------
+    ParameterError
+        All ten names of the day are taken.
+    """
+    for number in range(1, 11):
+        folder = outputs / (f"{run_date}" if number == 1 else f"{run_date}.{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise ParameterError(
+        f"Run date {run_date} has ten runs already, the most there can be.",
+        remedy="Delete one of them, or give another --run-date.",
+    )
