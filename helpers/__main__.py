@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from helpers.core import files, privacy
 from helpers.core.errors import KitError
 
 FAILED, INTERRUPTED = 4, 130
@@ -167,6 +168,7 @@ def _choose(outputs: str | None) -> Path:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: one message on stderr and the exit status of its kind; no traceback."""
+    files.close_to_others()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of kernels that an error ended
     try:
         status = cli.main(arguments, prog_name="viewer-personas", standalone_mode=False) or 0
@@ -188,7 +190,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _tell(message: str, error: BaseException, status: int) -> int:
-    click.echo("\n".join([message, *getattr(error, "__notes__", ())]), err=True)
+    text = "\n".join([message, *getattr(error, "__notes__", ())])
+    click.echo(privacy.clean_text(text), err=True)
     return status
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers.core import files, panel, tables
+from helpers.core import files, tables
 from helpers.core import settings as settings_module
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.folders import (
@@ -92,10 +92,11 @@ class Run:
         >>> run = Run.open("03_cluster", "2026-11-27")
         """
         name = run.folder.name if isinstance(run, Run) else run
-        panel.install(stage, name)
         tables.install()
-        asked = Parameters.check({"run": name, **given}, where=stage)
+        files.close_to_others()
         settings = settings_module.load()
+        files.explain_errors(stage, settings.outputs / "dev")
+        asked = Parameters.check({"run": name, **given}, where=stage)
         make_outputs(settings.outputs)
         folder = settings.outputs / (asked.run or "dev")
         if not folder.name.startswith("dev") and not folder.is_dir():
@@ -105,6 +106,7 @@ class Run:
                 remedy="`viewer-personas runs` lists those there are; leave run empty to work in "
                 "dev.",
             )
+        files.explain_errors(stage, folder)
         opened = cls._opened(stage, folder, settings, asked, read_manifest(folder))
         opened.given = {n for n in asked.model_fields_set if getattr(asked, n) != DEFAULTS[n]}
         opened.record(

@@ -11,7 +11,8 @@ from ruamel.yaml.comments import CommentedMap
 
 from helpers.batch import plan
 from helpers.core import settings
-from helpers.core.errors import ParameterError
+from helpers.core.errors import AccessError, ParameterError
+from helpers.core.files import read_owner_text
 from helpers.core.parameters import RUN_NAME, Parameters
 from helpers.store import rules
 
@@ -69,12 +70,7 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     given = dict(given or {})
     Parameters.check(given)
     fail = rules.Fail(f"Accounts file {path.name}")
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ParameterError(f"{fail.file}: {reason}. Expected a YAML text file.") from None
-    tree = rules.tree_of(text, fail)
+    tree = rules.tree_of(read_owner_text(path, "Accounts file"), fail)
     if isinstance(tree, CommentedMap):
         rules.known_keys(tree, ("accounts",), fail, "the file")
     rows = tree.get("accounts") if isinstance(tree, CommentedMap) else None
@@ -129,19 +125,15 @@ def _account(
     try:
         read = {**(plan.read_parameter_file(file) if file else {}), **options, **given}
         values = Parameters.check(read)
-    except ParameterError as error:
+        own = _own(env_file, values)
+    except (ParameterError, AccessError) as error:
         fail(line, f"account {name}: {str(error).rstrip('.')}")
-    return Account(
-        name, line, env_file, file, {**options, **given}, values, *_own(env_file, values)
-    )
+    return Account(name, line, env_file, file, {**options, **given}, values, *own)
 
 
 def _own(env_file: Path, values: Parameters) -> tuple[bool, frozenset]:
     """Whether the file names its account, and the live keys that it holds."""
-    try:
-        known = settings.of_file(env_file)
-    except (ValueError, OSError):  # its own run says what is wrong with it
-        return True, frozenset()
+    known = settings.of_file(env_file)
     pairs = {
         ("Wistia", known.wistia_base_url or settings.WISTIA_BASE_URL, known.wistia_api_token),
         ("Mavera", known.mavera_base_url or settings.MAVERA_BASE_URL, known.mavera_api_key),

@@ -17,6 +17,7 @@ from helpers.batch import kernels
 from helpers.core import clock
 from helpers.core import settings as settings_module
 from helpers.core.errors import ParameterError
+from helpers.core.files import read_owner_text
 from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
 from helpers.core.parameters import DEFAULTS, Parameters
 from helpers.core.settings import Settings, project_root
@@ -39,11 +40,12 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
         The file is missing or is no YAML of names and values.
     """
     try:
-        content = YAML(typ="base", pure=True).load(path.read_text("utf-8"))
+        text = read_owner_text(path, "Parameter file")
+        content = YAML(typ="base", pure=True).load(text)
         mark, problem = None, "no names and values"
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         content, mark = None, getattr(error, "problem_mark", None)
-        problem = getattr(error, "strerror", None) or getattr(error, "problem", None) or "no YAML"
+        problem = getattr(error, "problem", None) or "no YAML"
     if not isinstance(content, dict):
         line = f", line {mark.line + 1}" if mark else ""
         raise ParameterError(

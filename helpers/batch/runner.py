@@ -255,6 +255,9 @@ class _Formatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s")
         self.folder = folder
 
+    def formatException(self, info: tuple) -> str:
+        return privacy.traceback_of(info[1])
+
     def format(self, record: logging.LogRecord) -> str:
         return privacy.plain(super().format(record), self.folder)
 

@@ -128,14 +128,4 @@ class DataError(KitError):
     exit_status = 7
 
 
-KINDS = (
-    KitError,
-    ParameterError,
-    AccessError,
-    ServiceError,
-    UnknownOutcome,
-    CreditError,
-    LockError,
-    DataError,
-)
-BY_NAME = {kind.__name__: kind for kind in KINDS}
+BY_NAME = {kind.__name__: kind for kind in (KitError, *KitError.__subclasses__(), UnknownOutcome)}

@@ -3,22 +3,106 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import itertools
 import json
 import os
+import re
+import textwrap
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from helpers.core import clock, errors, privacy
+from helpers.core.errors import DataError, KitError, ParameterError
 
-from helpers.core import privacy
-from helpers.core.errors import DataError
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-PUBLIC_MODE, PRIVATE_MODE, PRIVATE_FOLDER = 0o644, 0o600, 0o700
 CSV_TEXTS = ("cluster", "media_id", "title", "visitor_key", "weekday")
 """Columns of the kit's CSV files that are text whatever they look like: 0012345678 is an id."""
+
+
+def close_to_others() -> None:
+    """From now on whatever this process makes is open to its owner alone."""
+    os.umask(0o077)
+
+
+def read_owner_text(path: Path, what: str) -> str:
+    """A text that the owner wrote, such as a clusters file, with line ends as ``\\n``.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for the message: ``"Clusters file"``.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be read, or is not UTF-8; a byte order mark is fine.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+        reason = "not plain text" if "\0" in text else ""  # half of what UTF-16 is read as
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "not UTF-8"
+    if reason:
+        raise ParameterError(
+            f"{reason}.",
+            where=f"{what} {path.name}",
+            expected="a text file in UTF-8",
+            remedy="Correct the path, or save the file as UTF-8, and run again.",
+        )
+    return text
+
+
+def explain_errors(stage: str, folder: Path) -> None:
+    """From now on errors in this notebook name the cell that led to them and are logged.
+
+    Parameters
+    ----------
+    stage : str
+        Notebook, such as ``"03_cluster"``.
+    folder : Path
+        Run folder, whose ``run.log`` takes the tracebacks.
+    """
+
+    def explain(error: KitError) -> dict[str, str]:
+        places = (error.where, stage, _line_of_cell(error))
+        return {
+            "What": privacy.plain(error.what, folder),
+            "Where": privacy.plain(", ".join(filter(None, places)), folder),
+            "Traceback": _log_traceback(error, stage, folder),
+        }
+
+    errors.explain_in_notebook = explain
+
+
+def _line_of_cell(error: BaseException) -> str:
+    """The last line before the kit's own."""
+    kit = Path(__file__).resolve().parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = itertools.takewhile(lambda f: not Path(f.filename).is_relative_to(kit), frames)
+    return textwrap.shorten("".join(frame.line or "" for frame in [*outside][-1:]), 60)
+
+
+def _log_traceback(error: BaseException, stage: str, folder: Path) -> str:
+    """Append it to the log without what is personal; the log's place, or nothing."""
+    # A cell's file is there for an hour.
+    text = re.sub(r'"[^"]*ipykernel_[^"]*"', '"cell"', privacy.traceback_of(error))
+    line = f"{clock.now():%Y-%m-%d %H:%M:%S} ERROR {stage}: {privacy.plain(text, folder)}\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "run.log").open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError:
+        return ""
+    return "/".join((*folder.parts[-2:], "run.log"))
 
 
 @contextlib.contextmanager
@@ -28,15 +112,15 @@ def replace_file(path: Path, *, private: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     private : bool
-        Open to its owner alone from the first byte, and so is its folder.
+        Its folder too is open to its owner alone, whatever it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if private:
-        path.parent.chmod(PRIVATE_FOLDER)
+        path.parent.chmod(0o700)
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         staged.unlink(missing_ok=True)
-        staged.touch(mode=PRIVATE_MODE if private else PUBLIC_MODE)
+        staged.touch(mode=0o600)
         yield staged
         os.replace(staged, path)
     except BaseException:
@@ -78,9 +162,10 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_csv(
     frame: pd.DataFrame, path: Path, *, private: bool = False, encoding: str = "utf-8"
 ) -> None:
-    """Write a CSV in which no cell is a formula; the index is left out."""
+    """Write a CSV in which every cell is quoted and none is a formula; the index is left out."""
+    options = {"index": False, "lineterminator": "\n", "quoting": csv.QUOTE_ALL}
     with replace_file(path, private=private) as staged:
-        privacy.disarm(frame).to_csv(staged, index=False, lineterminator="\n", encoding=encoding)
+        privacy.disarm(frame).to_csv(staged, encoding=encoding, **options)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -91,6 +176,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     DataError
         The file is damaged.
     """
+    import pandas as pd
+
     try:
         frame = pd.read_csv(
             path, dtype=dict.fromkeys(CSV_TEXTS, "str"), keep_default_na=False, na_values=[""]
@@ -102,6 +189,8 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a Parquet file."""
+    import pyarrow.parquet as pq
+
     with replace_file(path) as staged:
         pq.write_table(table, staged, compression="zstd")
 
@@ -114,6 +203,9 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     DataError
         The file is damaged.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:

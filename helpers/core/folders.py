@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable
 from datetime import date
@@ -19,6 +20,8 @@ from helpers.core.parameters import DEFAULTS, RUN_NAME
 REPORTED_AFTER = "05_mave_analysis"
 MARK = ".viewer-personas"
 """Marks an outputs folder as the kit's."""
+OF_THE_KIT = re.compile(r"\.viewer-personas|store|dev|\d{4}-\d{2}-\d{2}(\.\d+)?")
+"""Names in an outputs folder, that of an earlier version too."""
 
 
 class Manifest(BaseModel):
@@ -111,7 +114,7 @@ def given_parameters(manifest: Manifest) -> list[str]:
 
 
 def make_outputs(outputs: Path) -> None:
-    """Make the outputs folder, open to its owner alone.
+    """Make the outputs folder, open to its owner alone, or take one that is empty or the kit's.
 
     Raises
     ------
@@ -120,16 +123,17 @@ def make_outputs(outputs: Path) -> None:
     """
     own = outputs == settings_module.project_root() / "outputs"
     try:
-        outputs.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_FOLDER)
+        outputs.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = {path.name for path in outputs.iterdir()}
-        if not own and kept - {"opt_out.txt"} and not kept & {MARK, "store", ".gitignore"}:
+        is_ours = any(map(OF_THE_KIT.fullmatch, kept)) or any(outputs.glob("*/store"))
+        if not own and kept - {"opt_out.txt"} and not is_ours:
             raise ParameterError(
                 f"The outputs folder {outputs} holds files that are not the kit's.",
                 expected="a new or empty folder, or one that the kit made",
                 remedy="Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS.",
             )
         if own:
-            outputs.chmod(files.PRIVATE_FOLDER)
+            outputs.chmod(0o700)
         elif MARK not in kept:
             (outputs / MARK).touch()
             (outputs / ".gitignore").write_text("*\n", "utf-8")  # people's data are in it

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import sys
-from collections.abc import Iterable
+import traceback
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-import pandas as pd
+from helpers.core.errors import DataError, KitError
 
-from helpers.core.errors import DataError
-from helpers.core.settings import project_root
+if TYPE_CHECKING:
+    import pandas as pd
 
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 EMAIL = re.compile(
-    r"[A-Za-z0-9._%+'-]{1,64}(?:@|%40|&#64;|&#x40;|\\u0040)"
-    r"(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}"
+    r"[\w.%+'-]{1,64}(?:@|＠|%40|&#64;|&#x40;|\\u0040)(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}"
 )
 HIDDEN = "(hidden)"
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories of control, bidirectional and zero-width characters, and broken ones."""
+BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Letters and marks that show nothing."""
+SIGNS = "=+@＝＋＠﹦﹢﹫−－﹣-"
+"""What starts a formula, in all widths; the minus comes last, for it stands in a set."""
+_FORMULA = re.compile(rf"""(^|[;|"])('*)(?=\s*[{SIGNS}])""")
+_DISARMED = re.compile(rf"""(^|[;|"])'('*)(?=\s*[{SIGNS}])""")
+PIECE = 12  # characters of a key that are found wherever they stand; no two texts share so many
+CHUNK = 2**20  # characters of a file in memory at once
+OVERLAP = 2**12  # longer than all that is looked for
 
 
-def _without_identifier(text: str) -> str | None:
-    """Mask a piece of an address that carries an e-mail: people paste them into links."""
-    plain = unquote(text).strip()
-    if not plain:
-        return None
-    return HIDDEN if "@" in plain else plain[:300]
+def project_root() -> Path:
+    """Folder that holds ``notebooks/``: the installed project's, else the working directory."""
+    home = Path(__file__).resolve().parents[2]
+    return home if (home / "notebooks").is_dir() else Path.cwd()
 
 
 def page_of(embed_url: str | None) -> tuple[str | None, dict[str, str | None]]:
@@ -46,10 +59,8 @@ def page_of(embed_url: str | None) -> tuple[str | None, dict[str, str | None]]:
         The five utm names; None where absent.
     """
     utm: dict[str, str | None] = dict.fromkeys(UTM)
-    if not embed_url or not str(embed_url).strip():
-        return None, utm
     try:
-        parts = urlsplit(str(embed_url).strip())
+        parts = urlsplit(str(embed_url or "").strip())
         host = parts.hostname
     except ValueError:  # not an address: a stranger's text
         return None, utm
@@ -62,6 +73,26 @@ def page_of(embed_url: str | None) -> tuple[str | None, dict[str, str | None]]:
     return (host + path).rstrip("/")[:500], utm
 
 
+def _without_identifier(text: str) -> str | None:
+    """Mask a piece of an address that carries an e-mail: people paste them into links."""
+    plain = clean_text(unquote(text)).strip()
+    return HIDDEN if "@" in plain or "＠" in plain else plain[:300] or None
+
+
+def clean_text(text: str) -> str:
+    """Text from outside without what can't be seen: control, bidirectional, zero-width characters.
+
+    Line ends become ``\\n``, and they and tabs stay.
+    """
+    if text.isprintable() and not any(blank in text for blank in BLANKS):
+        return text
+    lines = re.sub("\r\n?|[\u2028\u2029]", "\n", text)
+    return "".join(
+        sign for sign in lines
+        if sign in "\n\t" or unicodedata.category(sign) not in INVISIBLE and sign not in BLANKS
+    )  # fmt: skip
+
+
 def relative(text: str, folder: Path | None = None) -> str:
     """Text without this machine's folders: paths start at the run, the project or ``~``."""
     outputs = folder.parent if folder else None
@@ -71,17 +102,37 @@ def relative(text: str, folder: Path | None = None) -> str:
         (Path.home(), "~/"),
     ]  # fmt: skip
     for place, name in places:
-        for form in {str(place), str(place.resolve())} if place and str(place) != "/" else ():
+        for form in _spellings(place) if place else ():
             text = text.replace(f"{form}/", name)
-    for form in {str(outputs), str(outputs.resolve())} - {"/"} if outputs else ():
+    for form in _spellings(outputs) if outputs else ():
         # named alone, as --outputs does
         text = re.sub(rf"(?<![\w.-]){re.escape(form)}(?![\w/-])", lambda _: outputs.name, text)
     return text
 
 
+def _spellings(place: Path) -> set[str]:
+    """A folder as texts, JSON, pages and links write it."""
+    forms: tuple[Callable[[str], str], ...] = (
+        str, lambda path: json.dumps(path)[1:-1],
+        lambda path: json.dumps(path, ensure_ascii=False)[1:-1], html.escape, quote,
+    )  # fmt: skip
+    return {form(str(path)) for path in (place, place.resolve()) for form in forms} - {"/"}
+
+
 def plain(text: str, folder: Path | None = None) -> str:
-    """Text without folders of this machine, e-mails and colours."""
-    return without_emails(relative(re.sub("\x1b\\[[0-9;]*m", "", text), folder))
+    """Text for a log: without colours, what can't be seen, folders of this machine and e-mails."""
+    return without_emails(relative(clean_text(re.sub("\x1b\\[[0-9;]*m", "", text)), folder))
+
+
+def traceback_of(error: BaseException) -> str:
+    """A traceback for a log: what errors of others quote may be a person's, and is left out."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    step: BaseException | None = error
+    while step:
+        if (message := str(step)) and not isinstance(step, KitError):
+            text = text.replace(message, re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "'…'", message))
+        step = step.__cause__ or step.__context__
+    return text
 
 
 def without_emails(value: Any) -> Any:
@@ -96,33 +147,63 @@ def without_emails(value: Any) -> Any:
 
 
 def disarm(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with every text cell disarmed that a spreadsheet would run as a formula.
+    """The frame with no text cell that a spreadsheet would run as a formula, on one line each.
+
+    A sign that starts a cell, or what a program with other separators takes for a cell, gets an
+    apostrophe before it; :func:`rearm` takes it away.
 
     References
     ----------
-    OWASP, CSV Injection: cells that start with ``= + - @``, a tab or a carriage return.
+    OWASP, CSV Injection.
     """
-
-    def quote(value):
-        risky = isinstance(value, str) and value.lstrip(" \u00a0\ufeff")[:1] in tuple("=+-@\t\r\n")
-        return "'" + value if risky else value
-
-    safe = frame.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(quote, na_action="ignore")
-    return safe
+    return _map_texts(
+        frame, lambda text: _FORMULA.sub(r"\1'\2", re.sub(r"[\n\t]", " ", clean_text(text)))
+    )
 
 
 def rearm(frame: pd.DataFrame) -> pd.DataFrame:
     """The texts of a frame as they were before :func:`disarm`."""
-    plain = frame.copy()
-    for column in plain.columns:
-        if not pd.api.types.is_numeric_dtype(plain[column]):
-            plain[column] = plain[column].map(
-                lambda value: value[1:] if isinstance(value, str) and value[:1] == "'" else value
-            )
-    return plain
+    return _map_texts(frame, lambda text: _DISARMED.sub(r"\1\2", text))
+
+
+def _map_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    changed = frame.copy()
+    for place, kind in enumerate(frame.dtypes):
+        if kind.kind not in "iufb":
+            texts = frame.iloc[:, place].map(lambda v: change(v) if isinstance(v, str) else v)
+            changed.isetitem(place, texts)
+    return changed
+
+
+def leaks_in(
+    text: str, *, secrets: Iterable[str] = (), places: Iterable[Path] = (), emails: bool = False
+) -> list[str]:
+    """Kinds of what must not stand in a text: secrets, heatmap tokens, paths, e-mail addresses.
+
+    Parameters
+    ----------
+    secrets : iterable of str
+        Keys; any 12 characters of one, in any case, are a leak. Shorter keys count as a whole,
+        unless they are a plain word, as one gives the sandbox.
+    places : iterable of Path
+        Folders of this machine.
+    emails : bool
+        Whether e-mail addresses may stand in it.
+    """
+    lower = text.lower()
+    keys = [key.lower() for key in secrets]
+    pieces = {key[n : n + PIECE] for key in keys for n in range(len(key) - PIECE + 1)}
+    pieces |= {key for key in keys if 8 <= len(key) < PIECE and not key.isalpha()}
+    paths = "|".join(re.escape(form) for place in places for form in _spellings(place))
+    # Images are long base64 runs, slow to search, and hold no address.
+    words = re.sub(r"[A-Za-z0-9+/=\\n]{400,}", "", text)
+    found = {
+        "a secret": any(piece in lower for piece in pieces),
+        "a heatmap token": "public_token=" in text or "iframe_heatmap_url" in text,
+        "an absolute path": bool(paths and re.search(rf"(?<![\w.-])(?:{paths})/", text)),
+        "an e-mail address": not emails and bool(EMAIL.search(words)),
+    }
+    return [kind for kind, hit in found.items() if hit]
 
 
 def scan(
@@ -130,45 +211,53 @@ def scan(
 ) -> list[tuple[str, str]]:
     """Look through a run folder for what must not be in it.
 
-    Every html, ipynb, json, csv, log and txt file outside ``private/`` is read: secrets, heatmap
-    tokens and absolute paths of this machine anywhere, e-mail addresses unless allowed.
+    Every file outside ``private/`` but Parquet is read, spreadsheets and archives unpacked.
 
     Returns
     -------
     list of (file name relative to ``folder``, kind of leak); never the leaked text itself.
     """
-    # A word of a few letters, as one gives the sandbox for a key, stands in any text.
-    texts = [text for text in secrets if len(text) >= 8 and not text.isalpha()]
-    places = {Path.home(), folder.resolve().parent, folder.resolve().parent.parent} - {Path("/")}
-    homes = re.compile("|".join(rf"(?<![\w.-]){re.escape(str(place))}/" for place in places))
-    leaks = []
+    secrets, home = list(secrets), folder.resolve()
+    places = {Path.home(), home.parent, home.parent.parent} - {Path("/")}
+    leaks: dict[tuple[str, str], None] = {}
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or "private" in path.relative_to(folder).parts[:1]:
+        name = path.relative_to(folder)
+        if name.parts[0] == "private" or path.suffix == ".parquet" or not path.is_file():
             continue
-        if path.suffix not in {".html", ".ipynb", ".json", ".jsonl", ".csv", ".log", ".txt"}:
-            continue
-        text = path.read_text("utf-8", errors="replace")
-        checks = {
-            "a secret": any(secret in text for secret in texts),
-            "a heatmap token": "public_token=" in text or "iframe_heatmap_url" in text,
-            "an absolute path": bool(homes.search(text)),
-            "an e-mail address": not emails_allowed and bool(EMAIL.search(_without_images(text))),
-        }
-        leaks += [(str(path.relative_to(folder)), kind) for kind, hit in checks.items() if hit]
-    return leaks
+        for text in _texts(path):
+            kinds = leaks_in(text, secrets=secrets, places=places, emails=emails_allowed)
+            leaks |= dict.fromkeys((str(name), kind) for kind in kinds)
+    return list(leaks)
 
 
-def _without_images(text: str) -> str:
-    """Drop base64 runs, which are long, slow to search and hold no address."""
-    return re.sub(r"[A-Za-z0-9+/=\\n]{400,}", "", text)
+def _texts(path: Path) -> Iterator[str]:
+    """What a file holds, as text, in pieces that overlap."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield from _pieces(file)
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                yield from _pieces(file)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[str]:
+    before = b""
+    while piece := file.read(CHUNK):
+        # Without its zeros UTF-16 reads as what it says.
+        yield (before + piece).replace(b"\0", b"").decode("utf-8", "replace")
+        before = piece[-OVERLAP:]
 
 
 def refuse_leaks(folder: Path, **options) -> None:
     """Raise DataError when :func:`scan` finds anything."""
     leaks = scan(folder, **options)
     if leaks:
-        where = "; ".join(f"{kind} in {name}" for name, kind in leaks[:5])
         raise DataError(
-            f"Leak found by the scan of run folder {folder.name}: {where}. Nothing personal or "
-            "secret may stand there. The run is marked failed; delete the folder, do not share it."
+            "Leak found by the scan: "
+            + "; ".join(f"{kind} in {name}" for name, kind in leaks[:5])
+            + ". Nothing personal or secret may stand there.",
+            where=f"Run folder {folder.name}",
+            remedy="The run is marked failed; delete the folder, do not share it.",
         )

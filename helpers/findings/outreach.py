@@ -52,7 +52,8 @@ def opted_out(path: Path) -> set[str]:
     """E-mails and domains that must not be contacted: one a line, ``#`` begins a comment."""
     if not path.is_file():
         return set()
-    lines = (line.split("#")[0] for line in path.read_text("utf-8-sig").splitlines())
+    text = files.read_owner_text(path, "Opt-out list")
+    lines = (line.split("#")[0] for line in text.splitlines())
     return {bare_domain(line) for line in lines} - {""}
 
 

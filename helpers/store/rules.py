@@ -172,13 +172,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
     if not str(path):
         return parse(builtin_text(), source="built-in")
     found = find_file(Path(path), folder)
-    try:
-        return parse(found.read_text("utf-8"), source=found.name)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ParameterError(
-            f"Clusters file {found.name}: {reason}. Expected a YAML text file."
-        ) from None
+    return parse(files.read_owner_text(found, "Clusters file"), source=found.name)
 
 
 def find_file(path: Path, folder: Path | None) -> Path:

@@ -128,7 +128,7 @@ def test_a_key_is_one_with_its_address_and_the_environment_says_nothing(folder, 
     assert north.keys == south.keys
 
 
-def test_an_environment_file_that_is_wrong_is_left_to_its_own_run(folder):
+def test_an_environment_file_that_is_wrong_is_refused_by_account_and_setting(folder):
     (folder / "north.env").write_text("VIEWER_PERSONAS_ACCOUNT=../up\n")
-    north, _ = read(folder, BOTH)
-    assert north.named and not north.keys
+    with pytest.raises(ParameterError, match="account north: .*VIEWER_PERSONAS_ACCOUNT"):
+        read(folder, BOTH)

@@ -1,13 +1,18 @@
 """Nothing personal is kept, shown or written that need not be."""
 
-import stat
+import html
+import json
+import re
+import unicodedata
+import zipfile
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.core import files, privacy
+from helpers.core import privacy
 from helpers.core.errors import DataError
 
 
@@ -46,26 +51,58 @@ def test_an_address_inside_a_utm_value_is_hidden():
     )
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\n"])
-def test_a_cell_that_starts_a_formula_is_disarmed(start):
-    frame = pd.DataFrame({"name": [f"{start}HYPERLINK(1)"], "viewers": [-3]})
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"), ("-1", "'-1"), ("＝1", "'＝1"), ("＠x", "'＠x"), (" +1", "' +1"),
+        ("\u200b=1", "'=1"), ("\r=1", "' =1"), ("\x07@a", "'@a"), ('"=1', "\"'=1"),
+        ("Ann;=1+1", "Ann;'=1+1"), ("Ann| =1", "Ann|' =1"), ("'=1", "''=1"), ("'tis", "'tis"),
+        ("a=b - c", "a=b - c"), ("two\nlines", "two lines"),
+    ],
+)  # fmt: skip
+def test_no_cell_is_a_formula_for_any_program_and_none_is_lost(text, cell):
+    frame = pd.DataFrame({"name": [text], "viewers": [-3]})
     safe = privacy.disarm(frame)
-    assert safe["name"][0] == f"'{start}HYPERLINK(1)"
-    assert safe["viewers"][0] == -3
-    assert frame["name"][0].startswith(start)  # the frame given stays as it was
+    assert (safe["name"][0], safe["viewers"][0]) == (cell, -3)
+    assert frame["name"][0] == text, "the frame given stays as it was"
+    back = privacy.rearm(safe)["name"][0]
+    assert back == re.sub("[\r\n]", " ", privacy.clean_text(text))
 
 
-@given(st.text())
-def test_no_text_cell_starts_a_formula(text):
-    cell = privacy.disarm(pd.DataFrame({"name": [text]}))["name"][0]
-    assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
+HOSTILE = st.text(st.characters() | st.sampled_from("=+-@＝－;|\"'\r\n\t \u200b\u202e"))
 
 
-def test_a_private_list_is_readable_by_its_owner_alone(tmp_path):
-    path = tmp_path / "private" / "x.csv"
-    files.write_csv(pd.DataFrame({"a": [1]}), path, private=True)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+@given(HOSTILE)
+def test_wherever_a_program_may_begin_a_cell_no_sign_stands(text):
+    (cell,) = privacy.disarm(pd.DataFrame({"name": [text]}))["name"]
+    for piece in re.split(r"""[;|"\t\r\n]""", cell):
+        assert piece.strip()[:1] not in {*"=+-@＝＋－＠"}
+    (back,) = privacy.rearm(pd.DataFrame({"name": [cell]}))["name"]
+    assert back == re.sub("[\n\t]", " ", privacy.clean_text(text))
+
+
+@given(HOSTILE)
+def test_a_cleaned_text_shows_all_it_holds(text):
+    clean = privacy.clean_text(text)
+    assert clean == privacy.clean_text(clean)
+    kinds = {unicodedata.category(sign) for sign in clean if sign not in "\n\t"}
+    assert not kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def test_a_plain_text_and_its_lines_are_left_alone():
+    assert privacy.clean_text("Naïve 👍\n\t– a\u00a0b") == "Naïve 👍\n\t– a\u00a0b"
+    assert privacy.clean_text("a\r\nb\rc") == "a\nb\nc"
+
+
+KEY = "Abcd1234efgh5678ijkl9012"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "outputs" / "2026-01-01"
+    (made / "data").mkdir(parents=True)
+    (made / "private").mkdir()
+    return made
 
 
 @pytest.mark.parametrize(
@@ -73,26 +110,48 @@ def test_a_private_list_is_readable_by_its_owner_alone(tmp_path):
     [
         ("a.html", "<p>jane@example.com</p>", "an e-mail address"),
         ("a.json", '{"x": "jane%40example.com"}', "an e-mail address"),
-        ("a.ipynb", "token-1234567", "a secret"),
+        ("a.txt", "jané@exämple.de", "an e-mail address"),
+        ("my.yml", "jane＠example.com", "an e-mail address"),
+        ("a.ipynb", f"x{KEY}", "a secret"),
+        ("a", f"{KEY[5:18]}…", "a secret"),
+        ("a.log", KEY.upper(), "a secret"),
+        ("a.md", "the key mnopqrstuvwxyz", "a secret"),
         ("data/a.csv", "https://x/iframe.html?public_token=1", "a heatmap token"),
     ],
 )
-def test_the_scan_finds_a_planted_leak_and_does_not_repeat_it(tmp_path, name, text, kind):
-    folder = tmp_path / "outputs" / "2026-01-01"
-    (folder / "data").mkdir(parents=True)
+def test_the_scan_finds_a_planted_leak_and_does_not_repeat_it(folder, name, text, kind):
     (folder / name).write_text(text)
-    assert privacy.scan(folder, secrets=["token-1234567"]) == [(name, kind)]
-    with pytest.raises(DataError) as refused:
-        privacy.refuse_leaks(folder, secrets=["token-1234567"])
+    secrets = [KEY, "abcdefghijklmnopqrstuvwxyz"]
+    assert privacy.scan(folder, secrets=secrets) == [(name, kind)]
+    with pytest.raises(DataError, match=f"{kind} in {name}") as refused:
+        privacy.refuse_leaks(folder, secrets=secrets)
     assert text not in str(refused.value)
     assert refused.value.exit_status == 7
 
 
-def test_the_scan_finds_the_machine_s_paths(tmp_path):
-    folder = tmp_path / "outputs" / "2026-01-01"
+def test_the_scan_reads_spreadsheets_utf_16_and_across_its_pieces(folder, monkeypatch):
+    monkeypatch.setattr(privacy, "CHUNK", 5000)
+    with zipfile.ZipFile(folder / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", "<t>jane@example.com</t>")
+    (folder / "b.txt").write_text("jane@example.com", "utf-16")
+    (folder / "c.txt").write_text(" " * 4990 + "jane@example.com" + " " * 9000)
+    (folder / "d.parquet").write_text("jane@example.com")
+    assert [name for name, _ in privacy.scan(folder)] == ["a.xlsx", "b.txt", "c.txt"]
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "país [2026] *it's? #1 100% {x}", 'a "quoted" one & more']
+)
+def test_folders_of_this_machine_are_found_and_taken_out_however_they_are_written(tmp_path, name):
+    folder = tmp_path / name / "2026-01-01"
     folder.mkdir(parents=True)
-    (folder / "run.log").write_text(f"wrote {folder}/report.html")
-    assert privacy.scan(folder) == [("run.log", "an absolute path")]
+    place = str(folder / "report.html")
+    for written in (place, json.dumps(place), html.escape(place), quote(place)):
+        (folder / "run.log").write_text(f"wrote {written}")
+        assert privacy.scan(folder) == [("run.log", "an absolute path")]
+        assert "report.html" in privacy.relative(written, folder)
+        (folder / "run.log").write_text(privacy.relative(written, folder))
+        assert privacy.scan(folder) == []
 
 
 def test_the_outputs_folder_named_alone_keeps_its_name_only(tmp_path):
@@ -103,17 +162,13 @@ def test_the_outputs_folder_named_alone_keeps_its_name_only(tmp_path):
     )
 
 
-def test_the_scan_leaves_private_lists_and_allowed_addresses_alone(tmp_path):
-    folder = tmp_path / "outputs" / "2026-01-01"
-    (folder / "private").mkdir(parents=True)
+def test_the_scan_leaves_private_lists_and_allowed_addresses_alone(folder):
     (folder / "private" / "outreach_bouncers.csv").write_text("jane@example.com")
     (folder / "report.html").write_text("jane@example.com")
     assert privacy.scan(folder, emails_allowed=True) == []
 
 
-def test_a_key_that_is_a_plain_word_is_no_leak_where_the_word_stands(tmp_path):
-    folder = tmp_path / "outputs" / "2026-01-01"
-    folder.mkdir(parents=True)
+def test_a_key_that_is_a_plain_word_is_no_leak_where_the_word_stands(folder):
     (folder / "report.html").write_text("what looks wrong, anything, a token of 16 letters")
     assert privacy.scan(folder, secrets=["wrong", "anything", "token", "16"]) == []
 

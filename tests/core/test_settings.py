@@ -1,43 +1,70 @@
 """Settings come from the environment or .env, and say what is wrong without showing a value."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from helpers.core import settings
-from helpers.core.errors import ParameterError
+from helpers.core.errors import AccessError, ParameterError
 
 
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch):
-    for name in ("WISTIA_API_TOKEN", "MAVERA_API_KEY", "WISTIA_BASE_URL", "MAVERA_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("ACCOUNT", "OUTPUTS", "REQUESTS_PER_MINUTE", "MEMORY_LIMIT", "RETENTION_DAYS"):
-        monkeypatch.delenv(f"VIEWER_PERSONAS_{name}", raising=False)
+@pytest.fixture
+def env_file(tmp_path):
+    """Writes an environment file; with nothing written there is none."""
+
+    def write(content: str | bytes = "") -> Path:
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / ".env").write_bytes(data)
+        return tmp_path / ".env"
+
+    return write
 
 
-def test_nothing_set_means_no_keys_and_the_usual_defaults(tmp_path):
+def test_nothing_set_means_no_keys_and_the_usual_defaults(tmp_path, monkeypatch):
+    monkeypatch.delenv("VIEWER_PERSONAS_OUTPUTS")
     found = settings.load(env_file=tmp_path / "none")
     assert found.wistia_api_token is None and found.mavera_api_key is None
     assert (found.account, found.requests_per_minute, found.retention_days) == ("live", 600, 730)
-    assert found.outputs.is_absolute() and found.outputs.name == "outputs"
+    assert found.outputs == settings.project_root() / "outputs"
 
 
-def test_a_blank_value_counts_as_unset(monkeypatch, tmp_path):
+def test_a_blank_value_counts_as_unset_and_blanks_around_one_are_cut(monkeypatch, env_file):
     monkeypatch.setenv("WISTIA_API_TOKEN", "  ")
     monkeypatch.setenv("MAVERA_API_KEY", "")
-    found = settings.load(env_file=tmp_path / "none")
+    found = settings.load(env_file=env_file("WISTIA_BASE_URL=' https://w.example/x '"))
     assert found.wistia_api_token is None and found.mavera_api_key is None
+    assert found.wistia_base_url == "https://w.example/x"
 
 
-def test_env_file_is_read_and_the_environment_wins(monkeypatch, tmp_path):
-    (tmp_path / ".env").write_text("WISTIA_API_TOKEN=from-file\nMAVERA_API_KEY=only-file\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_file_is_read_and_the_environment_wins(monkeypatch, env_file, mark):
+    path = env_file(f"{mark}MAVERA_API_KEY=only-file\nWISTIA_API_TOKEN=from-file\n# a remark\n\n")
     monkeypatch.setenv("WISTIA_API_TOKEN", "from-environment")
-    found = settings.load(env_file=tmp_path / ".env")
-    assert found.secrets == ["from-environment", "only-file"]
+    assert settings.load(env_file=path).secrets == ["from-environment", "only-file"]
+    assert settings.of_file(path).secrets == ["from-file", "only-file"]
 
 
-def test_a_secret_is_not_in_the_settings_text(monkeypatch, tmp_path):
-    monkeypatch.setenv("WISTIA_API_TOKEN", "sesame-123")
-    assert "sesame-123" not in repr(settings.load(env_file=tmp_path / "none"))
+def test_of_an_address_to_notify_the_tokens_are_secrets_and_it_is_not_shown(env_file):
+    address = "https://hooks.example.com/services/T012ABCDEF/abcdefghijklmnopqrstuvwx"
+    found = settings.load(env_file=env_file(f"VIEWER_PERSONAS_NOTIFY={address}"))
+    assert found.notify.get_secret_value() == address
+    assert found.secrets == ["T012ABCDEF", "abcdefghijklmnopqrstuvwx"]
+    assert "T012" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("WISTIA_API_TOKEN=a".encode("utf-16"), r"\.env"),
+        (b"WISTIA_API_TOKEN=na\xefve", r"\.env"),
+        (b"A=1\nWISTIA_API_TOKEN\n", r"\.env, line 2"),
+        (b"A=1\n\nsome words\n", r"\.env, line 3"),
+    ],
+)
+def test_a_file_that_cannot_be_understood_is_refused_by_name_and_line(env_file, content, place):
+    with pytest.raises(ParameterError, match=f"Settings file {place}: "):
+        settings.load(env_file=env_file(content))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +77,59 @@ def test_a_secret_is_not_in_the_settings_text(monkeypatch, tmp_path):
         ("VIEWER_PERSONAS_RETENTION_DAYS", "-1"),
         ("VIEWER_PERSONAS_DASK", "127.0.0.1"),
         ("VIEWER_PERSONAS_SHARDS", "0"),
+        ("WISTIA_BASE_URL", "api.wistia.com"),
+        ("WISTIA_BASE_URL", "http://api.wistia.com"),
+        ("WISTIA_BASE_URL", "http://127.0.0.1.evil.example"),
+        ("WISTIA_BASE_URL", "https://api.wistia.com@evil.example"),
+        ("WISTIA_BASE_URL", "https://evil.example\\@api.wistia.com"),
+        ("WISTIA_BASE_URL", "https://api.wistia.com/?to=evil.example"),
+        ("MAVERA_BASE_URL", "https://a b/"),
+        ("MAVERA_BASE_URL", "https://"),
     ],
 )
-def test_a_malformed_setting_is_refused_by_name(monkeypatch, tmp_path, name, value):
+def test_a_malformed_setting_is_refused_by_name_and_not_shown(monkeypatch, tmp_path, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(ParameterError, match=name):
+    with pytest.raises(ParameterError, match=name) as refused:
         settings.load(env_file=tmp_path / "none")
+    assert "evil" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://api.wistia.com", "HTTPS://w.example:8443/api/v1/", "http://localhost:8000",
+     "http://127.0.0.1:1/api", "http://[::1]:8000"],
+)  # fmt: skip
+def test_an_address_of_https_or_of_this_machine_is_fine(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("WISTIA_BASE_URL", address)
+    assert settings.load(env_file=tmp_path / "none").wistia_base_url == address
+
+
+@pytest.mark.parametrize("key", ["“abcdef”", "abc\u200bdef", "abc def", "abc\ndef", "abcdéf"])
+@pytest.mark.parametrize("name", ["WISTIA_API_TOKEN", "MAVERA_API_KEY"])
+def test_a_key_that_no_header_can_carry_is_refused_by_name(monkeypatch, tmp_path, name, key):
+    monkeypatch.setenv(name, key)
+    with pytest.raises(AccessError, match=name) as refused:
+        settings.load(env_file=tmp_path / "none")
+    assert key not in str(refused.value)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path, env_file):
+    monkeypatch.delenv("VIEWER_PERSONAS_OUTPUTS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = settings.load(env_file=env_file("VIEWER_PERSONAS_OUTPUTS=~/reports"))
+    assert found.outputs == tmp_path / "reports"
+
+
+def test_an_unknown_name_is_warned_of_once_with_the_nearest(monkeypatch, env_file, capfd):
+    monkeypatch.delenv(settings.WARNED, raising=False)
+    monkeypatch.setenv("VIEWER_PERSONAS_SHARD", "3")
+    monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-07-01")
+    path = env_file("WISTIA_API_TOKN=abc\nOTHER=1")
+    settings.load(env_file=path)
+    told = capfd.readouterr().err
+    assert "WISTIA_API_TOKN" in told and "WISTIA_API_TOKEN?" in told and "abc" not in told
+    assert "VIEWER_PERSONAS_SHARDS?" in told and len(told.splitlines()) == 2
+    settings.load(env_file=path)
+    assert capfd.readouterr().err == "", "nor in the processes it starts"
+    assert os.environ[settings.WARNED].split() == ["VIEWER_PERSONAS_SHARD", "WISTIA_API_TOKN"]
+    monkeypatch.delenv(settings.WARNED)
