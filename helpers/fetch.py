@@ -6,11 +6,10 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
+from pydantic import BaseModel, Field, computed_field
 
 from helpers.core import clock
 from helpers.core.errors import AccessError, ServiceError
@@ -19,35 +18,61 @@ from helpers.run import Run
 from helpers.store import engine, shards
 from helpers.store.store import MEDIAS, Store
 from helpers.wistia.client import Wistia
-from helpers.wistia.paging import Crawl, Workers
-from helpers.wistia.sessions import SETTLES, SessionReader
-from helpers.wistia.visitors import sweep
+from helpers.wistia.paging import read_pages
+from helpers.wistia.rows import to_table
+from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
+from helpers.wistia.visitors import VisitorFacts, update_visitors
 
 MEMORY_LIMIT = "256MB"
-"""For the engine while fetching: what is sorted and compared there spills to disk."""
+"""For the engine while fetching: the visitors that it holds meanwhile go to disk beyond it."""
 
-PASS_HOURS = 24
+PASS = timedelta(hours=24)
+"""A fetch that was cut off goes on for so long; after it, all recent days are read again."""
 
 
-class Fetched:
-    """What a fetch did. Shows itself as one line about the store, the same on every run.
+class MediaFacts(BaseModel):
+    """What became of the videos."""
 
-    Attributes
-    ----------
-    facts : dict
-        requests, retries, throttled, seconds, and what became of sessions, visitors and medias.
-    """
+    readable: bool = True  # the token may read them
+    pages: int = 0
+    rows: int = 0
+    unusable: int = 0  # without an id
 
-    def __init__(self, facts: dict[str, Any], line: str):
-        self.facts, self._line = facts, line
+
+class Fetched(BaseModel):
+    """What a fetch did. Shows itself as one line about the store, the same on every run."""
+
+    sessions: SessionFacts = SessionFacts()
+    visitors: VisitorFacts = VisitorFacts()
+    medias: MediaFacts = MediaFacts()
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0  # answers 429 and 503
+    seconds: float = 0.0  # from the first request to the last answer
+    days_removed: int = 0  # older than they are kept
+    line: str = Field("", exclude=True)
 
     def __repr__(self) -> str:
-        return self._line
+        return self.line
+
+    __str__ = __repr__
+
+    @computed_field
+    @property
+    def dropped_rows(self) -> dict[str, int]:
+        """Rows that were read and not stored, by reason."""
+        lists = (self.sessions, self.visitors, self.medias)
+        return {
+            "erased people": self.sessions.erased,
+            "outside the window": self.sessions.outside,
+            "read twice while pages moved": self.sessions.repeated,
+            "without an id or a time": sum(facts.unusable for facts in lists),
+        }
 
     @property
     def details(self) -> pd.DataFrame:
-        """Every fact of this fetch; differs from run to run."""
-        flat = pd.json_normalize(self.facts, sep=" ").iloc[0].rename("value")
+        """Every fact of this fetch, index ``fact``, column ``value``; differs from run to run."""
+        flat = pd.json_normalize(self.model_dump(), sep=" ").iloc[0].rename("value")
         return flat.rename_axis("fact").to_frame()
 
 
@@ -74,37 +99,55 @@ def everything(run: Run) -> Fetched:
     ServiceError
         Wistia failed, or the disk is full.
     DataError
-        Sessions broke a rule (percent_viewed outside 0 to 1, an id that is no text), or the store
-        has another schema.
+        Sessions broke a rule (percent_viewed outside 0 to 1; over 1 % of a day without id or time),
+        or the store has another schema.
     ParameterError
         The store was filled from another address.
     LockError
-        Another run works on the account.
+        Another run is in progress on the account.
 
     References
     ----------
     Wistia Stats API, List Events and List Visitors; Data API, List Medias.
     """
     store = run.store
-    with store.lock(), _disk_errors(store):
+    with store.lock(), _explain_full_disk(store):
         store.open(run.source.wistia_identity(run.settings))
         address, token = run.wistia_address()
         wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
         fetch = _Fetch(run, wistia)
         try:
-            fetch.everything()
+            fetch.update()
         finally:
             wistia.close()
             store.tidy()
             fetch.record()
         run.forget_tables()
         run._fetched = None
-        counts = _counts(run)
+        counts = summary(run).iloc[0]
     run.record(
-        counts={key: counts[key] for key in ("visitors", "sessions")},
-        repeated_rows=counts["repeated_rows"],
+        counts={name: int(counts[name]) for name in ("visitors", "sessions")},
+        repeated_rows=int(counts["repeated_rows"]),
     )
-    return Fetched(fetch.facts, _line(counts, fetch.facts))
+    fetch.fetched.line = _line(run, counts, fetch.fetched)
+    return fetch.fetched
+
+
+class _Pass(BaseModel):
+    """A fetch that may take several runs: the days and lists it has read, it reads no more."""
+
+    number: int = 1
+    started_at: datetime
+    window: dict[str, str]
+    done: bool = False
+    lists: list[str] = []
+
+
+class _Progress(BaseModel):
+    """How far fetching got: ``fetch.json`` of the store."""
+
+    current: _Pass | None = Field(None, alias="pass")
+    visitors: VisitorFacts = VisitorFacts()
 
 
 class _Fetch:
@@ -112,75 +155,54 @@ class _Fetch:
 
     def __init__(self, run: Run, wistia: Wistia):
         self.run, self.store, self.wistia = run, run.store, wistia
-        window = run.window
         sandbox = run.source.wistia == "sandbox"  # whose calendar stands still
-        self.today = window.as_of if sandbox else clock.today()
-        self.reference = min(self.today, window.as_of)
-        self.facts: dict[str, Any] = {}
-        self.connection = engine.connect(run.settings.memory_limit, run.store.folder / ".spill")
-        self.connection.execute(f"SET memory_limit = '{run.settings.memory_limit or MEMORY_LIMIT}'")
-        self.state = self._begin_pass()
+        self.today = run.window.as_of if sandbox else clock.today()
+        self.reference = min(self.today, run.window.as_of)
+        self.fetched = Fetched()
+        self.progress = _Progress.model_validate(self.store.state())
+        self.current = self._continue_pass()
 
-    def everything(self) -> None:
+    def update(self) -> None:
         self.wistia.scopes()
-        self._sessions()
-        self._visitors()
-        self._medias()
-        self._retain()
-        self.state["pass"]["done"] = True
-        self.store.save_state(self.state)
+        self._update_sessions()
+        self._update_visitors()
+        self._update_medias()
+        self._remove_old_days()
+        self.current.done = True
+        self._save()
 
     def record(self) -> None:
         """Facts into run.json, also those of a fetch that failed."""
-        counts = self.wistia.client.counts
-        self.facts |= counts
-        sessions = self.facts.get("sessions", {})
-        dropped = self.facts["dropped_rows"] = {
-            "erased people": sessions.get("erased", 0),
-            "outside the window": sessions.get("outside", 0),
-            "read twice while pages moved": sessions.get("repeated", 0),
-        }
+        for name, number in self.wistia.client.counts.items():
+            setattr(self.fetched, name, number)
         self.run.record(
-            requests=counts["requests"],
-            retries=counts["retries"],
-            dropped_rows=sum(dropped.values()),
-            fetch=self.facts,
+            requests=self.fetched.requests,
+            retries=self.fetched.retries,
+            dropped_rows=sum(self.fetched.dropped_rows.values()),
+            fetch=self.fetched.model_dump(),
         )
 
-    def _begin_pass(self) -> dict[str, Any]:
-        """Go on with a pass that was cut off lately, else begin one.
+    def _continue_pass(self) -> _Pass:
+        """The pass that was cut off lately over the same window, else a new one."""
+        last, window = self.progress.current, self.run.window.as_dict()
+        recent = last and timedelta(0) <= clock.now() - last.started_at < PASS
+        if recent and not last.done and last.window == window:
+            return last
+        number = last.number + 1 if last else 1
+        self.progress.current = _Pass(number=number, started_at=clock.now(), window=window)
+        self._save()
+        return self.progress.current
 
-        The days and lists that a pass has read, it does not read again.
-        """
-        state, window = self.store.state(), self.run.window.as_dict()
-        now, known = clock.now(), state.get("pass", {})
-        if not known.get("done", True) and known["window"] == window:
-            age = now - datetime.fromisoformat(known["started_at"])
-            if timedelta(0) <= age < timedelta(hours=PASS_HOURS):
-                return state
-        state["pass"] = {
-            "number": known.get("number", 0) + 1,
-            "started_at": now.isoformat(),
-            "window": window,
-            "done": False,
-            "lists": [],
-        }
-        self.store.save_state(state)
-        return state
-
-    def _list_is_done(self, name: str) -> bool:
-        return name in self.state["pass"]["lists"]
-
-    def _list_done(self, name: str) -> None:
-        self.state["pass"]["lists"].append(name)
-        self.store.save_state(self.state)
+    def _save(self, *lists: str) -> None:
+        self.progress.current.lists += lists
+        self.store.save_state(self.progress.model_dump(mode="json", by_alias=True))
 
     @property
     def _oldest_kept(self) -> date:
         days = self.run.settings.retention_days
         return self.reference - timedelta(days=days) if days else date.min
 
-    def _sessions(self) -> None:
+    def _update_sessions(self) -> None:
         window = self.run.window
         # A given date is never clamped; a window of the kit's own making ends where retention does.
         start = window.start
@@ -189,60 +211,57 @@ class _Fetch:
         reader = SessionReader(
             self.wistia,
             self.store,
-            self.connection,
-            pass_number=self.state["pass"]["number"],
+            pass_number=self.current.number,
             today=self.today,
             recent=self.reference - SETTLES,
         )
-        self.facts["sessions"] = reader.facts
-        with progress("sessions", "day", len(reader.todo(start, window.end))) as bar:
+        self.fetched.sessions = reader.facts
+        with progress("sessions", "day", len(reader.days_to_read(start, window.end))) as bar:
             reader.on_day = bar.update
             reader.read(start, window.end)
 
-    def _visitors(self) -> None:
-        known, full = self.state.get("visitors", {}), bool(self.run.params.full_sweep)
-        if self._list_is_done("visitors") and self.store.visitors_path.exists() and not full:
-            self.facts["visitors"] = {**known, "pages": 0, "read_earlier_in_this_pass": True}
+    def _update_visitors(self) -> None:
+        known, full = self.progress.visitors, self.run.params.full_sweep
+        there = self.store.visitors_path.exists()
+        if there and not full and "visitors" in self.current.lists:
+            self.fetched.visitors = known.model_copy(update={"pages": 0})
             return
-        mark = known.get("known_until") if self.store.visitors_path.exists() else None
-        with progress("visitors", "page") as bar:
-            self.facts["visitors"] = {"complete": False}
-            self.facts["visitors"] = sweep(
+        known_until = known.known_until if there and not full else None
+        connection = engine.connect(MEMORY_LIMIT, self.store.folder / ".spill")
+        with progress("visitors", "page") as bar, contextlib.closing(connection):
+            self.fetched.visitors = self.progress.visitors = update_visitors(
                 self.wistia,
                 self.store,
-                self.connection,
-                known_until=datetime.fromisoformat(mark) if mark and not full else None,
+                connection,
+                known_until=known_until and datetime.fromisoformat(known_until),
                 on_page=bar.update,
             )
-        self.state["visitors"] = self.facts["visitors"]
-        self._list_done("visitors")
+        self._save("visitors")
 
-    def _medias(self) -> None:
-        if self._list_is_done("medias") and self.store.medias_path.exists():
+    def _update_medias(self) -> None:
+        if "medias" in self.current.lists and self.store.medias_path.exists():
             return
         try:
-            with Workers() as workers:
-                crawl = Crawl(workers, self.wistia.medias, lambda page: page.is_empty)
-                tables = [page.table for _, page in crawl]
+            pages = [page for _, page in read_pages(self.wistia.medias, lambda page: page.is_empty)]
         except AccessError:
-            self.facts["medias"] = {"readable": False}
+            self.fetched.medias = MediaFacts(readable=False)
             return
-        table = pa.concat_tables([MEDIAS.empty_table(), *tables])
-        first = pd.Series(table["media_id"].to_pylist(), dtype=object).drop_duplicates().index
-        self.store.replace(self.store.medias_path, table.take(first.to_numpy(dtype="int64")))
-        self.facts["medias"] = {"readable": True, "rows": len(first), "pages": len(tables)}
-        self._list_done("medias")
+        rows = {row.media_id: row for page in reversed(pages) for row in reversed(page.rows)}
+        self.store.replace(self.store.medias_path, to_table(list(rows.values()), MEDIAS))
+        unusable = sum(len(page.problems) for page in pages)
+        self.fetched.medias = MediaFacts(pages=len(pages) - 1, rows=len(rows), unusable=unusable)
+        self._save("medias")
 
-    def _retain(self) -> None:
-        window = self.run.window
+    def _remove_old_days(self) -> None:
+        window, settings = self.run.window, self.run.settings
         keep = (window.start, window.end) if self.run.params.start_date else (date.max,) * 2
-        gone = self.facts["days_let_go"] = self.store.drop_days(self._oldest_kept, keep=keep)
-        if gone or not (self.run.settings.dask or self.run.settings.shards):
-            shards.remove(self.run.settings, self.store)  # copies of rows outlive no row
+        self.fetched.days_removed = self.store.drop_days(self._oldest_kept, keep=keep)
+        if self.fetched.days_removed or not (settings.dask or settings.shards):
+            shards.remove(settings, self.store)  # copies of rows outlive no row
 
 
 @contextlib.contextmanager
-def _disk_errors(store: Store) -> Iterator[None]:
+def _explain_full_disk(store: Store) -> Iterator[None]:
     try:
         yield
     except (OSError, duckdb.Error) as error:
@@ -251,13 +270,31 @@ def _disk_errors(store: Store) -> Iterator[None]:
             raise
         store.tidy()
         raise ServiceError(
-            f"The disk that holds the store of account {store.folder.name!r} is full. Every day "
-            "fetched whole is kept. Make room, or set VIEWER_PERSONAS_OUTPUTS to another disk, and "
-            "run again to go on."
+            f"the disk that holds the store of account {store.folder.name!r} is full. Every day "
+            "fetched whole is kept.",
+            remedy="Make room, or set VIEWER_PERSONAS_OUTPUTS to another disk, and run again to go "
+            "on.",
         ) from error
 
 
-def _tables(run: Run) -> engine.Engine:
+def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
+    parts = [
+        f"{counts['visitors']:,} visitors in the account, {counts['sessions']:,} sessions of "
+        f"{counts['videos']:,} videos in the window"
+    ]
+    days = run.store.days().items()
+    inside = (known for day, known in days if run.window.start <= day <= run.window.end)
+    unusable = sum(known.get("unusable", 0) for known in inside) + fetched.visitors.unusable
+    if unusable:
+        parts.append(f"{unusable:,} rows without an id or a time were left out")
+    if fetched.visitors.order_broken:
+        parts.append("the visitor list was out of order and was read whole")
+    if not fetched.medias.readable:
+        parts.append('no durations and folders: the token lacks "Read all folder and media data"')
+    return "; ".join(parts) + "."
+
+
+def _store_tables(run: Run) -> engine.Engine:
     """The store in the engine, nothing of the window left out; the same until the next fetch."""
     known = getattr(run, "_fetched", None)
     if known is None:
@@ -265,40 +302,8 @@ def _tables(run: Run) -> engine.Engine:
     return known
 
 
-def _counts(run: Run) -> dict[str, Any]:
-    window = "day BETWEEN getvariable('window_start') AND getvariable('window_end')"
-    row = _tables(run).execute(
-        f"""
-        SELECT
-            (SELECT count(*) FROM visitors) AS visitors,
-            (SELECT count(*) FROM visitors WHERE contains(email, '@')) AS identified_visitors,
-            count(*) AS sessions,
-            count(DISTINCT visitor_key) AS viewers,
-            count(DISTINCT media_id) AS videos,
-            min(day) AS first_day,
-            max(day) AS last_day,
-            (SELECT count(*) FROM ranked_repeats WHERE place > 1 AND {window}) AS repeated_rows
-        FROM window_sessions
-        """
-    )
-    names = [column[0] for column in row.description]
-    return dict(zip(names, row.fetchone(), strict=True))
-
-
-def _line(counts: dict[str, Any], facts: dict[str, Any]) -> str:
-    parts = [
-        f"{counts['visitors']:,} visitors in the account, {counts['sessions']:,} sessions of "
-        f"{counts['videos']:,} videos in the window"
-    ]
-    if facts["visitors"].get("order_broken"):
-        parts.append("the visitor list was out of order and was read whole")
-    if not facts.get("medias", {"readable": True})["readable"]:
-        parts.append('no durations and folders: the token lacks "Read all folder and media data"')
-    return "; ".join(parts) + "."
-
-
 def summary(run: Run) -> pd.DataFrame:
-    """What stands in the store for the run's window, in one row.
+    """What is in the store for the run's window, in one row.
 
     Returns
     -------
@@ -306,8 +311,7 @@ def summary(run: Run) -> pd.DataFrame:
         visitors, identified_visitors (account-wide), sessions, viewers, videos (in the window,
         repeated event_keys counted once), repeated_rows, first_day, last_day (UTC, with a session).
     """
-    counts = _counts(run)
-    return pd.DataFrame([counts], columns=list(counts))
+    return _store_tables(run).execute(engine.sql("stored_summary")).df()
 
 
 def days(run: Run, *, weekly_above: int = 120) -> pd.DataFrame:
@@ -325,16 +329,5 @@ def days(run: Run, *, weekly_above: int = 120) -> pd.DataFrame:
     last: sessions, viewers, int64.
     """
     unit = "week" if run.window.days > weekly_above else "day"
-    found = _tables(run).execute(
-        f"""
-        SELECT date_trunc('{unit}', span.day)::DATE AS {unit}, count(event_key) AS sessions,
-            count(DISTINCT visitor_key) AS viewers
-        FROM (
-            SELECT unnest(generate_series(min(day), max(day), INTERVAL 1 DAY))::DATE AS day
-            FROM window_sessions
-        ) span
-        LEFT JOIN window_sessions USING (day)
-        GROUP BY ALL ORDER BY ALL
-        """
-    )
-    return found.df().set_index(unit)
+    question = engine.sql("stored_days").replace("{unit}", unit)
+    return _store_tables(run).execute(question).df().set_index(unit)

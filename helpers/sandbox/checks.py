@@ -96,17 +96,22 @@ def schema_of(text: object) -> dict | None:
     return form["schema"]
 
 
-def listing(rows: list[dict], request: Request) -> dict:
-    """A page of a list, and the cursor to the next one."""
+def listing(rows: list[dict], request: Request, *, by_offset: bool = False) -> dict:
+    """A page of a list: with the cursor to the next one, or by offset, with the total."""
+    query = request.query_params
     try:
-        limit = int(request.query_params.get("limit", 50))
-        cursor = request.query_params.get("cursor")
+        limit = int(query.get("limit", 50))
+        cursor = query.get("cursor")
         start = int(base64.urlsafe_b64decode(cursor)) if cursor else 0
+        start = int(query.get("offset", 0)) if by_offset else start
     except ValueError:
         raise Refusal(400, "invalid_field", "limit or cursor is not valid.", "cursor") from None
-    if not 1 <= limit <= 100:
+    if not 1 <= limit <= 100 or start < 0:
         raise Refusal(400, "invalid_field", "limit must be 1 to 100.", "limit")
     end = start + limit
+    page = {"object": "list", "data": rows[start:end]}
+    if by_offset:
+        return page | {"offset": start, "limit": limit, "total": len(rows)}
     more = end < len(rows)
     after = base64.urlsafe_b64encode(str(end).encode()).decode() if more else None
-    return {"object": "list", "data": rows[start:end], "has_more": more, "next_cursor": after}
+    return page | {"has_more": more, "next_cursor": after}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import socket
 import struct
@@ -16,6 +17,9 @@ READ_KINDS = ("429", "429_retry_after", "500", "502", "503", "truncated", "not_j
 WRITE_KINDS = ("drop_after", "500_after", "500_before", "429_retry_after")
 """What may happen to a POST: it was carried out after all but ``500_before`` and a 429."""
 OTHER_KINDS = ("401", "402", "403", "404", "504", "empty", "drop_before", "drop_while")
+WISTIA_401 = ("unauthorized_credentials", "account_inactive", "unauthorized_scope",
+              "unauthorized_params")  # fmt: skip
+"""Wistia's reasons for a 401, each a kind as ``401_account_inactive``; ``401`` is the first."""
 
 ERRORS = {
     "401": '{"error":{"message":"The API key was revoked.","type":"authentication_error",'
@@ -109,10 +113,13 @@ class Faults:
             body = {"not_json": b'[{"event_key": "17', "html_200": page, "empty": b""}[kind]
             await _send(send, 200, body, "application/json" if kind != "html_200" else "text/html")
         else:
-            status = kind.removesuffix("_retry_after").removesuffix("_before")
+            status, _, code = kind.partition("_")
+            body = ERRORS[status]
+            if status == "401" and not scope["path"].startswith("/api/v1"):
+                body = json.dumps({"code": code or WISTIA_401[0], "error": "Not authorized."})
             wait = {"Retry-After": f"{self.retry_after:g}"} if kind.endswith("retry_after") else {}
-            kind_of_body = "text/html" if ERRORS[status][:1] == "<" else "application/json"
-            await _send(send, int(status), ERRORS[status].encode(), kind_of_body, wait)
+            kind_of_body = "text/html" if body[:1] == "<" else "application/json"
+            await _send(send, int(status), body.encode(), kind_of_body, wait)
 
 
 async def buffered(receive) -> tuple[bytes, Callable]:

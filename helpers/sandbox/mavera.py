@@ -61,6 +61,8 @@ class Mavera:
         How long Mave thinks; the thread shows the question meanwhile.
     auto_recharge : bool
         What /usage says of it.
+    threads_by_offset : bool
+        The list of threads has offset, limit and total instead of a cursor: both are documented.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class Mavera:
         answers: Callable[[str], str | dict] | None = None,
         mave_seconds: float = 0.0,
         auto_recharge: bool = False,
+        threads_by_offset: bool = False,
     ):
         self.file, self.limiter = state, Limiter(per_minute)
         self.answers, self.mave_seconds, self.auto_recharge = answers, mave_seconds, auto_recharge
+        self.threads_by_offset = threads_by_offset
         self._thinking = 0
         self._base = [
             {"id": f"persona_base_{number:04d}", "object": "persona", "name": name,
@@ -220,7 +224,8 @@ class Mavera:
     async def list_threads(self, request: Request) -> Response:
         rows = [{name: thread[name] for name in thread if name != "messages"}
                 for thread in reversed(self.state["threads"])]  # fmt: skip
-        return answer(listing(rows, request))
+        by_offset = self.threads_by_offset or "offset" in request.query_params
+        return answer(listing(rows, request, by_offset=by_offset))
 
     async def get_thread(self, request: Request) -> Response:
         return answer(self._thread(request.path_params["id"]))

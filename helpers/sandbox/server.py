@@ -8,6 +8,7 @@ import contextlib
 import gc
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ from helpers.sandbox.mavera import Mavera
 from helpers.sandbox.wistia import Wistia
 
 PARENT_POLL = 0.5  # seconds between two looks for the parent process
+OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?", re.I)
 
 
 class Sandbox:
@@ -74,6 +76,11 @@ class Sandbox:
         if scope["type"] != "http":
             return
         self.requests += 1
+        send = _numbered(send, self.requests)
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        if not OWN_HOST.fullmatch(host):  # a page in a browser whose name was bound to this machine
+            await Response("Unknown host\n", 403)(scope, receive, send)
+            return
         transport = getattr(getattr(receive, "__self__", None), "transport", None)
         if self.on_request:
             self.on_request(self.requests, scope["path"], self.account)
@@ -97,6 +104,18 @@ class Sandbox:
                          "query": scope["query_string"].decode(), "body": body.decode(),
                          "token": headers.get(b"authorization", "")})  # fmt: skip
         return receive
+
+
+def _numbered(send, number: int):
+    """Every answer carries an id that support would ask for."""
+
+    async def numbered(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            mark = (b"x-request-id", f"sandbox-{number}".encode())
+            message = {**message, "headers": [*message["headers"], mark]}
+        await send(message)
+
+    return numbered
 
 
 async def _nothing(request, _error=None) -> Response:

@@ -1,27 +1,37 @@
-"""Wistia's lists as tables: the one place where its names and oddities become the kit's."""
+"""Wistia's Data and Stats API: its lists by the page, a video's figures, the token's scopes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
+from urllib.parse import quote
 
-import pyarrow as pa
 from pydantic import SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.http import Client
-from helpers.core.privacy import page_of, without_emails
-from helpers.store.store import MEDIAS, SESSIONS, VISITORS
+from helpers.wistia.rows import (
+    Engagement,
+    Media,
+    MediaStats,
+    Row,
+    RowProblem,
+    Session,
+    Visitor,
+    parse_row,
+)
 
 EVENTS_PATH = "/v1/stats/events.json"
 VISITORS_PATH = "/v1/stats/visitors.json"
 MEDIAS_PATH = "/v1/medias.json"
+MEDIA_STATS_PATH = "/v1/stats/medias/{}.json"
+ENGAGEMENT_PATH = "/v1/stats/medias/{}/engagement.json"
 TOKEN_PATH = "/modern/token"
 STATS_PERMISSION = '"Read detailed stats"'
 STATS_SCOPES = {"stats:read", "all:read"}
+FORMAT_CHANGED = "The service's format may have changed: nothing was guessed. Look for a newer kit."
 
 
 @dataclass(frozen=True)
@@ -32,19 +42,22 @@ class Page:
     ----------
     number : int
         From 1.
-    table : pa.Table
-        Its good rows, in the service's order.
-    refused : dict
-        UTC day -> why a session of that day was refused; empty for other lists.
+    size : int
+        Rows of the answer.
+    rows : sequence of Row
+        The usable ones, in the service's order.
+    problems : sequence of RowProblem
+        Why the others are not.
     """
 
     number: int
-    table: pa.Table
-    refused: dict[date, str] = field(default_factory=dict)
+    size: int
+    rows: Sequence[Row]
+    problems: Sequence[RowProblem] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not len(self.table) and not self.refused
+        return not self.size
 
 
 class Wistia:
@@ -61,7 +74,8 @@ class Wistia:
 
     References
     ----------
-    Wistia Data API and Stats API: List Events, List Visitors, List Medias, Show Token.
+    Wistia Data API and Stats API: List Events, List Visitors, List Medias, Show Media, Show Media
+    Engagement, Show Token.
     """
 
     def __init__(
@@ -84,219 +98,82 @@ class Wistia:
             answer = self.client.get(TOKEN_PATH, where="scopes", expect=dict, attempts=3)
         except (AccessError, ServiceError):
             return None  # not there, or not for this token: the lists themselves will tell
-        found = answer.get("scopes", answer.get("scope"))
-        if isinstance(found, str):
-            found = found.replace(",", " ").split()
-        if not isinstance(found, list) or not all(isinstance(scope, str) for scope in found):
+        scopes = answer.get("scopes", answer.get("scope"))
+        if isinstance(scopes, str):
+            scopes = scopes.replace(",", " ").split()
+        if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
             return None
-        if found and not STATS_SCOPES & set(found):
+        if scopes and not STATS_SCOPES & set(scopes):
             raise AccessError(
-                f"Wistia: this token may read {', '.join(sorted(found))}, but not stats. "
-                f"It needs {STATS_PERMISSION}. Make a token that has it, set WISTIA_API_TOKEN in "
-                ".env and run again."
+                f"this token may read {', '.join(sorted(scopes))}, but not stats.",
+                where="Wistia",
+                expected=f"a token with the permission {STATS_PERMISSION}",
+                remedy="Make one, set WISTIA_API_TOKEN in .env and run again.",
             )
-        return set(found)
+        return set(scopes)
 
     def sessions(self, page: int, *, start: date, end: date) -> Page:
-        """Page of the viewing sessions from `start` to `end`, UTC days, inclusive; newest first.
-
-        Raises
-        ------
-        DataError
-            A row cannot be placed on any day.
-        """
-        where = f"{start} to {end}, page {page}"
-        query = {"start_date": f"{start}", "end_date": f"{end}"}
-        refused: dict[date, str] = {}
-
-        def read(row: dict) -> dict | None:
-            try:
-                return _session(row)
-            except _Refused as error:
-                day = _time(row.get("received_at"))
-                message = (
-                    f"Wistia: {error} · event {_shown(row.get('event_key'))}, "
-                    f"day {day.date() if day else 'unknown'}, {where}. "
-                    f"Expected {error.expected}. {error.remedy}"
-                )
-                if day is None:
-                    raise DataError(message) from None
-                refused.setdefault(day.date(), message)
-                return None
-
-        table = self._table(EVENTS_PATH, page, query, where, read, SESSIONS)
-        return Page(page, table, refused)
+        """Page of the viewing sessions from `start` to `end`, UTC days, inclusive; newest first."""
+        days = {"start_date": f"{start}", "end_date": f"{end}"}
+        return self._page(EVENTS_PATH, Session, page, f"{start} to {end}, page {page}", days)
 
     def visitors(self, page: int) -> Page:
         """Page of the people who ever played, account-wide; newest last_active_at first."""
-        return Page(page, self._plain(VISITORS_PATH, page, _visitor, VISITORS))
+        return self._page(VISITORS_PATH, Visitor, page, f"page {page}")
 
     def medias(self, page: int) -> Page:
         """Page of the account's videos; a stats-only token may not read them (AccessError)."""
-        return Page(page, self._plain(MEDIAS_PATH, page, _media, MEDIAS))
+        return self._page(MEDIAS_PATH, Media, page, f"page {page}")
+
+    def media_stats(self, media_id: str) -> MediaStats:
+        """Plays, loads and hours watched of a video, for life.
+
+        Raises
+        ------
+        ServiceError
+            There is no such video (`status_code` 404), or Wistia failed.
+        DataError
+            The answer has another shape.
+        """
+        return self._object(MEDIA_STATS_PATH, MediaStats, media_id)
+
+    def engagement(self, media_id: str) -> Engagement:
+        """How often each cell of a video was played; fails like :meth:`media_stats`."""
+        return self._object(ENGAGEMENT_PATH, Engagement, media_id)
 
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
 
-    def _plain(self, path, page, mapped: Callable, schema: pa.Schema) -> pa.Table:
-        where = f"page {page}"
+    def _object(self, path: str, model: type[Row], media_id: str) -> Any:
+        answer = self.client.get(path.format(quote(media_id, safe="")), expect=dict)
+        try:
+            return parse_row(model, answer)
+        except RowProblem as problem:
+            where = f"Wistia: GET {path.format(media_id)}"
+            raise DataError(f"{problem}.", where=where, remedy=FORMAT_CHANGED) from None
 
-        def read(row: dict) -> dict:
+    def _page(
+        self,
+        path: str,
+        model: type[Row],
+        page: int,
+        where: str,
+        query: dict[str, str] | None = None,
+    ) -> Page:
+        query = {**(query or {}), "page": page, "per_page": self.per_page}
+        answer = self.client.get(path, query, where=where)
+        rows, problems = [], []
+        for raw in answer:
             try:
-                return mapped(row)
-            except _Refused as error:
-                raise DataError(
-                    f"Wistia: {error} · GET {path}, {where}. Expected {error.expected}. "
-                    f"{error.remedy}"
-                ) from None
-
-        return self._table(path, page, {}, where, read, schema)
-
-    def _table(self, path, page, query, where, read, schema) -> pa.Table:
-        query = {**query, "page": page, "per_page": self.per_page}
-        rows = self.client.get(path, query, where=where)
-        if not all(isinstance(row, dict) for row in rows):
+                rows.append(parse_row(model, raw))
+            except RowProblem as problem:
+                problems.append(problem)
+        if len(answer) > 1 and not rows and not any(problem.day for problem in problems):
             raise DataError(
-                f"Wistia: GET {path} ({where}) holds a row that is not an object. Expected a list "
-                "of objects. Check that WISTIA_BASE_URL is Wistia's."
+                f"none of {len(answer)} rows is usable: {problems[0]}.",
+                where=f"Wistia: GET {path} ({where})",
+                expected="rows with an id and a time",
+                remedy=f"{FORMAT_CHANGED} If WISTIA_BASE_URL is set, check that it is Wistia's.",
             )
-        kept = [found for row in rows if (found := read(row)) is not None]
-        columns = {name: [row[name] for row in kept] for name in schema.names}
-        return pa.table(columns, schema=schema)
-
-
-class _Refused(Exception):
-    """A row that breaks a rule."""
-
-    def __init__(self, what: str, expected: str, remedy: str):
-        super().__init__(what)
-        self.expected, self.remedy = expected, remedy
-
-
-def _session(row: dict) -> dict[str, Any]:
-    percent = row.get("percent_viewed")
-    number = isinstance(percent, int | float) and not isinstance(percent, bool)
-    if not number or not 0 <= percent <= 1:
-        raise _Refused(
-            f"percent_viewed is {_shown(percent)}",
-            "a share from 0 to 1",
-            "Its unit may have changed, so it is refused rather than rescaled: nothing of that day "
-            "is stored, other days are kept. Ask Wistia's support, or look for a newer kit.",
-        )
-    received = _time(row.get("received_at"))
-    if received is None:
-        raise _Refused(
-            f"received_at is {_shown(row.get('received_at'))}", "a time in ISO 8601", _LOOK
-        )
-    page, utm = page_of(_text(row.get("embed_url")))
-    email = _text(row.get("email"))
-    return {
-        "event_key": _id(row, "event_key"),
-        "visitor_key": _id(row, "visitor_key"),
-        "media_id": _id(row, "media_id"),
-        "received_at": received,
-        "percent_viewed": float(percent),
-        "email": email and email.strip(),
-        "page": page,
-        **utm,
-        **{
-            name: _label(row.get(name))
-            for name in ("media_name", "country", "region", "city", "org", "conversion_type")
-        },
-        **_device(row),
-    }
-
-
-def _visitor(row: dict) -> dict[str, Any]:
-    identity = _object(row.get("visitor_identity"))
-    org = _object(identity.get("org"))
-    email = _text(identity.get("email"))
-    return {
-        "visitor_key": _id(row, "visitor_key"),
-        "created_at": _time(row.get("created_at")),
-        "last_active_at": _time(row.get("last_active_at")),
-        "load_count": _count(row.get("load_count")),
-        "play_count": _count(row.get("play_count")),
-        "name": _text(identity.get("name")),
-        "email": email and email.strip(),
-        "org_name": _text(org.get("name")),
-        "org_title": _text(org.get("title")),
-        **_device(row),
-    }
-
-
-def _media(row: dict) -> dict[str, Any]:
-    duration = row.get("duration")
-    folder = _object(row.get("folder") or row.get("project"))
-    number = isinstance(duration, int | float) and not isinstance(duration, bool)
-    return {
-        "media_id": _id(row, "hashed_id"),
-        "name": _label(row.get("name")),
-        "duration": float(duration) if number and 0 <= duration < math.inf else None,
-        "folder": _label(folder.get("name")),
-        "type": _label(row.get("type")),
-        "created": _time(row.get("created")),
-    }
-
-
-_LOOK = "The service's format may have changed: nothing was guessed. Look for a newer kit."
-
-
-def _id(row: dict, name: str) -> str:
-    """An id as the text it is; a number may have lost zeros already, so it is no id."""
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise _Refused(f"{name} is {_shown(value)}", "text that is not blank", _LOOK)
-    return _clean(value)
-
-
-def _text(value: Any) -> str | None:
-    """Text, or None where it is blank or no text."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
-    return _clean(value) if isinstance(value, str) and value.strip() else None
-
-
-def _label(value: Any) -> str | None:
-    """Text that reports show: a title may name the address to write to, and none is kept."""
-    return without_emails(_text(value))
-
-
-def _clean(value: str) -> str:
-    """Text that can be stored: JSON may carry half a surrogate pair or a NUL."""
-    return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:  # year 1 or 9999, shifted out of the calendar
-        return None
-
-
-def _count(value: Any) -> int | None:
-    good = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    return value if good else None
-
-
-def _object(value: Any) -> dict:
-    return value if isinstance(value, dict) else {}
-
-
-def _device(row: dict) -> dict[str, Any]:
-    device = _object(row.get("user_agent_details"))
-    mobile = device.get("mobile")
-    return {
-        "browser": _label(device.get("browser")),
-        "platform": _label(device.get("platform")),
-        "mobile": mobile if isinstance(mobile, bool) else None,
-    }
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:80]
+        return Page(page, len(answer), rows, problems)

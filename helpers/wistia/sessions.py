@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
-import duckdb
-import pyarrow as pa
+from pydantic import BaseModel
 
 from helpers.core import clock
 from helpers.core.errors import DataError
-from helpers.store.store import StagedDay, Store
-from helpers.wistia.client import Page, Wistia
-from helpers.wistia.paging import RUN_AHEAD, WORKERS, Crawl, Workers, one_by_one
+from helpers.store.store import SESSIONS, StagedDay, Store
+from helpers.wistia.client import FORMAT_CHANGED, Page, Wistia
+from helpers.wistia.paging import WORKERS, read_pages
+from helpers.wistia.rows import RowProblem, Session, to_table
 
 SETTLES = timedelta(days=3)
 """Sessions of a day may still grow or come late for so long: such days are read again."""
 
-LONG = timedelta(days=30)
-"""A longer stretch than this is a first pull, of many pages if the account has many sessions."""
-
 DEEPEST_PAGE = 1000
-"""Deeper pages than this were never seen to work, so the window begins anew below it."""
+"""Deeper pages than this were never seen to work: the days below are read as another list."""
 
-CAREFUL_PAGES = 100
-"""After so many pages read one by one, a list that moved may have come to rest."""
+UNUSABLE_SHARE = 0.01
+"""Of a day's rows without id or time: more of them, and more than one, refuse the day."""
 
 TOO_MANY_REFUSED = 3  # days: no odd row any more, the unit or the format has changed
-HELD_ROWS = 100_000
+UNORDERED_DAYS = 30  # read as one list where rows are out of order, to bound the memory
 ONE_DAY = timedelta(days=1)
 
 
-class _Again(Exception):
-    """What was read of this stretch may be incomplete: its doubted days are read again."""
+class _ListMoved(Exception):
+    """Rows moved between pages while a list was read, so that one may have been missed."""
+
+
+class SessionFacts(BaseModel):
+    """What became of the sessions; counts are rows unless said otherwise."""
+
+    pages: int = 0
+    rows: int = 0
+    new: int = 0  # more than were stored of the same days
+    repeated: int = 0  # met twice while pages moved
+    outside: int = 0  # of a day that was not asked for
+    unusable: int = 0  # without an id or a time
+    erased: int = 0  # of people who were erased
+    days_read: int = 0
+    days_refused: int = 0
+    lists_read_again: int = 0  # because they moved while they were read
+    order_broken: bool = False
 
 
 class SessionReader:
@@ -45,261 +61,248 @@ class SessionReader:
     wistia : Wistia
     store : Store
         Locked by the caller.
-    connection : DuckDBPyConnection
-        Compares days that are read again with what was stored.
     pass_number : int
-        Days that bear it are done.
+        Days that were stored with this number are not read again.
     today : date
-        First UTC day that is not closed.
+        First UTC day that is not over.
     recent : date
         Days from here on are read again by every pass.
     on_day : callable, optional
-        Called once for each day that is done.
+        Called once for each day that is stored.
 
     Attributes
     ----------
-    facts : dict
-        pages, rows, new, changed, repeated (by moving pages), outside, erased, days_read,
-        read_again (stretches that moved while they were read), order_broken, refused_days.
+    facts : SessionFacts
     """
 
     def __init__(
         self,
         wistia: Wistia,
         store: Store,
-        connection: duckdb.DuckDBPyConnection,
         *,
         pass_number: int,
         today: date,
         recent: date,
-        on_day=lambda: None,
+        on_day: Callable[[], Any] = lambda: None,
     ):
-        self.wistia, self.store, self.connection = wistia, store, connection
+        self.wistia, self.store, self.on_day = wistia, store, on_day
         self.pass_number, self.today, self.recent = pass_number, today, recent
-        self.on_day = on_day
-        self.refused: dict[date, str] = {}
-        names = "pages rows new changed repeated outside erased days_read read_again refused_days"
-        self.facts: dict[str, Any] = {"order_broken": False, **dict.fromkeys(names.split(), 0)}
+        self.facts = SessionFacts()
+        self.stored: dict[date, tuple[int, int]] = {}  # day -> rows, unusable rows
+        self.refused: dict[date, DataError] = {}
         self._moves: Counter[date] = Counter()
 
-    def todo(self, start: date, end: date) -> set[date]:
+    def days_to_read(self, start: date, end: date) -> set[date]:
         """Days of the window that are missing, doubted, recent, or were read while young."""
         stored = self.store.days()
         window = (start + n * ONE_DAY for n in range((min(end, self.today) - start).days + 1))
         return {day for day in window if not self._is_done(day, stored.get(day))}
 
-    def _is_done(self, day: date, about: dict[str, Any] | None) -> bool:
+    def _is_done(self, day: date, stored: dict[str, Any] | None) -> bool:
         if day in self.refused:
             return True  # and told at the end
-        if about is None or about.get("doubted"):
+        if stored is None or stored.get("doubted"):
             return False
-        if about.get("pass") == self.pass_number:
+        if stored.get("pass") == self.pass_number:
             return True
         settled = datetime.combine(day + ONE_DAY, time(), UTC) + SETTLES
-        read_at = about.get("read_at")
+        read_at = stored.get("read_at")
         return day < self.recent and bool(read_at) and datetime.fromisoformat(read_at) >= settled
 
     def read(self, start: date, end: date) -> None:
-        """Read what is to do from `start` to `end`, newest first.
+        """Read the days that need it from `start` to `end`, newest first.
 
         Raises
         ------
         DataError
             Sessions broke a rule; their days are not stored, all others are.
         """
-        with Workers() as workers:
-            stretch = None
-            while (todo := self.todo(start, end)) and len(self.refused) <= TOO_MANY_REFUSED:
-                newest = oldest = max(todo)
-                while oldest - ONE_DAY in todo and newest < self.today:
-                    oldest -= ONE_DAY
-                if stretch and (stretch.oldest, stretch.newest) != (oldest, newest):
-                    stretch.crawl.leave()
-                    stretch = None
-                careful = newest >= self.today or self._moves[newest] >= 2
-                stretch = stretch or _Stretch(self, workers, oldest, newest)
-                try:
-                    stretch = stretch.read(careful=careful)
-                except _Again:
-                    self._moves[newest] += 1
-                    stretch = stretch.below
-        self._raise_refused()
-
-    def _raise_refused(self) -> None:
-        self.facts["refused_days"] = len(self.refused)
-        if self.refused:
-            more = f" {len(self.refused) - 1} more days were refused." * (len(self.refused) > 1)
-            raise DataError(self.refused[max(self.refused)] + more)
-
-
-class _Stretch:
-    """Days that follow each other, read as one list from its newest session to its oldest."""
-
-    def __init__(self, reader: SessionReader, workers: Workers, oldest: date, newest: date):
-        self.reader, self.store, self.facts = reader, reader.store, reader.facts
-        self.oldest, self.newest, self.next = oldest, newest, newest
-        self.begun = clock.now()
-        self.whole = self.facts["order_broken"]
-        self.careful = False
-        self.staged: dict[date, StagedDay] = {}
-        self.stored: list[tuple[date, int]] = []  # day, page at which it was whole
-        self.workers = workers
-        last = None if self.whole else DEEPEST_PAGE
-        long = newest - oldest > LONG
-        self.crawl = Crawl(workers, self._page, _is_past, last=last, long=long)
-        self.below: _Stretch | None = None
-
-    def read(self, *, careful: bool) -> _Stretch | None:
-        """Store its days, down to its oldest or as deep as pages go.
-
-        Parameters
-        ----------
-        careful : bool
-            One page after another: of a list that moves, so that nothing slips through.
-
-        Returns
-        -------
-        The stretch that follows, if reading it has begun.
-        """
-        self.careful, last = careful, None
-        limit = CAREFUL_PAGES if careful else DEEPEST_PAGE
-        pages = one_by_one(self._page, _is_past) if careful else self.crawl
-        if careful:
-            self.crawl.leave()
+        before = {day: known.get("rows", 0) for day, known in self.store.days().items()}
         try:
-            for number, page in pages:
-                self.facts["pages"] += 1
-                self.reader.refused = page.refused | self.reader.refused
-                self._take(self._without_repeats(last, page), number, last)
-                last = page
-                if len(self.reader.refused) > TOO_MANY_REFUSED:
-                    return None
-                self._begin_below()
-                if number >= limit and not self.whole:
-                    if self.stored:
-                        self._check_end(last)
-                        return self.below
-                    self.crawl.last = number + DEEPEST_PAGE  # of a single day there is more
-            self._check_end(last)
-            self._store_down_to(self.oldest - ONE_DAY, last.number if last else 0)
-            return None
+            while days := self.days_to_read(start, end):
+                self._read_list(*self._newest_days(days))
         finally:
-            self.crawl.leave()
+            rows = {day: rows for day, (rows, _) in self.stored.items()}
+            self.facts.days_read, self.facts.days_refused = len(rows), len(self.refused)
+            self.facts.rows = sum(rows.values())
+            self.facts.new = sum(max(0, rows[day] - before.get(day, 0)) for day in rows)
+            self.facts.unusable = sum(unusable for _, unusable in self.stored.values())
+        if self.refused:
+            raise self._refusal()
 
-    def _check_end(self, last: Page | None) -> None:
-        """A late session pushes one off the last page; no page after it would repeat that one."""
-        if self.careful or not last or last.number == 1:
-            return
-        if not self.crawl.again(last.number).table.equals(last.table):
-            self._again(last.number)
+    def _read_list(self, oldest: date, newest: date) -> None:
+        one_by_one = newest >= self.today or self._moves[newest] >= 2
+        listed = _SessionList(self, oldest, newest, workers=1 if one_by_one else WORKERS)
+        try:
+            listed.read()
+        except _ListMoved:
+            self._moves[newest] += 1
+            self.facts.lists_read_again += 1
+            self.store.doubt(listed.stored)
 
-    def _begin_below(self) -> None:
-        """Once the deepest page is here, begin with the days that lie below it."""
-        deepest = self.crawl.waiting.get(DEEPEST_PAGE)
-        if self.below or self.whole or deepest is None or not len(deepest.table):
-            return
-        reached = deepest.table["received_at"][-1].as_py().date()
-        if self.oldest <= reached < self.newest:
-            self.below = _Stretch(self.reader, self.workers, self.oldest, reached)
+    def refuse(self, day: date, error: DataError) -> None:
+        """Leave a day out, and say so at the end; at once where that happens to many."""
+        self.refused.setdefault(day, error)
+        if len(self.refused) > TOO_MANY_REFUSED:
+            raise self._refusal()
 
-    def _page(self, number: int) -> Page:
+    def _refusal(self) -> DataError:
+        first, more = self.refused[max(self.refused)], len(self.refused) - 1
+        what = f"{first.what} {more} more days were refused." if more else first.what
+        return DataError(what, where=first.where, expected=first.expected, remedy=first.remedy)
+
+    def _newest_days(self, days: set[date]) -> tuple[date, date]:
+        """Oldest and newest of the newest days that follow each other.
+
+        Today, and the recent days of a long stretch, are lists of their own: rows still come to
+        them, and would move all others.
+        """
+        newest = oldest = max(days)
+        most = UNORDERED_DAYS if self.facts.order_broken else math.inf
+        while oldest - ONE_DAY in days and newest < self.today and (newest - oldest).days < most:
+            oldest -= ONE_DAY
+        if oldest < self.recent - SETTLES and newest >= self.recent:
+            oldest = self.recent
+        return oldest, newest
+
+
+class _SessionList:
+    """Days that follow each other, read as one list from the newest session to the oldest."""
+
+    def __init__(self, reader: SessionReader, oldest: date, newest: date, *, workers: int):
+        self.reader, self.store, self.facts = reader, reader.store, reader.facts
+        self.oldest, self.newest, self.workers = oldest, newest, workers
+        self.begun = clock.now()
+        self.in_order = not self.facts.order_broken
+        self.next = newest  # the day to store next
+        self.staged: dict[date, StagedDay] = {}
+        self.unusable: dict[date, list[RowProblem]] = defaultdict(list)
+        self.stored: list[date] = []
+
+    def read(self) -> None:
+        """Store its days, down to the oldest or as deep as pages go."""
+        limited = self.in_order and self.oldest < self.newest
+        deepest = DEEPEST_PAGE if limited else math.inf
+        before = page = None
+        pages = read_pages(self._read_page, _is_empty, deepest=deepest, workers=self.workers)
+        with contextlib.closing(pages):
+            for _, page in pages:
+                if page.is_empty:
+                    break
+                self.facts.pages += 1
+                self._take(page, before)
+                before = page
+        self._check_end(before, page)
+        if page.is_empty:
+            self._store_down_to(self.oldest - ONE_DAY)
+        elif not self.stored:  # there is more of the newest day: it is read alone
+            _SessionList(self.reader, self.newest, self.newest, workers=self.workers).read()
+
+    def _read_page(self, number: int) -> Page:
         return self.reader.wistia.sessions(number, start=self.oldest, end=self.newest)
 
+    def _check_end(self, before: Page | None, last: Page) -> None:
+        """A late session pushes one off the last page; no page after it would repeat that one."""
+        if self.workers == 1 or before is None or before.number == 1:
+            return
+        full = last.is_empty and before.size == self.reader.wistia.per_page
+        if not self._is_as_before(last if full else before):
+            raise _ListMoved
+
     def _is_as_before(self, page: Page) -> bool:
-        return self._page(page.number).table.equals(page.table)
+        return self._read_page(page.number).rows == page.rows
 
-    def _without_repeats(self, last: Page | None, page: Page) -> pa.Table:
-        """The page's rows without those of the page before it, which only moving pages repeat."""
-        before = set(_identities(last.table)) if last else ()
-        again = [row in before for row in _identities(page.table)]
-        if not any(again):
-            return page.table
-        if not self.careful:
-            if self._is_as_before(last) and self._is_as_before(page):
-                return page.table  # nothing moved: the service holds the row twice
-            self._again(page.number)
-        self.facts["repeated"] += sum(again)
-        return page.table.filter(pa.array([not seen for seen in again]))
-
-    def _again(self, number: int, *, reach: int = WORKERS + RUN_AHEAD) -> None:
-        """Doubt the days read lately: while pages moved, rows between two of them were missed."""
-        self.store.doubt(day for day, at in self.stored if at >= number - reach)
-        self.facts["read_again"] += 1
-        raise _Again
-
-    def _take(self, table: pa.Table, number: int, last: Page | None) -> None:
-        """Put rows to their days, and store the days that are whole by now."""
-        times = table["received_at"]
-        if last and len(last.table):
-            times = pa.chunked_array([last.table["received_at"].chunk(0)[-1:], *times.chunks])
-        moments = times.cast(pa.int64()).to_numpy()
-        if not self.whole and (moments[1:] > moments[:-1]).any():
-            self.facts["order_broken"] = True  # from now on a window is whole at its end only
-            self._again(number, reach=number)
-        days = table["received_at"].cast(pa.date32()).to_pylist()
-        at = 0
-        for day, rows in groupby(days):
-            count = len(list(rows))
-            piece = table.slice(at, count)
-            at += count
+    def _take(self, page: Page, before: Page | None) -> None:
+        """Put the rows of a page to their days, and store the days that are whole by now."""
+        rows = self._drop_repeats(page, before)
+        times = [row.received_at for row in [*(before.rows[-1:] if before else ()), *rows]]
+        if self.in_order and any(later > earlier for earlier, later in pairwise(times)):
+            self.facts.order_broken = True  # from now on days are whole at the end of a list only
+            raise _ListMoved
+        day = times[0].date() if times else self.newest  # of rows without a time
+        for problem in page.problems:
+            self._note_problem(problem, problem.day or day)
+        for day, of_day in groupby(rows, key=lambda row: row.received_at.date()):
+            of_day = list(of_day)
             if not self.oldest <= day <= self.newest:
-                self.facts["outside"] += count
+                self.facts.outside += len(of_day)
                 continue
-            if not self.whole:
-                self._store_down_to(day, number)
-            kept = self.store.without_forgotten(piece)
-            self.facts["erased"] += count - len(kept)
-            self._staged(day).add(kept)
-        if self.whole and sum(day.held for day in self.staged.values()) > HELD_ROWS:
-            for day in self.staged.values():
-                day.spill()
+            if self.in_order:
+                self._store_down_to(day)
+            table = to_table(of_day, SESSIONS)
+            kept = self.store.without_forgotten(table)
+            self.facts.erased += len(table) - len(kept)
+            self._stage(day).add(kept)
 
-    def _staged(self, day: date) -> StagedDay:
+    def _drop_repeats(self, page: Page, before: Page | None) -> Sequence[Session]:
+        """The page's rows without those of the page before it, which only moving pages repeat."""
+        known = {_identity(row) for row in before.rows} if before else ()
+        rows = [row for row in page.rows if _identity(row) not in known]
+        repeated = len(page.rows) - len(rows)
+        if repeated and self.workers > 1:
+            if self._is_as_before(before) and self._is_as_before(page):
+                return page.rows  # nothing moved: the service holds the row twice
+            raise _ListMoved
+        self.facts.repeated += repeated
+        return rows
+
+    def _note_problem(self, problem: RowProblem, day: date) -> None:
+        if problem.name != "percent_viewed":
+            self.unusable[day].append(problem)
+            return
+        error = DataError(
+            f"{problem}.",
+            where=f"Wistia: day {day}, event {problem.event_key}",
+            expected="a share from 0 to 1",
+            remedy="Its unit may have changed, so it is refused rather than rescaled: nothing of "
+            "that day is stored, other days are kept. Ask Wistia's support, or look for a newer "
+            "kit.",
+        )
+        self.reader.refuse(day, error)
+
+    def _stage(self, day: date) -> StagedDay:
         if day not in self.staged:
             self.staged[day] = self.store.stage(day)
         return self.staged[day]
 
-    def _store_down_to(self, day: date, number: int) -> None:
+    def _store_down_to(self, day: date) -> None:
         """Store the days above `day`: the list has passed below them."""
         while self.next > day:
-            staged = self._staged(self.next)
+            staged = self._stage(self.next)
+            self._refuse_unusable(self.next, staged.rows)
             if self.next not in self.reader.refused:
-                self._compare(staged)
-                staged.commit(read_at=self.begun.isoformat(), **{"pass": self.reader.pass_number})
-                self.stored.append((self.next, number))
-                self.facts["days_read"] += 1
-                self.facts["rows"] += staged.rows
-                self.reader.on_day()
+                self._store(self.next, staged)
             del self.staged[self.next]
             self.next -= ONE_DAY
 
-    def _compare(self, staged: StagedDay) -> None:
-        """Count the rows that are new or changed against what was stored of the day."""
-        staged.spill()
-        if not staged.replaces or not staged.rows:
-            self.facts["new"] += staged.rows
-            return
-        new, changed = self.reader.connection.execute(
-            """
-            SELECT
-                count(*) FILTER (old.event_key IS NULL),
-                count(*) FILTER (old.percent_viewed <> new.percent_viewed)
-            FROM read_parquet(?, hive_partitioning = false) new
-            LEFT JOIN (
-                SELECT event_key, visitor_key, max(percent_viewed) AS percent_viewed
-                FROM read_parquet(?, hive_partitioning = false) GROUP BY ALL
-            ) old USING (event_key, visitor_key)
-            """,
-            [staged.parts, staged.replaces],
-        ).fetchone()
-        self.facts["new"] += new
-        self.facts["changed"] += changed
+    def _refuse_unusable(self, day: date, usable: int) -> None:
+        unusable = self.unusable[day]
+        rows = usable + len(unusable)
+        if len(unusable) > max(1, UNUSABLE_SHARE * rows):
+            error = DataError(
+                f"{len(unusable)} of {rows} sessions have no usable id or time: "
+                f"{unusable[0]} (event {unusable[0].event_key}).",
+                where=f"Wistia: day {day}",
+                expected=f"at most {UNUSABLE_SHARE:.0%} of a day",
+                remedy=f"{FORMAT_CHANGED} Nothing of that day is stored, other days are kept.",
+            )
+            self.reader.refuse(day, error)
+
+    def _store(self, day: date, staged: StagedDay) -> None:
+        unusable = len(self.unusable[day])
+        staged.commit(
+            read_at=self.begun.isoformat(),
+            unusable=unusable,
+            **{"pass": self.reader.pass_number},
+        )
+        self.stored.append(day)
+        self.reader.stored[day] = staged.rows, unusable
+        self.reader.on_day()
 
 
-def _is_past(page: Page) -> bool:
+def _is_empty(page: Page) -> bool:
     return page.is_empty
 
 
-def _identities(table: pa.Table) -> list[tuple]:
-    names = ("event_key", "visitor_key", "media_id", "received_at")
-    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+def _identity(row: Session) -> tuple:
+    return row.event_key, row.visitor_key, row.media_id, row.received_at

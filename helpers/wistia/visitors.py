@@ -1,9 +1,9 @@
-"""Visitors into the store: newest first until the last known activity, then a second look.
+"""Visitors into the store: newest first until the last known activity, then the top once more.
 
-The list has no date filter and moves while it is read: who plays goes to its top, and everybody
-who stood above moves down by one. Nobody is lost all the same: each stretch of pages is read in
-ascending order, so that a row moving down is met; who moved to the top is met by a second look;
-and when somebody moved, each stretch is read on into the next one.
+The list has no date filter and moves while it is read: whoever plays goes to its top, and all who
+were above move down by one. So it is read in blocks of pages, side by side, each in ascending
+order: a row that moves down inside a block is met. Afterwards the top is read again, for those who
+went there, and if there are any, each block is read on to the first row of the next one.
 """
 
 from __future__ import annotations
@@ -11,37 +11,63 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from pydantic import BaseModel
 
+from helpers.core.errors import DataError
+from helpers.core.files import open_parquet, replace_file
 from helpers.store.engine import quoted
-from helpers.store.store import PART_ROWS, VISITORS, Store
-from helpers.wistia.client import Page, Wistia
-from helpers.wistia.paging import WORKERS, Stretches, Workers, one_by_one
+from helpers.store.store import VISITORS, Store
+from helpers.wistia.client import FORMAT_CHANGED, VISITORS_PATH, Page, Wistia
+from helpers.wistia.paging import WORKERS, read_pages
+from helpers.wistia.rows import to_table
 
 LATE = timedelta(minutes=10)
-"""A play shows up within about a minute; so much before a mark is read again."""
+"""A play shows up within about a minute; so long before the last known activity is read again."""
 
-LOOKS = 4
+BLOCK = 10
+"""Pages of a block: with 30 workers a list of 300 pages is read in the time of ten requests."""
+
+BLOCKS_AT_ONCE = 8
+"""Begun before it is known how long a list is that is read whole."""
+
+UNUSABLE_SHARE = 0.01  # of the rows; more without a visitor_key are an error
+
+_TURN = pa.field("turn", pa.int64())  # of the page that a row was met on: a later one is newer
 
 
 class _OrderBroken(Exception):
-    """last_active_at rises down the list: nothing but reading all of it is certain."""
+    """last_active_at rises down the list: only reading all of it is certain."""
 
 
-def sweep(
+class VisitorFacts(BaseModel):
+    """What became of the visitors; counts are rows unless said otherwise."""
+
+    pages: int = 0
+    rows: int = 0  # in the store afterwards
+    new: int = 0
+    moved: int = 0  # went to the top while the list was read
+    erased: int = 0  # of people who were erased
+    unusable: int = 0  # without a visitor_key
+    complete: bool = False
+    incremental: bool = False  # read until the last known activity
+    order_broken: bool = False
+    known_until: str | None = None  # ISO 8601; the next reading begins from there
+
+
+def update_visitors(
     wistia: Wistia,
     store: Store,
     connection: duckdb.DuckDBPyConnection,
     *,
     known_until: datetime | None = None,
     on_page: Callable[[], Any] = lambda: None,
-) -> dict[str, Any]:
-    """Bring ``visitors.parquet`` up to date; an interrupted sweep leaves the old table whole.
+) -> VisitorFacts:
+    """Bring ``visitors.parquet`` up to date; an interrupted reading leaves the old table whole.
 
     Parameters
     ----------
@@ -49,215 +75,178 @@ def sweep(
     store : Store
         Locked by the caller.
     connection : DuckDBPyConnection
+        Holds the rows meanwhile, on disk beyond its memory limit.
     known_until : datetime, optional
-        Everybody active before is stored as they are; None: read the whole list.
+        All who were active before are stored as they are; None: read the whole list.
     on_page : callable, optional
         Called once for each page.
 
-    Returns
-    -------
-    dict
-        pages, new, changed, rows (in the table afterwards), moved (met at the top by a later
-        look), erased, complete (bool), incremental (bool), order_broken (bool), and
-        known_until (ISO 8601) for the next sweep.
+    Raises
+    ------
+    DataError
+        Over 1 % of the rows have no visitor_key.
     """
     try:
-        return _Sweep(wistia, store, connection, known_until, on_page).run()
+        return _VisitorList(wistia, store, connection, known_until, on_page).update()
     except _OrderBroken:
-        return _Sweep(wistia, store, connection, None, on_page, ordered=False).run()
+        return _VisitorList(wistia, store, connection, None, on_page, in_order=False).update()
 
 
-class _Sweep:
-    def __init__(self, wistia, store, connection, known_until, on_page, *, ordered=True):
-        self.wistia, self.store, self.connection = wistia, store, connection
-        self.on_page, self.ordered = on_page, ordered
-        self.known_until = known_until
+class _VisitorList:
+    def __init__(self, wistia, store, connection, known_until, on_page, *, in_order=True):
+        self.wistia, self.store, self.sql = wistia, store, connection.execute
+        self.on_page, self.in_order, self.newest = on_page, in_order, known_until
         self.mark = known_until and known_until - LATE
-        self.spool = _Spool(store)
-        self.firsts: dict[int, tuple[str, datetime | None]] = {}  # page -> its first row
-        self.facts: dict[str, Any] = {"pages": 0, "moved": 0, "erased": 0}
+        self.facts = VisitorFacts(incremental=self.mark is not None, order_broken=not in_order)
+        self.near_top: set[tuple] = set()  # visitor_key, last_active_at
+        self.block_starts: dict[int, Page] = {}
+        self.register = connection.register
+        self.register("no_rows", VISITORS.append(_TURN).empty_table())
+        self.sql("CREATE OR REPLACE TEMP TABLE met AS FROM no_rows")
 
-    def run(self) -> dict[str, Any]:
-        top = None
-        with Workers() as workers:
-            full = not self.mark
-            crawl = Stretches(workers, self.wistia.visitors, self._is_past, long=full)
-            for number, page in crawl:
-                top = top or _active(page)[0]
-                self.firsts[number] = page.table["visitor_key"][0].as_py(), _active(page)[0]
-                self._keep(page, look=1)
-        self._check_order(crawl)
-        # Nobody newer than the mark: whoever was the newest is gone at Wistia.
-        top = self._look_again(crawl, top) or self.known_until
-        counts = self._merge()
-        return {
-            **self.facts,
-            **counts,
-            "complete": True,
-            "incremental": self.mark is not None,
-            "order_broken": not self.ordered,
-            "known_until": top.isoformat() if top and self.ordered else None,
-        }
+    def update(self) -> VisitorFacts:
+        # Before all others: whoever plays after this answer is met when the top is read again.
+        first = self.wistia.visitors(1)
+        if not self._is_past(first):
+            self.newest = _times(first)[0] or self.newest
+            self._keep(first)
+            self._read_blocks()
+            self._read_top_again()
+            if self.facts.moved:
+                self._read_on()
+        self._write()
+        self.facts.known_until = self.newest.isoformat() if self.newest and self.in_order else None
+        self.facts.complete = True
+        return self.facts
 
     def _is_past(self, page: Page) -> bool:
-        if page.is_empty:
-            return True
-        first = _active(page)[0]
-        return bool(self.mark and first and first < self.mark)
+        first = _times(page)[0]
+        return page.is_empty or bool(self.mark and first and first < self.mark)
 
-    def _keep(self, page: Page, *, look: int) -> None:
-        self.on_page()
-        self.facts["pages"] += 1
-        times = page.table["last_active_at"].drop_null().cast(pa.int64()).to_numpy()
-        if self.ordered and (times[1:] > times[:-1]).any():
-            raise _OrderBroken
-        kept = self.store.without_forgotten(page.table)
-        self.facts["erased"] += len(page.table) - len(kept)
-        self.spool.add(kept, look)
+    def _read_blocks(self) -> None:
+        blocks = read_pages(
+            self._read_block,
+            lambda block: len(block) < BLOCK,
+            at_once=1 if self.mark else BLOCKS_AT_ONCE,
+        )
+        for number, block in blocks:
+            self.block_starts[_start(number)] = block[0] if block else None
+            for page in block:
+                self._keep(page)
+            for earlier, later in pairwise(_times(page)[0] for page in block):
+                # Rows that move down never come above the first row of the page before.
+                self._check_order(earlier, later)
 
-    def _check_order(self, crawl: Stretches) -> None:
-        """Within a stretch rows that move down never rise above the first of the page before."""
-        for number in self.firsts.keys() - set(crawl.starts):
-            before, active = self.firsts[number - 1][1], self.firsts[number][1]
-            if self.ordered and before and active and active > before:
-                raise _OrderBroken
-
-    def _look_again(self, crawl: Stretches, top: datetime | None) -> datetime | None:
-        """Meet those who played meanwhile; the newest activity up to which all is known."""
-        if top is None:
-            return None
-        for look in range(2, LOOKS + 1):
-            since, top = top, None
-            for _, page in one_by_one(self.wistia.visitors, lambda page: page.is_empty):
-                active = _active(page)
-                top = top or active[0]
-                self._keep(page, look=look)
-                if active[1] and active[1] < since - LATE:
-                    break
-            top = top or since
-            moved = self._met_first_in(look)
-            self.facts["moved"] += moved
-            if not moved:
-                break
-            if look == 2:
-                self._read_on(crawl)
-        return top
-
-    def _met_first_in(self, look: int) -> int:
-        return self.connection.execute(
-            f"""
-            SELECT count(*) FROM (
-                SELECT visitor_key, last_active_at FROM {self.spool.rows()}
-                GROUP BY ALL HAVING min(look) = {look}
-            )
-            """
-        ).fetchone()[0]
-
-    def _read_on(self, crawl: Stretches) -> None:
-        """Read on from the end of each stretch until its follower's first row, and at the end."""
-        ends = [*crawl.starts[1:], crawl.known + 1]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for pages in pool.map(self._pages_on, ends):
-                for page in pages:
-                    self._keep(page, look=LOOKS + 1)
-
-    def _pages_on(self, start: int) -> list[Page]:
-        key, active = self.firsts.get(start, (None, None))
+    def _read_block(self, number: int) -> list[Page]:
         pages = []
-        while not self._is_past(page := self.wistia.visitors(start + len(pages))):
+        for page_number in range(_start(number), _start(number + 1)):
+            page = self.wistia.visitors(page_number)
+            if self._is_past(page):
+                break
             pages.append(page)
-            last = _active(page)[1]
-            met = key in page.table["visitor_key"].to_pylist()
-            if (met and self._still(page, key, active)) or (active and last and last < active):
+        return pages
+
+    def _check_order(self, earlier: datetime | None, later: datetime | None) -> None:
+        if self.in_order and earlier and later and later > earlier:
+            raise _OrderBroken
+
+    def _keep(self, page: Page) -> None:
+        self.on_page()
+        for earlier, later in pairwise(row.last_active_at for row in page.rows):
+            self._check_order(earlier, later)
+        self.near_top |= self._near_top(page)
+        table = to_table(page.rows, VISITORS)
+        kept = self.store.without_forgotten(table)
+        self.facts.pages += 1
+        self.facts.unusable += len(page.problems)
+        self.facts.erased += len(table) - len(kept)
+        turns = pa.array([self.facts.pages] * len(kept), pa.int64())
+        self.register("page", kept.append_column(_TURN, turns))
+        self.sql("INSERT INTO met FROM page")
+
+    def _near_top(self, page: Page) -> set[tuple]:
+        since = self.newest and self.newest - LATE
+        rows = ((row.visitor_key, row.last_active_at) for row in page.rows)
+        return {(key, at) for key, at in rows if since and at and at >= since}
+
+    def _read_top_again(self) -> None:
+        """Meet those who played meanwhile; afterwards all is known until the newest activity."""
+        newest = None
+        for _, page in read_pages(self.wistia.visitors, _is_empty, workers=1):
+            newest = newest or _times(page)[0]
+            self.facts.moved += len(self._near_top(page) - self.near_top)
+            self._keep(page)
+            last = _times(page)[1]
+            if self.newest is None or (last and last < self.newest - LATE):
+                break
+        self.newest = newest or self.newest
+
+    def _read_on(self) -> None:
+        """Read on from the end of each block until the first row of the next one."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for pages in pool.map(self._pages_on, list(self.block_starts)[1:]):
+                for page in pages:
+                    self._keep(page)
+
+    def _pages_on(self, number: int) -> list[Page]:
+        """Pages from here on until the row that was the first of this page is met where it was."""
+        block, pages = self.block_starts[number], []
+        wanted = block.rows[0] if block and block.rows else None
+        while not self._is_past(page := self.wistia.visitors(number + len(pages))):
+            pages.append(page)
+            last = _times(page)[1]
+            if wanted and (wanted in page.rows or _is_older(last, wanted.last_active_at)):
                 break
         return pages
 
-    @staticmethod
-    def _still(page: Page, key: str, active: datetime | None) -> bool:
-        """Whether `key` stands on the page as it did: who moved to the top stands there no more."""
-        rows = page.table.filter(pc.equal(page.table["visitor_key"], key))
-        return active in rows["last_active_at"].to_pylist()
-
-    def _merge(self) -> dict[str, int]:
-        """Put the newest row of each visitor into the table; a full sweep replaces it."""
-        fresh, old = self.spool.folder / "fresh.parquet", self.store.visitors_path
-        sql = self.connection.execute
-        sql(
-            f"""
-            CREATE OR REPLACE TEMP TABLE met_again AS
-            SELECT hash(visitor_key) AS key_hash FROM {self.spool.rows()}
-            GROUP BY ALL HAVING count(*) > 1
-            """
-        )
-        sql(
-            f"""
-            COPY (
-                SELECT * EXCLUDE (look) FROM {self.spool.rows()}
-                WHERE hash(visitor_key) NOT IN (FROM met_again)
-                UNION ALL BY NAME
-                SELECT * EXCLUDE (look, place) FROM (
-                    SELECT *, row_number() OVER (
-                        PARTITION BY visitor_key ORDER BY last_active_at DESC NULLS LAST, look DESC
-                    ) AS place
-                    FROM {self.spool.rows()} WHERE hash(visitor_key) IN (FROM met_again)
-                ) WHERE place = 1
-            ) TO {quoted(fresh)} (FORMAT parquet, COMPRESSION zstd)
-            """
-        )
-        for name, path in (("fresh", fresh), ("old", old if old.exists() else fresh)):
-            sql(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet({quoted(path)})")
-        rows, new, changed = "fresh", None, 0
-        if old.exists():
-            new, differ = sql(
-                """
-                SELECT
-                    (SELECT count(*) FROM fresh ANTI JOIN old USING (visitor_key)),
-                    (SELECT count(*) FROM (FROM fresh EXCEPT FROM old))
-                """
-            ).fetchone()
-            changed = differ - new
-            if self.mark or not self.ordered:
-                rows = "(FROM fresh UNION ALL BY NAME FROM old ANTI JOIN fresh USING (visitor_key))"
-        merged = self.spool.folder / "merged.parquet"
-        sql(
-            f"COPY (FROM {rows} ORDER BY visitor_key) TO {quoted(merged)} "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
-        merged.replace(old)
-        total = pq.read_metadata(old).num_rows
-        return {"new": total if new is None else new, "changed": changed, "rows": total}
-
-
-class _Spool:
-    """Rows as they are met, in files, with the look that met them."""
-
-    def __init__(self, store: Store):
-        self.folder = store.staging / "visitors"
-        store.tidy()
-        self.folder.mkdir(parents=True)
-        self._tables: list[pa.Table] = []
-        self._files: list[str] = []
-
-    def add(self, table: pa.Table, look: int) -> None:
-        self._tables.append(table.append_column("look", pa.array([look] * len(table), pa.int8())))
-        if sum(len(held) for held in self._tables) >= PART_ROWS:
-            self._write()
-
     def _write(self) -> None:
-        schema = VISITORS.append(pa.field("look", pa.int8()))
-        path = self.folder / f"part-{len(self._files):04d}.parquet"
-        pq.write_table(pa.concat_tables([schema.empty_table(), *self._tables]), path)
-        self._tables = []
-        self._files.append(str(path))
+        """Put the newest row of each visitor into the table; a full reading replaces it."""
+        old = self.store.visitors_path
+        self.sql("CREATE OR REPLACE TEMP TABLE old AS FROM no_rows")
+        if old.exists():
+            file = open_parquet(old)
+            self.register(
+                "old_rows",
+                pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches()),
+            )
+            self.sql("INSERT INTO old BY NAME SELECT *, 0 AS turn FROM old_rows")
+        new, rows = self.sql(
+            "SELECT count(DISTINCT visitor_key) FILTER (visitor_key NOT IN "
+            "(SELECT visitor_key FROM old)), count(*) FROM met"
+        ).fetchone()
+        if self.facts.unusable > max(1, UNUSABLE_SHARE * rows):
+            raise DataError(
+                f"{self.facts.unusable} of {rows} visitors have no usable visitor_key.",
+                where=f"Wistia: GET {VISITORS_PATH}",
+                expected=f"at most {UNUSABLE_SHARE:.0%}",
+                remedy=FORMAT_CHANGED,
+            )
+        keep = self.mark is not None or not self.in_order
+        with replace_file(old) as staged:
+            self.sql(f"""
+                COPY (
+                    SELECT {", ".join(VISITORS.names)}
+                    FROM (FROM met UNION ALL FROM old WHERE {keep})
+                    QUALIFY row_number() OVER (PARTITION BY visitor_key ORDER BY turn DESC) = 1
+                    ORDER BY visitor_key
+                ) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)
+            """)
+        self.facts.new, self.facts.rows = new, open_parquet(old).metadata.num_rows
 
-    def rows(self) -> str:
-        """All rows so far, as SQL."""
-        if self._tables or not self._files:
-            self._write()
-        return f"read_parquet([{', '.join(quoted(path) for path in self._files)}])"
+
+def _is_empty(page: Page) -> bool:
+    return page.is_empty
 
 
-def _active(page: Page) -> tuple[datetime | None, datetime | None]:
+def _start(block: int) -> int:
+    return 2 + (block - 1) * BLOCK
+
+
+def _times(page: Page) -> tuple[datetime | None, datetime | None]:
     """last_active_at of the first and the last row that have one."""
-    times = page.table["last_active_at"].drop_null()
-    return (times[0].as_py(), times[-1].as_py()) if len(times) else (None, None)
+    times = [row.last_active_at for row in page.rows if row.last_active_at]
+    return (times[0], times[-1]) if times else (None, None)
+
+
+def _is_older(moment: datetime | None, than: datetime | None) -> bool:
+    return bool(moment and than and moment < than)

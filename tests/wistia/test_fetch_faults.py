@@ -73,10 +73,10 @@ def test_a_fault_at_15_percent_of_the_requests_changes_nothing(fake, name, monke
     chance = random.Random(name)
     kinds = list(FAULTS.values()) if name == "all of them" else [FAULTS[name]]
     fake.before = lambda *_: chance.choice(kinds) if chance.random() < SHARE else None
-    facts = go(**WINDOW).facts
+    facts = go(**WINDOW)
     assert tables(store()) == expected
-    assert facts["retries"] > 0
-    assert (facts["throttled"] > 0) == (name[:3] in ("429", "503", "all"))
+    assert facts.retries > 0
+    assert (facts.throttled > 0) == (name[:3] in ("429", "503", "all"))
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -126,11 +126,11 @@ def test_visitors_who_play_while_they_are_read_are_neither_lost_nor_doubled(fake
 
     there = {row["visitor_key"] for row in fake.visitors}
     fake.before, fake.latency = somebody_plays, 0.01
-    facts = go(**WINDOW).facts["visitors"]
+    facts = go(**WINDOW).visitors
     fake.before, fake.latency = None, 0.0
     stored = [dict(row)["visitor_key"] for row in tables(store())["visitors"]]
     assert len(stored) == len(set(stored))
-    assert facts["moved"] > 0
+    assert facts.moved > 0
     # Whom the last look could not meet any more is met by the next run.
     go(**WINDOW)
     stored = {dict(row)["visitor_key"]: dict(row) for row in tables(store())["visitors"]}

@@ -1,0 +1,222 @@
+"""Wistia's rows, each described once: for the parser, the stored columns and `doctor --contract`.
+
+A field is named as its stored column; its alias says where Wistia keeps the value. Types are
+strict. `UNREAD` lists the keys that Wistia documents and the kit drops on intake.
+
+References
+----------
+Wistia Stats API: List Events, List Visitors, Show Media, Show Media Engagement. Data API: List
+Medias.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache, reduce
+from operator import getitem
+from typing import Annotated, Any, ClassVar
+
+import pyarrow as pa
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from helpers.core.privacy import page_of, without_emails
+
+ROUNDING = 1e-9
+"""So near 0 or 1, percent_viewed is 0 or 1: float noise, such as 1.0000000000000002."""
+
+
+def read_time(value: Any) -> Any:
+    """A time in UTC of ISO 8601 text; anything else unchanged, and refused as no time."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return value
+
+
+def _clean(text: str) -> str | None:
+    """Text that can be stored: JSON may carry half a surrogate pair or a NUL."""
+    plain = text.encode("utf-8", "replace").decode().replace("\0", "")
+    return plain if plain.strip() else None
+
+
+@lru_cache(4096)
+def _label(text: str) -> str | None:
+    """Text that reports show: a title may name the address to write to, and none is kept."""
+    return without_emails(_clean(text))
+
+
+_page_of = lru_cache(1024)(page_of)
+
+
+def _embed(part: str) -> Any:
+    """A part of the page's address: host and path (`page`), or one of its utm values."""
+
+    def pick(url: str) -> str | None:
+        page, utm = _page_of(url)
+        return page if part == "page" else utm[part]
+
+    return Annotated[Annotated[str, AfterValidator(pick)] | None, Field(alias="embed_url")]
+
+
+def _path(*names: str) -> Any:
+    return Field(None, validation_alias=AliasPath(*names))
+
+
+Key = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]  # a number may have lost zeros
+Moment = Annotated[datetime, BeforeValidator(read_time)]
+Share = Annotated[
+    float,
+    Field(ge=-ROUNDING, le=1 + ROUNDING, allow_inf_nan=False),
+    AfterValidator(lambda x: 0.0 if x <= ROUNDING else 1.0 if x >= 1 - ROUNDING else x),
+]
+Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, AfterValidator(_clean)]
+Label = Annotated[str, AfterValidator(_label)]
+Address = Annotated[str, AfterValidator(lambda text: (_clean(text) or "").strip() or None)]
+
+
+class Row(BaseModel):
+    """What all rows share: no type is converted, unknown keys are ignored."""
+
+    model_config = ConfigDict(strict=True)
+    UNREAD: ClassVar[str] = ""
+
+
+class Session(Row):
+    """An event: one viewing session that played."""
+
+    UNREAD = (
+        "media_url lat lon ip conversion_data iframe_heatmap_url thumbnail attributes "
+        "browser browser_version platform"
+    )
+    event_key: Key
+    visitor_key: Key
+    media_id: Key
+    received_at: Moment
+    percent_viewed: Share
+    media_name: Label | None = None
+    email: Address | None = None
+    country: Label | None = None
+    region: Label | None = None
+    city: Label | None = None
+    org: Label | None = None
+    page: _embed("page") = None
+    utm_source: _embed("utm_source") = None
+    utm_medium: _embed("utm_medium") = None
+    utm_campaign: _embed("utm_campaign") = None
+    utm_term: _embed("utm_term") = None
+    utm_content: _embed("utm_content") = None
+    conversion_type: Label | None = None
+    browser: Label | None = _path("user_agent_details", "browser")
+    platform: Label | None = _path("user_agent_details", "platform")
+    mobile: bool | None = _path("user_agent_details", "mobile")
+
+
+class Visitor(Row):
+    """A person, or a cookie of one, who ever played."""
+
+    UNREAD = (
+        "last_event_key identifying_event_key load_count play_count created_at user_agent_details"
+    )
+    visitor_key: Key
+    last_active_at: Moment | None = None
+    name: Text | None = _path("visitor_identity", "name")
+    email: Address | None = _path("visitor_identity", "email")
+    org_name: Text | None = _path("visitor_identity", "org", "name")
+    org_title: Text | None = _path("visitor_identity", "org", "title")
+    created_at: Moment | None = None
+    load_count: Count | None = None
+    play_count: Count | None = None
+    browser: Label | None = _path("user_agent_details", "browser")
+    platform: Label | None = _path("user_agent_details", "platform")
+    mobile: bool | None = _path("user_agent_details", "mobile")
+
+
+class Media(Row):
+    """A video, or an image, which has no duration [seconds]."""
+
+    UNREAD = (
+        "id archived updated description progress status section tags subfolder "
+        "thumbnail assets hashed_id created type"
+    )
+    media_id: Key = Field(alias="hashed_id")
+    name: Label | None = None
+    duration: Number | None = None
+    folder: Label | None = Field(
+        None,
+        validation_alias=AliasChoices(AliasPath("folder", "name"), AliasPath("project", "name")),
+    )
+    type: Label | None = None
+    created: Moment | None = None
+
+
+class MediaStats(Row):
+    """Figures of a video for life."""
+
+    UNREAD = "visitors"
+    play_count: Count | None = None
+    load_count: Count | None = None
+    play_rate: Number | None = None
+    hours_watched: Number | None = None
+    engagement: Number | None = None
+
+
+class Engagement(Row):
+    """How often each cell of a video was played, and played again; at most 1,000 cells."""
+
+    UNREAD = "engagement"
+    engagement_data: list[Count]
+    rewatch_data: list[Count] = []
+
+
+class RowProblem(Exception):
+    """A row whose key `name` is needed and is not usable; `day` is None where its time is not."""
+
+    def __init__(self, raw: Any, name: str):
+        raw = raw if isinstance(raw, dict) else {}
+        super().__init__(f"{name} is {raw.get(name)!r}"[:120])
+        moment = read_time(raw.get("received_at"))
+        self.day: date | None = moment.date() if isinstance(moment, datetime) else None
+        self.name, self.event_key = name, f"{raw.get('event_key')!r}"[:80]
+
+
+def parse_row(model: type[Row], raw: Any) -> Row:
+    """A row by its description; where the row can do without a value, a wrong one is None.
+
+    Raises
+    ------
+    RowProblem
+        An id, the time or percent_viewed is missing or wrong, or the row is no object.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        places = [problem["loc"] for problem in error.errors(include_url=False)]
+    fields = model.model_fields.items()
+    needed = {field.alias or name for name, field in fields if field.is_required()}
+    raw = copy.deepcopy(raw)
+    for place in places:
+        if not place or place[0] in needed:
+            raise RowProblem(raw, place[0] if place else "the row")
+        *path, name = place
+        reduce(getitem, path, raw)[name] = None
+    return model.model_validate(raw)
+
+
+def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """The rows as a table with the columns of the schema."""
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    return pa.table(columns, schema=schema)
