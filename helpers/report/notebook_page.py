@@ -10,16 +10,17 @@ from typing import Any
 
 import nh3
 
+from helpers.core.files import write_text
+
 TEMPLATES = Path(__file__).parent / "templates"
-TAGS = nh3.ALLOWED_TAGS - {"img", "map", "area"} | {
-    "article", "section", "details", "summary", "figure", "figcaption", "mark", "dl", "dt", "dd",
-    "tfoot", "caption",
-}  # fmt: skip
+TAGS = nh3.ALLOWED_TAGS - {"img", "map", "area"} | {"section", "tfoot"}
 ATTRIBUTES = {
-    "a": {"href"}, "th": {"scope", "colspan", "rowspan", "class"},
-    "td": {"colspan", "rowspan", "class"}, "mark": {"title"}, "details": {"open"},
-}  # fmt: skip
-NUMBER = re.compile(r"(?:[-+−]?[\d,.]+(?:e[-+]?\d+)?|NaN|&lt;NA&gt;|None)")
+    "a": {"href"},
+    "th": {"scope", "colspan", "rowspan", "class"},
+    "td": {"colspan", "rowspan", "class"},
+    "mark": {"title"},
+    "details": {"open"},
+}
 IMAGES = ("image/png", "image/jpeg")
 
 
@@ -41,25 +42,26 @@ def notebook_html(path: Path) -> Path:
 
     from helpers.report.pages import POLICY, environment, headings_in_order
 
-    book = nbformat.read(path, as_version=4)
-    page = _Page()
+    book, page = nbformat.read(path, as_version=4), _Page()
     exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
     exporter.register_filter("safe_markdown", page.markdown)
     exporter.register_filter("safe_output", page.output)
-    titles = [re.search(r"^# +(.+)$", cell.source, re.M) for cell in book.cells
-              if cell.cell_type == "markdown"]  # fmt: skip
-    title = next((re.sub(r"[*_`#]", "", found[1]) for found in titles if found), path.stem)
-    resources = {"policy": POLICY, "css": environment().globals["css"], "has_title": any(titles),
-                 "title": title.strip(),
-                 "place": f"{path.stem}, run {path.parent.name}"}  # fmt: skip
+    texts = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    title = re.search(r"^# +(.+)$", texts, re.M)
+    resources = {
+        "policy": POLICY,
+        "css": environment().globals["css"],
+        "has_title": bool(title),
+        "title": re.sub(r"[*_`#]", "", title[1]).strip() if title else path.stem,
+        "place": f"{path.stem}, run {path.parent.name}",
+    }
     html, _ = exporter.from_notebook_node(book, resources)
-    target = path.with_suffix(".html")
-    target.write_text(headings_in_order(html), "utf-8")
-    return target
+    write_text(path.with_suffix(".html"), headings_in_order(html))
+    return path.with_suffix(".html")
 
 
 class _Page:
-    """Filters of one page: they count headings and tables, which bear the name of their section."""
+    """Filters of one page: they count headings and tables, and name tables by their section."""
 
     def __init__(self):
         self.titled, self.tables, self.section = False, itertools.count(1), ""
@@ -84,16 +86,21 @@ class _Page:
             return self._html(data["text/html"])
         if "text/markdown" in data:
             return self.markdown(data["text/markdown"])
-        return (
-            f'<pre class="text">{nh3.clean_text(data["text/plain"])}</pre>'
-            if "text/plain" in data
-            else ""
-        )
+        text = data.get("text/plain")
+        return f'<pre class="text">{nh3.clean_text(text)}</pre>' if text else ""
 
     def _html(self, html: str) -> str:
-        html = nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, url_schemes={"http", "https"},
-                         attribute_filter=_of_ours,
-                         link_rel="noopener noreferrer nofollow")  # fmt: skip
+        html = nh3.clean(
+            html,
+            tags=TAGS,
+            attributes=ATTRIBUTES,
+            url_schemes={"http", "https"},
+            # of classes only the one for numbers: others could hide what stands around them
+            attribute_filter=lambda _, name, value: (
+                value if name != "class" or value == "n" else None
+            ),
+            link_rel="noopener noreferrer nofollow",
+        )
         html = re.sub(r"<(/?)h1>", self._one_title, html)
         return re.sub(r"<table>.*?</table>", self._table, html, flags=re.S)
 
@@ -103,35 +110,19 @@ class _Page:
         return f"<{match[1]}h{level}>"
 
     def _table(self, match: re.Match) -> str:
-        """A table that scrolls by itself and has a name; see :func:`_scoped` for one of pandas."""
-        table = match[0] if "scope=" in match[0] else _scoped(match[0])
+        """A table that scrolls by itself and has a name; an empty heading is no heading."""
+        table = re.sub(r"<th[^>]*></th>", "<td></td>", match[0])
+        head, body, rest = table.partition("<tbody>")
+        table = head.replace("<th>", '<th scope="col">') + body
+        table += rest.replace("<th>", '<th scope="row">')
         label = f"Table {next(self.tables)}" + (f": {self.section}" if self.section else "")
         return f'<div class="scroll" role="group" tabindex="0" aria-label="{label}">{table}</div>'
-
-
-def _of_ours(_tag: str, attribute: str, value: str) -> str | None:
-    """Of classes only the one for numbers: others could hide what stands around them."""
-    return value if attribute != "class" or value == "n" else None
-
-
-def _scoped(table: str) -> str:
-    """A frame as pandas writes it, with scopes, one row of headings, and numbers to the right."""
-    head, body, rest = table.partition("<tbody>")
-    named = re.sub(r"<th></th>(.*?)</tr>\s*<tr>\s*<th>([^<]+)</th>\s*(<th></th>\s*)*</tr>",
-                   r"<th>\2</th>\1</tr>", head, flags=re.S)  # fmt: skip
-    cells = re.findall(r"<td>(.*?)</td>", rest.partition("</tr>")[0], re.S)
-    kinds = [' class="n"' if NUMBER.fullmatch(cell) else "" for cell in cells]
-    turn = itertools.chain([""] * (named.count("<th>") - len(kinds)), kinds)
-    head = re.sub("<th>", lambda _: f'<th scope="col"{next(turn, "")}>', named)
-    rest = rest.replace("<th>", '<th scope="row">')
-    rest = re.sub(r"<td>(?=[^<]*</td>)(?=" + NUMBER.pattern + "</td>)", '<td class="n">', rest)
-    return re.sub(r"<th[^>]*></th>", "<td></td>", head + body + rest)
 
 
 def _image(kind: str, base64: str, about: dict[str, Any]) -> str:
     """A figure at the size it is meant for: its file may have more pixels than that."""
     data = re.sub(r"[^A-Za-z0-9+/=]", "", base64)
     alt = nh3.clean_text(about.get("alt") or "Figure without a description")
-    size = "".join(f' {name}="{about[name]}"' for name in ("width", "height")
-                   if isinstance(about.get(name), int))  # fmt: skip
+    sizes = [name for name in ("width", "height") if isinstance(about.get(name), int)]
+    size = "".join(f' {name}="{about[name]}"' for name in sizes)
     return f'<p class="figure"><img src="data:{kind};base64,{data}" alt="{alt}"{size}></p>\n'

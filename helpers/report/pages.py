@@ -1,19 +1,31 @@
-"""What all pages share: what a browser may do with them, their style, headings in order."""
+"""What all pages share: what a browser may do with them, their style, how values are written."""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from helpers import plots
+from helpers.core import tables
+from helpers.core.tables import NBSP, span, whole_percent
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
+NO_NAMES = ("live", "file", "")
+"""What stands for the account where its owner gave it no name."""
+
+PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its name, which wraps
+COUNTED = re.compile(r" \[(viewers|people|sessions|plays|companies|videos)\]")
+PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
+MOST_POINTS = 250  # of a line on the page, so that a curve of 1,000 cells stays small
 
 
 @functools.cache
@@ -27,8 +39,86 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     css = made.get_template("style.css").render(light=plots.COLOURS, dark=plots.DARK)
-    made.globals.update(policy=POLICY, css=Markup(css))
+    made.globals.update(policy=POLICY, css=Markup(css), span=span, flat=tables.flat, lines=lines)
+    made.globals.update(cell=cell, table_columns=table_columns, prose=prose)
+    made.filters.update(count=count, percent=whole_percent, mean=mean, dated=dated, clock=clock)
+    made.filters.update(account=account_name, sentence=tables.sentence)
     return made
+
+
+def account_name(name: str | None) -> str:
+    """The account as its owner named it."""
+    return "not named" if (name or "") in NO_NAMES else str(name)
+
+
+def dated(text: str) -> str:
+    """A text whose days are all written as in 30 Jun 2026."""
+
+    def write(found: re.Match) -> str:
+        try:
+            day = date.fromisoformat(found[1])
+        except ValueError:
+            return found[0]
+        return f"{day.day}{NBSP}{day:%b}{NBSP}{day.year}"
+
+    return re.sub(r"\b(\d{4}-\d\d-\d\d)(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?(?![\w-])", write, text)
+
+
+def count(value: int | None) -> str:
+    return "few" if value is None else f"{value:,.0f}"
+
+
+def mean(value: float | None, digits: int = 1, unit: str = "") -> str:
+    return "–" if value is None else f"{value:.{digits}f}{unit.replace(' ', NBSP)}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds of a video as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def prose(text: str | None, unsupported: Sequence[str] = ()) -> Markup:
+    """Text that AI wrote, made safe, its figures that are not in the data marked."""
+    from helpers.mavera import answers
+
+    return Markup(answers.markdown_html(text or "", unsupported))
+
+
+def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The columns of a section's table; ``narrow`` on each where a row fits on a phone."""
+    labels = {key: COUNTED.sub("", label) for key, label in section["columns"].items()}
+    if "title" in labels:  # the id is for machines
+        labels.pop("media_id", None)
+    shown, width = tables.columns(labels, section["rows"]), ROW_NAME
+    for column in shown:
+        column["label"] = tables.sentence(column["label"])
+        column["counted"] = labels[column["key"]] != section["columns"][column["key"]]
+        words = column["label"].split() + [cell(row, column) for row in section["rows"]]
+        width += 0 if column is shown[0] else max(map(len, words), default=0) + 1
+    return [column | {"narrow": width <= PHONE} for column in shown]
+
+
+def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str, str] = {}) -> str:
+    """A value as text; a hidden count is few, a time of a video m:ss."""
+    value = row.get(column["key"])
+    if value is None and column["counted"]:
+        return "few"
+    if column["key"] == "second" and value is not None:
+        return clock(value)
+    return dated(tables.cell(row, column, titles))
+
+
+def lines(values: Sequence[float | None], top: float) -> list[str]:
+    """A line chart's points for SVG: a piece for each run of values without a gap."""
+    thin = values[:: max(len(values) // MOST_POINTS, 1)]
+    pieces: list[list[str]] = [[]]
+    for place, value in enumerate(thin):
+        if value is None:
+            pieces.append([])
+            continue
+        across = place / max(len(thin) - 1, 1) * PLOT_WIDTH
+        pieces[-1].append(f"{across:.0f},{PLOT_HEIGHT * (1 - value / (top or 1)):.0f}")
+    return [" ".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece]
 
 
 def headings_in_order(html: str) -> str:
