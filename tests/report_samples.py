@@ -232,6 +232,7 @@ def write(
         identified_share=table["identified_viewers"] / table["viewers"],
     )
     with_shares.to_csv(folder / "data" / "clusters.csv", index=False)
+    rules.load().save(folder / "data" / "clusters.yml")
     files = {"personas": personas(titles), "analysis": analysis()}
     if told:
         files |= {"insights": insights(bad=bad), "retention": retention(bad=bad)}

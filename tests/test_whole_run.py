@@ -89,7 +89,7 @@ def test_the_run_folder_holds_what_the_design_lists(first, outputs):
                 "repeated_rows", "dropped_rows", "credits", "versions", "seconds"):  # fmt: skip
         assert key in known, key
     told = json.loads((folder / "report.json").read_text("utf-8"))
-    assert set(SECTIONS) < set(told) and told["schema_version"] == 1
+    assert set(SECTIONS) < set(told) and told["schema_version"] == 2
     page = (folder / "report.html").read_text("utf-8")
     places = [page.index(f'id="{section}"') for section in SECTIONS]
     assert places == sorted(places)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from helpers.core.errors import DataError, KitError
+from helpers.core.errors import DataError
 from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
 from helpers.core.tables import whole_percent
@@ -102,10 +102,8 @@ class _Source:
         self.personas, self.analysis = self.read("personas"), self.read("analysis")
         self.params, self.counts = self.manifest.parameters, self.manifest.counts
         self.now = self.manifest.window["end_date"]
-        try:
-            self.rules = rules.load(self.params.get("clusters_file", ""), folder=folder).clusters
-        except KitError:  # the file was moved since: names and numbers are in the run folder
-            self.rules = []
+        recorded = folder / "data" / "clusters.yml"
+        self.rules = rules.load(recorded).clusters if recorded.is_file() else []
         titles = {rule.name: rule.title for rule in self.rules}
         names = self.clusters["cluster"]
         self.titles = {name: titles.get(name, name.replace("_", " ").title()) for name in names}

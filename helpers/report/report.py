@@ -77,16 +77,12 @@ def render_pdf(page: Path) -> Path:
             command.append("--no-sandbox")
         command += [f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=PRINT_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
+            subprocess.run(command, capture_output=True, timeout=PRINT_SECONDS, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
             raise ServiceError(
-                f"{Path(browser).name} did not print {page.name}: {error}."
+                f"{Path(browser).name} did not print {page.name} ({type(error).__name__}).",
+                remedy=f"Open {page.name} in any browser and print it.",
             ) from None
-    if done.returncode or not target.is_file():
-        raise ServiceError(
-            f"{Path(browser).name} did not print {page.name} (status {done.returncode}).",
-            remedy=f"Open {page.name} in any browser and print it.",
-        )
     return target
 
 

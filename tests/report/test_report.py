@@ -358,9 +358,7 @@ def test_the_index_links_what_is_there_by_relative_links(tmp_path):
 def test_a_failed_run_shows_why_and_how_to_go_on(tmp_path):
     stages = {"01_fetch": {"status": "done"}, "02_enrich": {"status": "failed"}}
     error = {"kind": "AccessError", "message": f"Wistia: 401 {samples.HOSTILE}"}
-    samples.write(
-        tmp_path / "2026-06-01", status="failed", stages=stages, error=error, credits=None
-    )
+    samples.write(tmp_path / "2026-06-01", status="failed", stages=stages, error=error, credits={})
     page = index_of(tmp_path)
     assert "Failed at 02_enrich. Wistia: 401" in text_of(page.main)
     assert "viewer-personas run --resume 2026-06-01" in text_of(page.main)
