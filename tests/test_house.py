@@ -45,7 +45,9 @@ def test_the_conda_file_names_the_same_dependencies(project):
         known = Requirement(text)
         wanted[CONDA_NAMES.get(known.name, known.name)] = str(known.specifier)
     listed = YAML(typ="safe").load((ROOT / "environment.yml").read_text("utf-8"))
-    split = [re.fullmatch(r"([\w.-]+)(.*)", text).groups() for text in listed["dependencies"]]
+    *texts, by_pip = listed["dependencies"]
+    texts += by_pip["pip"]
+    split = [re.fullmatch(r"([\w.-]+)(.*)", text).groups() for text in texts]
     assert dict(split) == wanted and len(split) == len(wanted)
     assert listed["channels"] == ["conda-forge", "nodefaults"]
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from helpers.core import clock, files, settings
 from helpers.core.errors import DataError, KitError, ParameterError
 from helpers.core.folders import read_manifest, record
-from helpers.findings.outreach import OPT_OUT
+from helpers.findings.opt_out import OPT_OUT
 from helpers.report import report
 from helpers.store import shards
 from helpers.store.store import Store

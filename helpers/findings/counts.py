@@ -7,10 +7,13 @@ from what it lets through, so nothing that is shown can be turned back into a hi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import pandas as pd
 
+LEAST_VALUES = 3  # so many values stay possible for a hidden count
 LEAST_STEP = 5  # counts are rounded to a multiple of at least this
 TOO_FEW = 30
 """Groups of fewer viewers are not compared: a 95 % interval of a share is up to 36 points wide."""
@@ -48,6 +51,37 @@ def publish_counts(counts: pd.Series, of: pd.Series | int, min_cell: int) -> pd.
         for count, total in zip(counts, totals, strict=True)
     ]
     return pd.Series(shown, index=counts.index, dtype="Int64")
+
+
+def publish_parts(counts: pd.Series, of: pd.Series | int, min_cell: int) -> pd.Series:
+    """:func:`publish_counts` of groups whose exact sum a reader knows.
+
+    All are hidden where subtraction would leave fewer than three values for one that is hidden.
+    """
+    totals = of if isinstance(of, pd.Series) else pd.Series(of, index=counts.index)
+    shown = publish_counts(counts, totals, min_cell)
+    sets = [
+        _values(None if pd.isna(value) else int(value), int(total), min_cell)
+        for value, total in zip(shown, totals, strict=True)
+    ]
+    for place in range(len(sets)):
+        sums = 1  # bit n is set where the other groups can add up to n
+        for values in sets[:place] + sets[place + 1 :]:
+            sums = reduce(or_, (sums << value for value in values))
+        left = int(counts.sum())
+        possible = [n for n in sets[place] if n <= left and sums >> (left - n) & 1]
+        if pd.isna(shown.iloc[place]) and len(possible) < LEAST_VALUES:
+            return shown.mask(shown.notna())
+    return shown
+
+
+def _values(shown: int | None, total: int, min_cell: int) -> list[int]:
+    """Counts that are published as `shown` among `total`."""
+    near = {*range(min_cell), *(total - n for n in range(min_cell))}
+    if shown is not None:
+        near |= set(range(shown - min_cell, shown + min_cell + 1))
+    possible = sorted(n for n in near if 0 <= n <= total)
+    return [n for n in possible if publish(n, of=total, min_cell=min_cell) == shown]
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:

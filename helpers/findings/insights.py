@@ -36,6 +36,7 @@ from helpers.core import files, tables
 from helpers.core.files import write_json
 from helpers.core.progress import progress
 from helpers.findings import affinity, change, conversions, coverage, discovery, outreach, stability
+from helpers.findings.opt_out import OPT_OUT, read_opt_out
 from helpers.findings.section import plain
 from helpers.mavera import answers
 from helpers.run import Run
@@ -76,7 +77,7 @@ def write(run: Run) -> dict[str, Any]:
     compared = changed["more"]["period"]["figures"].get("what")
     found = outreach.people_of(
         con, rules, window, min_cell=min_cell,
-        opt_out=outreach.opted_out(run.settings.outputs / outreach.OPT_OUT),
+        opt_out=read_opt_out(run.settings.outputs / OPT_OUT),
     )  # fmt: skip
     outreach.write(run, found, rules)
     run.data("clusters_with_finishers.yml").write_text(discovery.clusters_file(rules), "utf-8")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from helpers.core import files
-from helpers.core.parameters import Window, bare_domain
+from helpers.core.parameters import Window
 from helpers.findings import affinity
+from helpers.findings.opt_out import is_opted_out
 from helpers.findings.section import fewer, is_few, part, people
 from helpers.store import engine
 from helpers.store.engine import Engine
@@ -35,7 +35,6 @@ FREE_MAIL = re.compile(
     r"sbcglobal|cox|btinternet|orange|wanadoo|free|laposte|libero|naver|t-online)"
     r"\.(com?|net|org|me|de|at|ch|fr|it|es|nl|ru|in|uk|ca|br|jp|kr|co\.(uk|jp|in|nz)|com\.(br|au|mx|ar))"
 )
-OPT_OUT = "opt_out.txt"
 CSV_COLUMNS = {
     "Email": "email", "First Name": "first", "Last Name": "last", "Company": "company",
     "Job Title": "org_title", "Country": "country", "Cluster": "title", "Score": "score",
@@ -46,21 +45,6 @@ CSV_COLUMNS = {
     "Content Points": "content_points", "Next Video": "next_video",
 }  # fmt: skip
 """Header of each column of an outreach file; the first six are those that CRMs map by name."""
-
-
-def opted_out(path: Path) -> set[str]:
-    """E-mails and domains that must not be contacted: one a line, ``#`` begins a comment."""
-    if not path.is_file():
-        return set()
-    text = files.read_owner_text(path, "Opt-out list")
-    lines = (line.split("#")[0] for line in text.splitlines())
-    return {bare_domain(line) for line in lines} - {""}
-
-
-def _is_out(person: str, domain: str, out: set[str]) -> bool:
-    parts = domain.split(".")
-    above = {".".join(parts[n:]) for n in range(len(parts))}  # a sub-domain goes with its domain
-    return person in out or bool(above & out)
 
 
 def _of_company(domain: str) -> bool:
@@ -103,7 +87,7 @@ def people_of(
     con.gather(engine.sql("identified_plays"), "identified_plays")
     con.execute(engine.sql("people"), {"now": now})
     frame = con.execute("FROM people").df()
-    out = [_is_out(*who, opt_out) for who in zip(frame["person"], frame["domain"], strict=True)]
+    out = [is_opted_out(person, opt_out) for person in frame["person"]]
     frame = frame[~np.array(out, dtype=bool)].copy()
     frame["free_mail"] = [not _of_company(domain) for domain in frame["domain"]]
     frame["free_mail"] = frame["free_mail"].astype(bool)

@@ -75,6 +75,17 @@ class Section:
         return "\n".join([*lines, self.note] if self.note else lines)
 
 
+def label_columns(names: str, **labels: str) -> dict[str, str]:
+    """Labels of columns, in order: as given, else the name with blanks.
+
+    Examples
+    --------
+    >>> label_columns("cluster to_call", to_call="worth a call")
+    {'cluster': 'cluster', 'to_call': 'worth a call'}
+    """
+    return {name: labels.get(name, name.replace("_", " ")) for name in names.split()}
+
+
 def to_plain(value: Any) -> Any:
     """A value in types that JSON knows; NaN, infinity and missing become null."""
     if isinstance(value, list | tuple | np.ndarray):

@@ -20,6 +20,7 @@ from sqlglot import exp
 from helpers.core import files
 from helpers.core.errors import ParameterError
 from helpers.core.parameters import suggest as nearest
+from helpers.store.scores import Scores, read_scores
 
 COLUMNS = {
     "visitor_key": "VARCHAR", "name": "VARCHAR", "email": "VARCHAR", "identified": "BOOLEAN",
@@ -33,7 +34,7 @@ COLUMNS = {
 COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
 LARGEST_FILE = 256 * 1024  # characters; a clusters file is a page of text
 CLUSTER_KEYS = ("name", "title", "when", "description", "persona")
-FILE_KEYS = ("name_prefix", "clusters")
+FILE_KEYS = ("name_prefix", "clusters", "scores")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class ClusterRules:
     clusters: list[Cluster]
     name_prefix: str = ""
     source: str = "built-in"
+    scores: Scores = field(default_factory=lambda: builtin_scores())
 
     @property
     def names(self) -> list[str]:
@@ -99,7 +101,9 @@ class ClusterRules:
             for cluster in self.clusters
         ]
         with files.replace_file(path) as staged:
-            YAML(typ="safe").dump({"name_prefix": self.name_prefix, "clusters": rows}, staged)
+            scores = self.scores.model_dump(mode="json")
+            content = {"name_prefix": self.name_prefix, "scores": scores, "clusters": rows}
+            YAML(typ="safe").dump(content, staged)
 
     def warnings(self) -> list[str]:
         """What looks like a slip in the rules: a percent compared with 1 or less."""
@@ -150,6 +154,13 @@ class ClusterRules:
 def builtin_text() -> str:
     """The built-in clusters file, to copy and edit."""
     return resources.files("helpers").joinpath("clusters.yml").read_text("utf-8")
+
+
+@cache
+def builtin_scores() -> Scores:
+    """The scores of the built-in clusters file."""
+    fail = Fail("Clusters file built-in")
+    return read_scores(tree_of(builtin_text(), fail)["scores"], {}, fail, 1)
 
 
 def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
@@ -207,7 +218,11 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     prefix = tree.get("name_prefix") or ""
     if not isinstance(prefix, str) or len(prefix) > 40:
         fail(tree.lc.key("name_prefix")[0] + 1, "name_prefix: expected text of 40 characters")
-    return ClusterRules(clusters, prefix, source)
+    scores = builtin_scores()
+    if "scores" in tree:
+        line = tree.lc.key("scores")[0] + 1
+        scores = read_scores(tree["scores"], scores.model_dump(), fail, line)
+    return ClusterRules(clusters, prefix, source, scores)
 
 
 class Fail:

@@ -7,8 +7,6 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from helpers.findings import affinity, outreach
 from helpers.store import rules
@@ -89,26 +87,6 @@ def test_best_first():
                 session("c", "v1", 0.1, day=27)]  # fmt: skip
     visitors = [visitor(key, f"{key}@x.example") for key in "abc"]
     assert people_of(sessions, visitors)["person"].str[0].tolist() == ["a", "c", "b"]
-
-
-def test_the_opt_out_list_takes_e_mails_and_domains_with_their_sub_domains(tmp_path):
-    path = tmp_path / "opt_out.txt"
-    path.write_text("\ufeff# by letter\nAnn@acme.example  # 2026-05-02\n\n@own.example\n", "utf-8")
-    out = outreach.opted_out(path)
-    assert out == {"ann@acme.example", "own.example"}
-    visitors = [visitor("a", "ann@ACME.example"), visitor("b", "bob@acme.example"),
-                visitor("c", "c@own.example"), visitor("d", "d@mail.own.example"),
-                visitor("e", "e@notown.example")]  # fmt: skip
-    found = people_of([session(key) for key in "abcde"], visitors, opt_out=out)
-    assert sorted(found["person"]) == ["bob@acme.example", "e@notown.example"]
-    assert found.attrs["opted_out"] == 3
-    assert outreach.opted_out(tmp_path / "none.txt") == set()
-
-
-@given(st.text("ab.", min_size=1, max_size=6), st.sampled_from(["a.b", "b"]))
-def test_a_domain_is_out_exactly_when_it_ends_in_a_whole_part(domain, out):
-    expected = domain == out or domain.endswith("." + out)
-    assert outreach._is_out("x@" + domain, domain, {out}) is expected
 
 
 @pytest.mark.parametrize(

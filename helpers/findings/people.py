@@ -1,0 +1,192 @@
+"""Who is worth a call, at how many companies, and how long people watched: counts alone."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from helpers.findings.counts import (
+    count_people,
+    publish,
+    publish_counts,
+    publish_parts,
+    with_share,
+)
+from helpers.findings.scoring import FULL_DEPTH, FULL_VISITS
+from helpers.findings.section import Section, label_columns
+from helpers.store import engine as tables
+from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
+from helpers.store.scores import Scores
+
+CUTS = (30, 40, 50, 60, 70, 80)  # scores at which the list's length and its catch are shown
+SIZES = {"1": (1, 1), "2–4": (2, 4), "5 and more": (5, 10**9)}  # people of a company
+
+
+def list_people(
+    engine: Engine, rules: ClusterRules, people: pd.DataFrame, *, min_cell: int
+) -> Section:
+    """Who is worth a call, by cluster: counts alone, the names stand in private files.
+
+    Parameters
+    ----------
+    people : DataFrame
+        Of :func:`read_people`.
+
+    Returns
+    -------
+    Section
+        table: cluster, people, to_call, seen_7_days. Parts: companies (by their number of people),
+        catch (how many people with a click a list of each length holds), watch_time (minutes by
+        cluster; its part videos: by video).
+    """
+    marks = people.assign(people=1, seen_7_days=people["days"] <= 7).groupby("cluster")
+    counted = marks[["people", "to_call", "seen_7_days"]].sum()
+    counted = counted.reindex(rules.names, fill_value=0).astype(int)
+    table = pd.DataFrame(
+        {
+            "people": publish_parts(counted["people"], len(people), min_cell),
+            "to_call": publish_parts(counted["to_call"], counted["people"], min_cell),
+            "seen_7_days": publish_counts(counted["seen_7_days"], counted["people"], min_cell),
+        }
+    )
+    known = {"people": "identified people", "to_call": "worth a call"}
+    return Section(
+        finding=_finding(people, rules.scores),
+        table=table.rename_axis("cluster").reset_index(),
+        labels=label_columns("cluster people to_call seen_7_days", **known),
+        note=_note(people, rules.scores, min_cell),
+        parts={
+            "companies": count_companies(people, min_cell=min_cell),
+            "catch": count_catch(people, rules.scores, min_cell=min_cell),
+            "watch_time": sum_watch_time(engine, rules, min_cell=min_cell),
+        },
+    )
+
+
+def _finding(people: pd.DataFrame, scores: Scores) -> str:
+    if people.empty:
+        return "Nobody is identified: there is no one to call. An e-mail gate would change that."
+    if people["opted_out"].all():
+        return "Everybody identified is on the opt-out list: there is no one to call."
+    call, noun = int(people["to_call"].sum()), "person" if len(people) == 1 else "people"
+    return (
+        f"{call or 'None'} of {len(people):,} identified {noun} {'are' if call > 1 else 'is'} "
+        f"worth a call: a score of {scores.call_score:g} or more, "
+        f"seen in the last {scores.call_days:g} days."
+    )
+
+
+def _note(people: pd.DataFrame, scores: Scores, min_cell: int) -> str:
+    weights = scores.weights
+    out = publish(int(people["opted_out"].sum()), of=len(people), min_cell=min_cell)
+    left = f" On the opt-out list: {count_people(out, 'e-mail', min_cell=min_cell)}." * (out != 0)
+    return (
+        "One row per e-mail in private/outreach_<cluster>.csv, whom to call first, then by score. "
+        f"Points: recency {weights.recency:g} (halves every {scores.half_life_days:g} days), depth "
+        f"{weights.depth:g} ({FULL_DEPTH} videos' worth of watching), visits {weights.visits:g} "
+        f"({FULL_VISITS} visits), clicks {weights.clicks:g}, content {weights.content:g} (how far "
+        f"a video about buying was watched). Days count to the end of the window.{left}"
+    )
+
+
+def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
+    """Companies by their number of people on the list; their names stand in a private file.
+
+    Returns
+    -------
+    Section
+        table: size (text), companies [published counts].
+    """
+    listed = people[~people["opted_out"]]
+    sizes = listed[~listed["free_mail"]].groupby("domain").size()
+    counted = pd.Series({name: int(sizes.between(*ends).sum()) for name, ends in SIZES.items()})
+    shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
+    return Section(
+        finding=f"{len(sizes):,} {'company' if len(sizes) == 1 else 'companies'} by e-mail domain.",
+        table=shown.reset_index(),
+        labels=label_columns("size companies", size="identified people"),
+        note="A company is an e-mail domain that is no mail provider's; see private/companies.csv.",
+    )
+
+
+def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Section:
+    """How many people a list of each least score holds, and how many of those with a click.
+
+    Returns
+    -------
+    Section
+        table: score, people and to_call (of those, seen in the last call_days) [published counts],
+        clicked [published count of people with a click], caught (0 to 1 of all people with one),
+        caught_by_rest (the same by the score without its points for clicks, on the same scale).
+    """
+    clicked, recent = people["clicked"].astype(bool), people["days"] <= scores.call_days
+    rest = (people["score"] - people["clicks"]) * 100 / max(100 - scores.weights.clicks, 1e-9)
+    counted = {
+        "people": people["score"],
+        "to_call": people["score"][recent],
+        "clicked": people["score"][clicked],
+        "by_rest": rest[clicked].round(1),
+    }
+    table = pd.DataFrame({"score": CUTS})
+    for name, values in counted.items():
+        of = len(people) if name in ("people", "to_call") else len(values)
+        high = pd.Series([int((values >= cut).sum()) for cut in CUTS])
+        table[name] = publish_counts(high, of, min_cell)
+    table["total"] = publish(int(clicked.sum()), of=len(people), min_cell=min_cell) or 0
+    table = with_share(table, "clicked", "total", "caught", interval=False)
+    table = with_share(table, "by_rest", "total", "caught_by_rest", interval=False)
+    return Section(
+        finding="How long the list is at each score, and what share of those with a click it has.",
+        table=table.drop(columns=["by_rest", "total"]),
+        labels=label_columns(
+            "score people to_call clicked caught caught_by_rest",
+            score="score of at least",
+            to_call=f"of those seen in the last {scores.call_days:g} days",
+            clicked="with a click",
+            caught="share of people with a click",
+            caught_by_rest="share found by the rest of the score",
+        ),
+        note="A click gives points itself; the last column is the score without those points.",
+    )
+
+
+def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Section:
+    """Minutes watched by cluster, and by video.
+
+    Returns
+    -------
+    Section
+        table: cluster, minutes [minutes, of min_cell viewers or more], minutes_per_viewer, known
+        (0 to 1 of sessions: those whose video has a known length). Part videos: the same by
+        media_id and title, its minutes in tens.
+    """
+    summed = engine.counts(tables.sql("watch_time"))
+    everybody = int(summed["viewers"].max()) if len(summed) else 0
+    shown = summed.assign(viewers=publish_counts(summed["viewers"], everybody, min_cell))
+    few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
+    shown["minutes_per_viewer"] = (summed["minutes"] / summed["viewers"]).mask(few).round(1)
+    shown["minutes"] = summed["minutes"].mask(few).round()
+    shown["known_sessions"] = publish_counts(summed["known_sessions"], summed["sessions"], min_cell)
+    shown["sessions"] = publish_counts(summed["sessions"], summed["sessions"], min_cell)
+    shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
+    clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
+    videos = shown.dropna(subset="media_id").merge(
+        engine.query("SELECT media_id, title FROM titles"), on="media_id"
+    )
+    # In tens: all videos together are as long as all clusters, a hidden one would be what is left.
+    videos["minutes"] = videos["minutes"].round(-1)
+    names = {"minutes": "minutes watched", "known": "share of sessions with a known length"}
+    columns = ["cluster", "minutes", "minutes_per_viewer", "known"]
+    hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
+    by_video = Section(
+        finding="Minutes watched by video.",
+        table=videos.sort_values("minutes", ascending=False)[["media_id", "title", *columns[1:]]],
+        labels=label_columns("title minutes minutes_per_viewer known", title="video", **names),
+    )
+    return Section(
+        finding=f"{hours:,.0f} hours were watched, as far as the length of the video is known.",
+        table=clusters.reset_index()[columns],
+        labels=label_columns(" ".join(columns), **names),
+        note="Length of the video times the largest share of it that a viewer saw in one session.",
+        parts={"videos": by_video},
+    )

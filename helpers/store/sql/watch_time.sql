@@ -1,0 +1,15 @@
+-- Minutes watched: of each viewer and video its length times the largest share seen; by cluster, by
+-- video, and in all. known_sessions are those whose video has a known length.
+SELECT
+    cluster,
+    media_id,
+    count(DISTINCT visitor_key) AS viewers,
+    sum(sessions) AS sessions,
+    coalesce(sum(sessions) FILTER (duration > 0), 0) AS known_sessions,
+    coalesce(fsum(best * duration), 0) / 60 AS minutes
+FROM plays
+JOIN viewers USING (visitor_key)
+LEFT JOIN (
+    SELECT media_id, any_value(duration) AS duration FROM medias GROUP BY media_id
+) USING (media_id)
+GROUP BY GROUPING SETS ((cluster), (media_id), ())
