@@ -7,7 +7,6 @@ import pandas as pd
 from helpers.core.parameters import bare_domain
 from helpers.findings.counts import publish, publish_counts
 from helpers.run import Run
-from helpers.store import engine
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MOST_COUNTRIES = 10
@@ -38,12 +37,10 @@ def features(run: Run) -> pd.DataFrame:
     Wistia Stats API, List Events and List Visitors.
     """
     run.forget_tables()
-    tables = run.engine
-    tables.define(engine.sql("features"))
     with run.replace("features.parquet") as path:
-        tables.export("FROM new_features", path)
+        run.engine.write_features(path)
     for table in ("features", "viewers"):  # viewers until stage 03 gives them clusters
-        tables.show(table, run.data("features.parquet"))
+        run.engine.show(table, run.data("features.parquet"))
     counts = _count_rows(run)
     run.record(
         counts={name: count for name, count in counts.items() if name != "repeated_rows"},
@@ -123,22 +120,25 @@ def _find_unmatched(run: Run) -> dict[str, list[str]]:
 
 def _count_rows(run: Run) -> dict[str, int]:
     in_window = "day BETWEEN getvariable('window_start') AND getvariable('window_end')"
-    counted = run.engine.counts(
+    rows = run.engine.query(
         f"""
-        SELECT
-            (SELECT count(*) FROM stored_sessions WHERE {in_window}) AS session_rows,
-            (SELECT count(*) FROM ranked_repeats WHERE place > 1 AND {in_window}) AS repeated_rows,
-            (SELECT count(*) FROM sessions) AS sessions,
-            (SELECT count(*) FROM features) AS viewers,
-            (SELECT count(*) FROM features WHERE identified) AS identified_viewers,
-            (SELECT count(*) FROM visitors) AS visitors,
-            (SELECT count(*) FROM features ANTI JOIN visitors USING (visitor_key))
-                AS viewers_without_visitor_row,
-            (SELECT count(*) FROM visitors ANTI JOIN features USING (visitor_key))
-                AS visitors_without_session
+        SELECT (SELECT count(*) FROM stored_sessions WHERE {in_window}) AS session_rows,
+               (SELECT count(*) FROM dropped_rows WHERE {in_window}) AS repeated_rows
         """
     )
-    counts = {name: int(value) for name, value in counted.iloc[0].items()}
+    viewers = run.engine.query(
+        """
+        SELECT (SELECT coalesce(sum(session_count), 0)::BIGINT FROM features) AS sessions,
+               (SELECT count(*) FROM features) AS viewers,
+               (SELECT count(*) FROM features WHERE identified) AS identified_viewers,
+               (SELECT count(*) FROM visitors) AS visitors,
+               (SELECT count(*) FROM features ANTI JOIN visitors USING (visitor_key))
+                   AS viewers_without_visitor_row,
+               (SELECT count(*) FROM visitors ANTI JOIN features USING (visitor_key))
+                   AS visitors_without_session
+        """
+    )
+    counts = {name: int(n) for table in (rows, viewers) for name, n in table.iloc[0].items()}
     counts["left_out_sessions"] = (
         counts["session_rows"] - counts["repeated_rows"] - counts["sessions"]
     )

@@ -311,7 +311,7 @@ def summary(run: Run) -> pd.DataFrame:
         visitors, identified_visitors (account-wide), sessions, viewers, videos (in the window,
         repeated event_keys counted once), repeated_rows, first_day, last_day (UTC, with a session).
     """
-    return _store_tables(run).execute(engine.sql("stored_summary")).df()
+    return _store_tables(run).query(engine.sql("stored_summary"))
 
 
 def days(run: Run, *, weekly_above: int = 120) -> pd.DataFrame:
@@ -330,4 +330,4 @@ def days(run: Run, *, weekly_above: int = 120) -> pd.DataFrame:
     """
     unit = "week" if run.window.days > weekly_above else "day"
     question = engine.sql("stored_days").replace("{unit}", unit)
-    return _store_tables(run).execute(question).df().set_index(unit)
+    return _store_tables(run).query(question).set_index(unit)

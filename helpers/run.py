@@ -28,7 +28,7 @@ from helpers.core.settings import Settings
 from helpers.core.sources import Sources
 from helpers.sandbox.process import start_sandbox
 from helpers.store import rules, shards
-from helpers.store.engine import Engine, sql
+from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
@@ -303,8 +303,6 @@ class Run:
             media_ids=self.params.media_ids,
             exclude_domains=self.params.exclude_domains,
         )
-        engine.gather(sql("media_names"), "media_names")
-        engine.execute(sql("titles"))
         for table, maker in (("features", "02_enrich"), ("viewers", "03_cluster")):
             if self.stage > maker and self.find(f"{table}.parquet"):
                 path = self.need(f"{table}.parquet", maker)

@@ -72,8 +72,11 @@ def tables(sessions, *, earlier=(), visitors=(), medias=(), chosen=None):
         "WHERE contains(email, '@')"
     )
     case = (chosen or rules.load()).case_sql()
-    con.execute(engine.sql("features"))
+    con.execute(engine.features_sql())
     con.execute(f"CREATE TABLE viewers AS SELECT *, {case} AS cluster FROM new_features")
+    con.execute("CREATE TABLE plays AS FROM new_plays")
+    con.execute(f"CREATE TABLE media_names AS {engine.sql('media_names')}")
+    con.execute(f"CREATE TABLE titles AS {engine.sql('titles')}")
     return Engine(con)
 
 

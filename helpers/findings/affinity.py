@@ -27,17 +27,14 @@ PLACES = "kind value cluster viewers reach lift lift_low lift_high q_value"
 
 
 def prepare(con: Engine) -> None:
-    """Make the temporary tables that the analysis reads: ``members``, ``plays`` and ``titles``.
+    """Make the temporary tables that the analysis reads: ``members`` and ``member_plays``.
 
     Parameters
     ----------
     con : Engine
         With sessions, viewers (with cluster) and medias.
     """
-    con.each(engine.sql("plays"))
-    con.gather(engine.sql("media_names"), "media_names")
-    con.execute(engine.sql("titles"))
-    con.share("titles")
+    con.each(engine.sql("member_plays"))
 
 
 def usual_percent(seconds: pd.Series) -> np.ndarray:
@@ -218,7 +215,7 @@ def videos(con: Engine, *, min_cell: int = 10) -> pd.DataFrame:
 
     con.gather(
         "SELECT media_id, count(*) AS n, favg(mean_percent) AS mean, "
-        "var_pop(mean_percent) * count(*) AS spread FROM plays GROUP BY media_id",
+        "var_pop(mean_percent) * count(*) AS spread FROM member_plays GROUP BY media_id",
         "video_parts",
     )
     frame = con.execute(

@@ -56,11 +56,11 @@ def sample(con: Engine, *, seed: int = 0, most: int = SAMPLE) -> pd.DataFrame:
     con.share("chosen")
     con.gather(
         """
-        SELECT visitor_key, any_value(plays.cluster) AS cluster,
+        SELECT visitor_key, any_value(member_plays.cluster) AS cluster,
                any_value(chosen.sessions) AS sessions, count(*) AS videos,
                any_value(chosen.visits) AS visits, favg(best) * 100 AS percent,
                fsum(best) AS total, var_pop(best) * count(*) AS spread
-        FROM chosen JOIN members USING (visitor_key) JOIN plays USING (viewer)
+        FROM chosen JOIN members USING (visitor_key) JOIN member_plays USING (viewer)
         GROUP BY visitor_key
         """,
         "sampled",

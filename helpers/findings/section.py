@@ -265,5 +265,5 @@ def features(con: Engine, sessions: str, table: str, columns: str = "*") -> None
     columns : str
         What to select of the features, as SQL.
     """
-    con.each(engine.sql("features").replace("FROM sessions", f"FROM {sessions}"))
+    con.each(engine.features_sql(sessions))
     con.each(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM new_features")

@@ -1,8 +1,7 @@
 """The engine: takes SQL, gives frames. Embedded DuckDB runs the .sql files an analyst can read.
 
-What belongs to one viewer is asked with :meth:`Engine.each` and :meth:`Engine.gather`, so that the
-same statements run here or, a shard of the viewers each, elsewhere (:mod:`.shards`); what is
-small by then (viewers, visitors, titles, counts) is asked with :meth:`Engine.execute`.
+Statements name tables; those that cost something to make (sessions, plays, titles) are made when a
+statement first names one of them. What was made of many rows is kept in the store until it changes.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from helpers.core.parameters import Window, bare_domain
 from helpers.core.settings import Settings
@@ -25,9 +26,11 @@ from helpers.store.store import MEDIAS, SESSIONS, VISITORS, Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
-
-
-NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)")
+MADE_ON_USE = {
+    "sessions": {"stored_sessions", "dropped_rows", "all_sessions", "window_sessions", "sessions",
+                 "viewer_emails", "excluded_visitors"},
+    "plays": {"plays", "titles"},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,24 @@ class Room:
 
 
 def sql(name: str) -> str:
-    """Text of ``helpers/sql/<name>.sql``."""
+    """Text of ``helpers/store/sql/<name>.sql``."""
     return resources.files("helpers.store").joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 
-def quoted(path: Path | str) -> str:
-    """A path or text as an SQL literal."""
-    return "'" + str(path).replace("'", "''") + "'"
+def features_sql(sessions: str = "sessions") -> str:
+    """Statements that make ``new_features`` and ``new_plays`` of a table like sessions."""
+    return (sql("plays") + sql("features")).replace("FROM sessions", f"FROM {sessions}")
+
+
+def quoted(text: Path | str) -> str:
+    """A path to write to, or a text, as an SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def parquet(*paths: Path | str, options: str = "hive_partitioning = false") -> str:
+    """``read_parquet`` of just these files: a path is no pattern, a folder no column."""
+    names = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
+    return f"read_parquet([{', '.join(map(quoted, names))}], {options})"
 
 
 def connect(memory_limit: str | None, spill: Path) -> duckdb.DuckDBPyConnection:
@@ -62,8 +76,38 @@ def connect(memory_limit: str | None, spill: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _wide(kind: str) -> str:
-    return "DOUBLE" if kind[:2] in ("DO", "FL", "DE") else "BIGINT"
+@dataclass(frozen=True)
+class Selection:
+    """The sessions of a store that count."""
+
+    store: Store
+    window: Window
+    media_ids: tuple[str, ...] = ()
+    exclude_domains: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the sessions that count: another once one of them changes."""
+        choice = sorted(self.media_ids), sorted(self.exclude_domains)
+        return self.store.fingerprint(str(self.window.start), str(self.window.end), *choice)
+
+    @property
+    def statements(self) -> str:
+        """``sql/sessions.sql``, told what counts."""
+        domains = [bare_domain(text) for text in self.exclude_domains]
+        values = {
+            "window_start": f"DATE '{self.window.start}'",
+            "window_end": f"DATE '{self.window.end}'",
+            "media_ids": _texts(self.media_ids),
+            "exclude_domains": _texts(domains),
+        }
+        variables = "".join(f"SET VARIABLE {name} = {text};\n" for name, text in values.items())
+        people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
+        return variables + sql("sessions").replace("{left_out}", people if domains else "true")
+
+
+def _texts(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(quoted, values))}]::VARCHAR[]"
 
 
 class Engine:
@@ -72,28 +116,17 @@ class Engine:
     Parameters
     ----------
     connection : DuckDBPyConnection
+    selection : Selection, optional
+        Sessions that count; None where all tables are there already.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection):
-        self.connection = connection
-        self.execute, self.register = connection.execute, connection.register
-        self.unregister = connection.unregister
-
-    def each(self, statements: str, params: dict[str, Any] | None = None) -> None:
-        """Run statements over tables that hold sessions; each viewer's rows stand together."""
-        self.execute(statements, params)
-
-    def gather(self, query: str, into: str, params: dict[str, Any] | None = None) -> None:
-        """Make the table ``into`` of what a query over tables of sessions finds.
-
-        The query may group viewers, and count them: a viewer is in one shard. What it finds comes
-        once from every shard, so the rows of one group are yet to be added up.
-        """
-        self.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS {query}", params)
+    def __init__(self, connection: duckdb.DuckDBPyConnection, selection: Selection | None = None):
+        self.connection, self.selection = connection, selection
+        self._made: set[str] = set()
 
     def define(self, statements: str, params: dict[str, Any] | None = None) -> None:
         """Make tables or views that later questions may ask, wherever the sessions are."""
-        self.each(statements, params)
+        self._run(statements, params)
 
     def counts(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """What a query counts, already added up over shards.
@@ -105,36 +138,123 @@ class Engine:
             are counts and sums, and are added up; all others (text, days, true and false) are what
             they are counted by. An hour of the day is therefore cast to text.
         """
-        self.gather(query, "counted", params)
-        kinds = self.execute("DESCRIBE counted").fetchall()
-        numbers = {name for name, kind, *_ in kinds if NUMBER.match(kind)}
-        columns = [
-            f'sum("{name}")::{_wide(kind)} AS "{name}"' if name in numbers else f'"{name}"'
-            for name, kind, *_ in kinds
-        ]
-        return self.execute(f"SELECT {', '.join(columns)} FROM counted GROUP BY ALL").df()
+        found = self._gather(query, params)
+        columns = [_added_up(field) for field in found.schema]
+        return self._frame(f"SELECT {', '.join(columns)} FROM found GROUP BY ALL", found)
 
     def rows(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """The rows that a query finds, those of all shards; whoever asks bounds their number."""
-        self.gather(query, "found_rows", params)
-        return self.execute("FROM found_rows").df()
+        return self._frame("FROM found", self._gather(query, params))
 
     def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A question to the tables at hand, asked in this process."""
-        return self.execute(query, params).df()
-
-    def share(self, table: str) -> None:
-        """Let :meth:`each` and :meth:`gather` see a small table made by :meth:`execute`."""
+        self._prepare(query)
+        return self.connection.execute(query, params).df()
 
     def show(self, table: str, path: Path) -> None:
-        """Make a Parquet file with a visitor_key per row a view, to all methods."""
-        show(self.connection, table, path)
+        """Make a Parquet file a view, to all methods."""
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {parquet(path)}")
 
-    def export(self, query: str, path: Path) -> None:
+    def export(self, query: str, path: Path, *, order_by: str = "") -> None:
         """Write a query over tables of viewers to a Parquet file, at once."""
-        staged = path.with_suffix(".tmp")
-        self.execute(f"COPY ({query}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION snappy)")
+        order = f" ORDER BY {order_by}" if order_by else ""
+        staged = path.with_suffix(f".{os.getpid()}.tmp")
+        self._run(f"COPY ({query}{order}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
         staged.replace(path)
+
+    def write_features(self, path: Path) -> None:
+        """Make the Parquet file of features, and plays beside it, in one pass over the sessions."""
+        self.define(features_sql())
+        self._made.add("plays")
+        self._keep_plays()
+        self.export("FROM new_features", path)
+
+    # ---- tables that are made on first use
+
+    def _run(self, statements: str, params: dict[str, Any] | None = None) -> None:
+        self._prepare(statements)
+        self.connection.execute(statements, params)
+
+    def _gather(self, query: str, params: dict[str, Any] | None) -> pa.Table:
+        self._prepare(query)
+        return self.connection.sql(query, params=params).to_arrow_table()
+
+    def _frame(self, query: str, found: pa.Table) -> pd.DataFrame:
+        self.connection.register("found", found)
+        try:
+            return self.connection.execute(query).df()
+        finally:
+            self.connection.unregister("found")
+
+    def _prepare(self, text: str) -> None:
+        self._make(parts_in(text) if self.selection else set())
+
+    def _make(self, parts: set[str]) -> None:
+        for part in parts - self._made:
+            self._made.add(part)
+            {"sessions": self._make_sessions, "plays": self._make_plays}[part]()
+
+    def _make_sessions(self) -> None:
+        show_sessions(self.connection, self.selection.store)
+        self.connection.execute(self.selection.statements)
+
+    def _kept(self, table: str) -> Path:
+        """Where a table made of the sessions that count is kept until they change."""
+        store = self.selection.store
+        store.derived.mkdir(mode=0o700, exist_ok=True)
+        return store.derived / f"{table}-{self.selection.fingerprint}.parquet"
+
+    def _make_plays(self) -> None:
+        if not self._kept("titles").is_file():
+            self.define(sql("plays"))
+        self._keep_plays()
+
+    def _keep_plays(self) -> None:
+        plays, titles = self._kept("plays"), self._kept("titles")
+        if not titles.is_file():  # it is written last
+            self.export("FROM new_plays", plays, order_by="visitor_key")
+            self.connection.register("media_names", self._gather(sql("media_names"), None))
+            named = self.connection.sql(sql("titles")).to_arrow_table()
+            self.selection.store.replace(titles, named)
+        self.show("plays", plays)
+        self.show("titles", titles)
+
+    # ---- the older interface
+
+    each = define
+
+    def gather(self, query: str, into: str, params: dict[str, Any] | None = None) -> None:
+        found = self._gather(query, params)
+        self.connection.register("found", found)
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS FROM found")
+        self.connection.unregister("found")
+
+    def execute(self, query: str, params: dict[str, Any] | None = None):
+        self._prepare(query)
+        return self.connection.execute(query, params)
+
+    def register(self, name: str, frame: Any) -> None:
+        self.connection.register(name, frame)
+
+    def unregister(self, name: str) -> None:
+        self.connection.unregister(name)
+
+    def share(self, table: str) -> None:
+        """Let define and counts see a small table made by execute."""
+
+
+def parts_in(text: str) -> set[str]:
+    """Which of the tables that are made on first use a statement names, comments apart."""
+    names = set(re.findall(r"\w+", re.sub("--.*", "", text)))
+    return {part for part, tables in MADE_ON_USE.items() if names & tables}
+
+
+def _added_up(field: pa.Field) -> str:
+    kind, name = field.type, '"' + field.name.replace('"', '""') + '"'
+    whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+    if whole or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return f"sum({name})::{'BIGINT' if whole else 'DOUBLE'} AS {name}"
+    return name
 
 
 def over_store(
@@ -149,67 +269,30 @@ def over_store(
 
     Returns
     -------
-    Engine with ``stored_sessions`` (as fetched), ``all_sessions`` (one row per
-        event_key, whole store), ``sessions`` (of those the window's, after the two filters),
-        ``visitors`` and ``medias``; each empty where nothing was fetched.
+    Engine with ``stored_sessions`` (as fetched), ``all_sessions`` (one row per event_key, whole
+        store), ``sessions`` (of those the window's, after the two filters), ``plays`` (one row per
+        viewer and video), ``titles``, ``visitors`` and ``medias``; each empty where nothing was
+        fetched.
     """
     connection = connect(settings.memory_limit, store.folder / ".spill")
-    pattern = store.sessions_glob()
-    if pattern:
-        rows = sum(day.get("rows", 0) for day in store.days().values())
-        kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
-        typed = "hive_partitioning = true, hive_types = {'day': DATE}"
-        query = parquet_rows(quoted(pattern), typed)
-        connection.execute(f"CREATE TEMP {kind} stored_sessions AS {query}")
-    else:
-        connection.register("no_sessions", SESSIONS.empty_table())
-        connection.execute(
-            "CREATE TEMP TABLE stored_sessions AS "
-            "SELECT *, NULL::DATE AS day, 0::BIGINT AS row FROM no_sessions"
-        )
     show_lists(connection, store)
-    _rank_repeats(connection, store, keep=bool(pattern) and kind == "VIEW")
-    connection.execute(sessions_sql(window, media_ids, exclude_domains))
-    return Engine(connection)
+    return Engine(connection, Selection(store, window, tuple(media_ids), tuple(exclude_domains)))
 
 
-def _rank_repeats(connection: duckdb.DuckDBPyConnection, store: Store, *, keep: bool) -> None:
-    """Run ``sql/repeats.sql``; of a large store its result is kept until the store changes."""
-    kept = store.derived / f"repeats-{store.fingerprint()}.parquet"
-    if keep and kept.is_file():
-        connection.execute(
-            f"CREATE TEMP TABLE ranked_repeats AS FROM read_parquet({quoted(kept)});"
-            "CREATE TEMP TABLE repeated_rows AS SELECT row FROM ranked_repeats"
-        )
-        return
+def show_sessions(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Make ``stored_sessions``, each with its UTC day and its place (row), and ``dropped_rows``."""
+    files, rows = store.session_files(), sum(day["rows"] for day in store.days().values())
+    connection.register("schema_of_sessions", SESSIONS.empty_table())
+    connection.execute("CREATE TEMP TABLE no_sessions AS FROM schema_of_sessions")
+    source = "SELECT *, NULL::DATE AS day, NULL::BIGINT AS row FROM no_sessions"
+    if files:
+        day = "make_timestamp(epoch_us(received_at))::DATE AS day"  # quicker than with a time zone
+        place = "(file_index::BIGINT << 40) | file_row_number AS row"
+        read = parquet(*files, options="hive_partitioning = false, union_by_name = true")
+        source += f" UNION ALL BY NAME SELECT *, {day}, {place} FROM {read}"
+    kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
+    connection.execute(f"CREATE TEMP {kind} stored_sessions AS {source}")
     connection.execute(sql("repeats"))
-    if keep:
-        store.derived.mkdir(mode=0o700, exist_ok=True)
-        staged = kept.with_suffix(f".{os.getpid()}.tmp")
-        connection.execute(f"COPY ranked_repeats TO {quoted(staged)} (FORMAT parquet)")
-        staged.replace(kept)
-
-
-def parquet_rows(files: str, options: str = "") -> str:
-    """A query for all rows of Parquet files, each with its place: ``row``, a BIGINT."""
-    place = "(file_index::BIGINT << 40) | file_row_number AS row"
-    return f"SELECT *, {place} FROM read_parquet({', '.join(filter(None, (files, options)))})"
-
-
-def sessions_sql(
-    window: Window, media_ids: Iterable[str] = (), exclude_domains: Iterable[str] = ()
-) -> str:
-    """``sql/sessions.sql``, told what counts."""
-    domains = [bare_domain(text) for text in exclude_domains]
-    values = {
-        "window_start": f"DATE '{window.start}'",
-        "window_end": f"DATE '{window.end}'",
-        "media_ids": _texts(media_ids),
-        "exclude_domains": _texts(domains),
-    }
-    told = "".join(f"SET VARIABLE {name} = {value};\n" for name, value in values.items())
-    people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
-    return told + sql("sessions").replace("{left_out}", people if domains else "true")
 
 
 def show_lists(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
@@ -219,15 +302,6 @@ def show_lists(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
         ("medias", store.medias_path, MEDIAS),
     ):
         if path.is_file():
-            show(connection, table, path)
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {parquet(path)}")
         else:
             connection.register(table, schema.empty_table())
-
-
-def show(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Make a Parquet file a view of the connection."""
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM read_parquet({quoted(path)})")
-
-
-def _texts(values: Iterable[str]) -> str:
-    return f"[{', '.join(quoted(value) for value in values)}]::VARCHAR[]"

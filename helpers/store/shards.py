@@ -1,10 +1,9 @@
 """Shards: the viewers of an account split by a hash of their key, each part asked on its own.
 
-What a viewer did needs the rows of that viewer alone. So the store is split once into files by
-``hash(visitor_key)``, and the statements of the stages, the very same ``.sql`` files, run on each
-shard in an embedded DuckDB of its own: one after another in this process, which bounds its memory,
-or side by side on the workers of a Dask cluster (:mod:`.dask_cluster`). Only a repeated
-event_key may lie in two shards; those few rows are found by ``hash(event_key)`` while splitting.
+What a viewer did needs the rows of that viewer alone. So the sessions (one row per event_key) are
+split once into files by ``hash(visitor_key)``, and the statements of the stages, the very same
+``.sql`` files, run on each shard in an embedded DuckDB of its own: one after another in this
+process, which bounds its memory, or side by side on a Dask cluster (:mod:`.dask_cluster`).
 """
 
 from __future__ import annotations
@@ -20,23 +19,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
+import fsspec
+import pandas as pd
 import pyarrow as pa
 from filelock import FileLock
 
 from helpers.core.parameters import Window
 from helpers.core.settings import Settings
 from helpers.store import engine
-from helpers.store.engine import Engine, Room, quoted
-from helpers.store.store import SESSIONS, Store
+from helpers.store.engine import Engine, Room, Selection, quoted
+from helpers.store.store import Store
 
 ROWS_OF_A_SHARD = 5_000_000
 """Sessions of a shard unless VIEWER_PERSONAS_SHARDS says how many shards there are."""
-ROWS_OF_A_READ = 2_000_000
-"""Sessions that are split at a time, as far as days allow."""
 MOST_OPEN = 16
 """Shards that a process keeps open; one that was closed is asked all its statements again."""
-UNUSED = "browser, platform, utm_term, utm_content"
-"""Columns of the store that no statement reads."""
 
 
 def over_store(settings: Settings, store: Store, window: Window, **choice: Iterable[str]) -> Engine:
@@ -54,37 +51,43 @@ def over_store(settings: Settings, store: Store, window: Window, **choice: Itera
     ServiceError
         The cluster does not answer, or does not fit this kit.
     """
+    workers: Workers = OneByOne(Room(str(store.folder / ".spill"), settings.memory_limit))
     if settings.dask:
         from helpers.store.dask_cluster import cluster
 
-        workers: Workers = cluster(settings.dask)
-    elif settings.shards:
-        workers = Here(Room(str(store.folder / ".spill"), settings.memory_limit))
-    else:
+        workers = cluster(settings.dask)
+    elif not settings.shards:
         return engine.over_store(settings, store, window, **choice)
-    place = _split_store(settings, store, workers)
-    setup = engine.sessions_sql(window, **choice)
-    return ShardedEngine(settings, store, workers, place, setup)
+    rows = sum(day["rows"] for day in store.days().values())
+    count = settings.shards or max(workers.count, -(-rows // ROWS_OF_A_SHARD))
+    selection = Selection(store, window, **{name: tuple(of) for name, of in choice.items()})
+    home = f"{_shared(settings, store)}/{store.fingerprint()}-{count}"
+    return ShardedEngine(settings, selection, workers, Place(home, count))
 
 
 def remove(settings: Settings, store: Store) -> None:
-    """Remove all shards of an account: they hold copies of its rows."""
+    """Remove what was made of an account's rows: it holds copies of them."""
     shutil.rmtree(store.derived, ignore_errors=True)
     if settings.dask_path:
-        _shared(settings, store).remove("")
+        Place(_shared(settings, store)).remove("")
+
+
+def _shared(settings: Settings, store: Store) -> str:
+    """The folder that all workers see; the store's own unless VIEWER_PERSONAS_DASK_PATH is set."""
+    path = settings.dask_path
+    return f"{path.rstrip('/')}/{store.folder.name}" if path else str(store.derived)
 
 
 class Workers(Protocol):
-    """Who works on shards."""
+    """Who works on shards: ``count`` of them can be at work side by side."""
 
     count: int
-    """How many can be at work side by side."""
 
     def run(self, what: str, function: Callable, tasks: Sequence[tuple]) -> list:
         """``function(*task, room=Room)`` of each task, in their order."""
 
 
-class Here:
+class OneByOne:
     """This process, one shard after another."""
 
     count = 1
@@ -97,228 +100,103 @@ class Here:
 
 
 @dataclass(frozen=True)
-class Files:
-    """A folder, by path or by a URL that fsspec knows, such as ``s3://bucket/folder``."""
+class Place:
+    """Where shards lie: a folder, by path or by a URL that fsspec knows (``s3://bucket/folder``).
+
+    A table is a folder of Parquet files, by shard if it has a visitor_key. A text file names the
+    folder once it is whole: what a killed process left is not named, and made again.
+    """
 
     home: str
+    shards: int = 1
 
     @property
-    def is_remote(self) -> bool:
-        return "://" in self.home
-
-    def at(self, name: str) -> str:
-        return f"{self.home}/{name}"
-
-    def new(self, name: str) -> str:
-        """Path of a file to write."""
-        folder = self.at(name).rpartition("/")[0]
-        if self.is_remote:
-            self.filesystem().makedirs(folder, exist_ok=True)
-        else:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        return self.at(name)
-
-    def filesystem(self) -> Any:
-        import fsspec
-
-        return fsspec.url_to_fs(self.home)[0]
+    def files(self) -> fsspec.AbstractFileSystem:
+        remote = "://" in self.home
+        return fsspec.url_to_fs(self.home)[0] if remote else fsspec.filesystem("file")
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read and write here."""
-        if self.is_remote:
-            connection.register_filesystem(self.filesystem())
-
-    def text(self, name: str) -> str | None:
-        """What a file says; None where there is none."""
-        files = self.filesystem()
-        return files.cat_file(self.at(name)).decode() if files.exists(self.at(name)) else None
-
-    def write(self, name: str, text: str) -> None:
-        self.filesystem().pipe_file(self.new(name), text.encode())
+        if "://" in self.home:
+            connection.register_filesystem(self.files)
+        self.files.makedirs(self.home, exist_ok=True)
 
     def remove(self, name: str) -> None:
-        files, path = self.filesystem(), self.at(name).rstrip("/")
-        if files.exists(path):
-            files.rm(path, recursive=True)
+        path = f"{self.home}/{name}".rstrip("/")
+        if self.files.exists(path):
+            self.files.rm(path, recursive=True)
+
+    def remove_others(self) -> None:
+        """Remove what was made of an earlier state of the store, or for another count of shards."""
+        parent, _, own = self.home.rpartition("/")
+        for row in self.files.ls(parent, detail=True) if self.files.exists(parent) else []:
+            name = row["name"].rstrip("/").rpartition("/")[2]
+            if row["type"] == "directory" and name != own:
+                Place(parent).remove(name)
+
+    def folder_of(self, table: str) -> str | None:
+        """The folder that holds a table, None until it is whole."""
+        path = f"{self.home}/{table}.json"
+        return json.loads(self.files.cat_file(path)) if self.files.exists(path) else None
+
+    def name(self, table: str, folder: str) -> None:
+        self.files.pipe_file(f"{self.home}/{table}.json", json.dumps(folder).encode())
+
+    def split(self, connection: duckdb.DuckDBPyConnection, query: str, table: str) -> str:
+        """Write a query's rows by shard, unless that was done before; the folder they lie in."""
+        folder = self.folder_of(table)
+        if folder is None:
+            folder, columns = uuid.uuid4().hex, connection.sql(query).columns
+            shard = f"(hash(visitor_key) % {self.shards})::INTEGER"
+            by = shard if "visitor_key" in columns else "-1"
+            target = f"{self.home}/{folder}"
+            self.files.makedirs(target, exist_ok=True)
+            _copy(connection, f"FROM ({query}) LIMIT 0", f"{target}/empty.parquet")
+            connection.execute(
+                f"COPY (SELECT *, {by} AS shard FROM ({query})) TO {quoted(target)} "
+                "(FORMAT parquet, COMPRESSION lz4, PARTITION_BY (shard), OVERWRITE_OR_IGNORE)"
+            )
+            self.name(table, folder)
+        return folder
+
+    def rows(self, folder: str, number: int | None = None) -> str:
+        """A table as SQL: of one shard, or of all."""
+        root = f"{self.home}/{folder}"
+        start = len(self.files._strip_protocol(root)) + 1
+        names = sorted(path[start:] for path in self.files.find(root))
+        wanted = ("empty.parquet", "shard=-1", f"shard={number}")
+        return engine.parquet(
+            *(f"{root}/{name}" for name in names
+              if number is None or name.partition("/")[0] in wanted)
+        )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the shards lie, and how many there are."""
-
-    files: Files
-    shards: int
-
-    def connect(self, room: Room) -> duckdb.DuckDBPyConnection:
-        """A database for one task, which is one thread's work."""
-        spill = Path(room.spill) / f"shard-{uuid.uuid4().hex}"
-        connection = engine.connect(room.memory_limit, spill)
-        connection.execute("SET threads = 1")
-        self.files.attach(connection)
-        return connection
-
-    def copy(self, connection: duckdb.DuckDBPyConnection, query: str, name: str) -> None:
-        target = quoted(self.files.new(name))
-        connection.execute(f"COPY ({query}) TO {target} (FORMAT parquet, COMPRESSION lz4)")
-
-    def copy_by_shard(
-        self, connection: duckdb.DuckDBPyConnection, table: str, name: str, by: str = "visitor_key"
-    ) -> None:
-        """Write the rows of each shard to ``name`` with its number in place of ``{}``."""
-        for shard in range(self.shards):
-            rows = f"SELECT * FROM {table} WHERE hash({by}) % {self.shards} = {shard}"
-            self.copy(connection, rows, name.format(shard))
-
-    def rows(self, pattern: str) -> str:
-        return engine.parquet_rows(quoted(self.files.at(pattern)))
-
-    def parquet(self, pattern: str) -> str:
-        return f"read_parquet({quoted(self.files.at(pattern))})"
-
-
-# ---- splitting the store: each step is a task of one worker, over files that the step before left
-
-
-def _split_store(settings: Settings, store: Store, workers: Workers) -> Place:
-    """Split what the store holds by now, unless that was done before."""
-    days = store.days()
-    rows = sum(day.get("rows", 0) for day in days.values())
-    count = settings.shards or max(workers.count, -(-rows // ROWS_OF_A_SHARD))
-    shared = _shared(settings, store)
-    place = Place(Files(shared.at(store.fingerprint(count))), count)
-    store.derived.mkdir(mode=0o700, exist_ok=True)
-    with FileLock(store.derived / "split.lock"):
-        if place.files.text("ready.json") is None:
-            _keep_days_only(shared)
-            _split(settings, place, workers, store, _reads(store, shared))
-            place.files.write("ready.json", "{}")
-    return place
-
-
-def _shared(settings: Settings, store: Store) -> Files:
-    """The folder that all workers see; the store's own unless VIEWER_PERSONAS_DASK_PATH is set."""
-    if not settings.dask_path:
-        return Files(str(store.derived))
-    return Files(f"{settings.dask_path.rstrip('/')}/{store.folder.name}")
-
-
-def _keep_days_only(files: Files) -> None:
-    system = files.filesystem()
-    for path in system.ls(files.home, detail=False) if system.exists(files.home) else []:
-        last = str(path).rstrip("/").rpartition("/")[2]
-        if last not in ("days", "split.lock"):
-            files.remove(last)
-
-
-def _reads(store: Store, shared: Files) -> list[list[str]]:
-    """Files of sessions, in groups that are read at a time, as the workers see them."""
-    days = store.days()
-    if shared.is_remote or Path(shared.home).parent != store.folder:
-        _bring(store, shared, days)
-        home = shared.at("days")
-    else:
-        home = str(store.folder / "sessions")
-    groups, size = [[]], 0
-    for day, facts in days.items():
-        parts = sorted((store.folder / "sessions" / f"day={day}").glob("part-*.parquet"))
-        if size and size + facts.get("rows", 0) > ROWS_OF_A_READ:
-            groups.append([])
-            size = 0
-        groups[-1] += [f"{home}/day={day}/{part.name}" for part in parts]
-        size += facts.get("rows", 0)
-    return groups
-
-
-def _bring(store: Store, shared: Files, days: dict) -> None:
-    """Copy to the shared folder the days that it lacks or holds in another state."""
-    system = shared.filesystem()
-    there = json.loads(shared.text("days/days.json") or "{}")
-    for day in there.keys() - {str(day) for day in days}:
-        shared.remove(f"days/day={day}")
-    for day, facts in days.items():
-        if there.get(str(day)) == facts:
-            continue
-        shared.remove(f"days/day={day}")
-        for part in (store.folder / "sessions" / f"day={day}").glob("part-*.parquet"):
-            system.put_file(str(part), shared.new(f"days/day={day}/{part.name}"))
-    shared.write("days/days.json", json.dumps({str(day): facts for day, facts in days.items()}))
-
-
-def _split(
-    settings: Settings, place: Place, workers: Workers, store: Store, reads: list[list[str]]
-) -> None:
-    numbers = range(place.shards)
-    with engine.connect(settings.memory_limit, store.folder / ".spill") as connection:
-        place.files.attach(connection)
-        engine.show_lists(connection, store)
-        place.copy_by_shard(connection, "visitors", "visitors/{}.parquet")
-        place.copy(connection, "FROM medias", "medias.parquet")
-    workers.run("sessions, split", _by_shard, [(place, n, read) for n, read in enumerate(reads)])
-    workers.run("repeated keys, found", _repeated, [(place, n) for n in numbers])
-    workers.run("repeated rows, found", _suspects, [(place, n) for n in numbers])
-    workers.run("repeated rows, ranked", _ranked, [(place, n) for n in numbers])
-
-
-def _by_shard(place: Place, number: int, read: list[str], *, room: Room) -> None:
-    with place.connect(room) as connection:
-        connection.register("none", SESSIONS.empty_table())
-        files = f"[{', '.join(map(quoted, read))}]"
-        source = (
-            f"read_parquet({files}, hive_partitioning = true, hive_types = {{'day': DATE}})"
-            if read
-            else "(SELECT *, NULL::DATE AS day FROM none)"
-        )
-        connection.execute(f"CREATE TEMP TABLE rows AS SELECT * EXCLUDE ({UNUSED}) FROM {source}")
-        place.copy_by_shard(connection, "rows", f"rows/{{}}/{number}.parquet")
-        connection.execute("CREATE TEMP VIEW keys AS SELECT hash(event_key) AS key FROM rows")
-        place.copy_by_shard(connection, "keys", f"keys/{{}}/{number}.parquet", "key")
-
-
-def _repeated(place: Place, number: int, *, room: Room) -> None:
-    with place.connect(room) as connection:
-        keys = place.parquet(f"keys/{number}/*.parquet")
-        query = f"SELECT key FROM {keys} GROUP BY key HAVING count(*) > 1"
-        place.copy(connection, query, f"repeated/{number}.parquet")
-
-
-def _suspects(place: Place, number: int, *, room: Room) -> None:
-    with place.connect(room) as connection:
-        connection.execute(
-            "CREATE TEMP TABLE suspects AS "
-            f"FROM {place.parquet(f'rows/{number}/*.parquet')} "
-            f"WHERE hash(event_key) IN (FROM {place.parquet('repeated/*.parquet')})"
-        )
-        place.copy_by_shard(connection, "suspects", f"suspects/{{}}/{number}.parquet", "event_key")
-
-
-def _ranked(place: Place, number: int, *, room: Room) -> None:
-    with place.connect(room) as connection:
-        connection.execute(
-            f"CREATE TEMP VIEW stored_sessions AS {place.rows(f'suspects/{number}/*.parquet')}"
-        )
-        connection.execute(engine.sql("repeats"))
-        place.copy_by_shard(connection, "ranked_repeats", f"ranked/{{}}/{number}.parquet")
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: str) -> None:
+    connection.execute(f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION lz4)")
 
 
 # ---- asking the shards
 
 
-def _tables(place: Place) -> str:
-    """Statements that make the tables of a shard what ``sql/sessions.sql`` expects."""
-    return f"""
-        CREATE OR REPLACE TEMP VIEW stored_sessions AS {place.rows("rows/{shard}/*.parquet")};
-        CREATE OR REPLACE TEMP TABLE ranked_repeats AS
-            FROM {place.parquet("ranked/{shard}/*.parquet")};
-        CREATE OR REPLACE TEMP TABLE repeated_rows AS SELECT row FROM stored_sessions
-            WHERE hash(event_key) IN (SELECT hash(event_key) FROM ranked_repeats);
-        CREATE OR REPLACE TEMP VIEW visitors AS FROM {place.parquet("visitors/{shard}.parquet")};
-        CREATE OR REPLACE TEMP VIEW medias AS FROM {place.parquet("medias.parquet")};
-    """
+@dataclass(frozen=True)
+class Step:
+    """A statement that every shard carries out; with a folder, ``text`` names the table in it."""
+
+    text: str
+    params: Any = None
+    folder: str = ""
+
+    def carry_out(self, connection: duckdb.DuckDBPyConnection, place: Place, number: int) -> None:
+        if not self.folder:
+            connection.execute(self.text, self.params)
+            return
+        rows = place.rows(self.folder, number)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {self.text} AS FROM {rows}")
 
 
 @dataclass
 class _Open:
-    """An open shard, and how many of its statements it has carried out."""
+    """An open shard, and how many of its steps it has carried out."""
 
     asker: str
     connection: duckdb.DuckDBPyConnection
@@ -332,88 +210,108 @@ _open_lock = threading.Lock()
 
 def _shard(place: Place, number: int, asker: str, room: Room) -> _Open:
     with _open_lock:
-        known = _open.pop((place, number), None)
-        if known is None or known.asker != asker:
-            known = _Open(asker, place.connect(room))
-        _open[place, number] = known
+        shard = _open.pop((place, number), None)
+        if shard is None or shard.asker != asker:
+            spill = Path(room.spill) / f"shard-{uuid.uuid4().hex}"
+            connection = engine.connect(room.memory_limit, spill)
+            connection.execute("SET threads = 1")
+            place.attach(connection)
+            shard = _Open(asker, connection)
+        _open[place, number] = shard
         while len(_open) > MOST_OPEN:
             _open.popitem(last=False)  # closed once nobody uses it any more
-    return known
+    return shard
 
 
 def _ask(
-    place: Place, number: int, asker: str, statements: list, query: str, params: Any, *, room: Room
-) -> pa.Table | None:
-    """Carry out what a shard lacks of the statements, then a query.
+    place: Place, number: int, asker: str, steps: list[Step], query: str, params: Any, folder: str,
+    *, room: Room,
+) -> pa.Table | None:  # fmt: skip
+    """Carry out what a shard lacks of the steps, then a query, into a folder if one is named.
 
-    ``{shard}`` in them stands for its number. A worker that takes over from a dead one begins with
-    the first statement: nothing is lost.
+    A worker that takes over from a dead one begins with the first step: nothing is lost.
     """
     shard = _shard(place, number, asker, room)
     with shard.lock:
-        for statement, given in statements[shard.done :]:
-            shard.connection.execute(statement.replace("{shard}", str(number)), given)
+        for step in steps[shard.done :]:
+            step.carry_out(shard.connection, place, number)
             shard.done += 1
-        query = query.replace("{shard}", str(number))
-        if query.startswith("COPY"):
-            shard.connection.execute(query)
-            return None
-        return shard.connection.sql(query, params=params).to_arrow_table()
+        if not folder:
+            return shard.connection.sql(query, params=params).to_arrow_table()
+        target = f"{place.home}/{folder}/shard={number}"
+        place.files.makedirs(target, exist_ok=True)
+        _copy(shard.connection, query, f"{target}/data.parquet")
+        return None
 
 
 class ShardedEngine(Engine):
-    """Tables of sessions in shards; what was gathered from them, and viewers, at hand."""
+    """Tables of sessions in shards; lists and tables of viewers here too."""
 
-    def __init__(
-        self, settings: Settings, store: Store, workers: Workers, place: Place, setup: str
-    ):
-        super().__init__(engine.connect(settings.memory_limit, store.folder / ".spill"))
-        place.files.attach(self.connection)
+    def __init__(self, settings: Settings, selection: Selection, workers: Workers, place: Place):
+        store = selection.store
+        super().__init__(engine.connect(settings.memory_limit, store.folder / ".spill"), selection)
+        engine.show_lists(self.connection, store)
+        self._whole = Engine(self.connection, selection)  # asks the sessions in this process
+        self._whole._made.add("plays")
+        self._asker, self._steps = uuid.uuid4().hex, []
         self.place, self.workers = place, workers
-        self._asker, self._statements = uuid.uuid4().hex, [(_tables(place), None), (setup, None)]
-        for name in ("visitors", "medias"):
-            files = "visitors/*.parquet" if name == "visitors" else "medias.parquet"
-            self.execute(f"CREATE TEMP VIEW {name} AS FROM {place.parquet(files)}")
+        store.derived.mkdir(mode=0o700, exist_ok=True)
+        with FileLock(store.derived / "split.lock"):
+            if place.folder_of("all_sessions") is None:
+                place.remove_others()
+            place.attach(self.connection)
+            for table in ("visitors", "medias"):
+                self._split(table, f"FROM {table}")
 
-    def each(self, statements: str, params: dict[str, Any] | None = None) -> None:
-        self._statements.append((statements, params))
+    def define(self, statements: str, params: dict[str, Any] | None = None) -> None:
+        self._prepare(statements)
+        self._steps.append(Step(statements, params))
 
-    def _ask(self, what: str, query: str, params: dict[str, Any] | None = None) -> list:
+    each = define
+
+    def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        parts = engine.parts_in(query)
+        self._make(parts - {"sessions"})
+        self._whole._make(parts & {"sessions"})
+        return self.connection.execute(query, params).df()
+
+    def show(self, table: str, path: Path) -> None:
+        super().show(table, path)
+        self._split(table, f"FROM {table}", _stamp(path))
+
+    def export(self, query: str, path: Path, *, order_by: str = "") -> None:
+        folder = uuid.uuid4().hex
+        self._prepare(query)
+        self._ask(path.stem, query, folder=folder)
+        self._whole.export(f"FROM {self.place.rows(folder)}", path, order_by=order_by)
+        self.place.name(_stamp(path), folder)
+
+    def share(self, table: str) -> None:
+        self._split(table, f"FROM {table}", uuid.uuid4().hex)
+
+    def _make_sessions(self) -> None:
+        with FileLock(self.selection.store.derived / "split.lock"):
+            if self.place.folder_of("all_sessions") is None:
+                self._whole._make({"sessions"})
+            self._split("all_sessions", "FROM all_sessions")
+        self._steps.append(Step(self.selection.statements))
+
+    def _split(self, table: str, query: str, name: str = "") -> None:
+        folder = self.place.split(self.connection, query, name or table)
+        self._steps.append(Step(table, folder=folder))
+
+    def _gather(self, query: str, params: dict[str, Any] | None) -> pa.Table:
+        self._prepare(query)
+        return pa.concat_tables(self._ask(query, query, params))
+
+    def _ask(self, what: str, query: str, params: Any = None, *, folder: str = "") -> list:
         tasks = [
-            (self.place, number, self._asker, self._statements, query, params)
+            (self.place, number, self._asker, self._steps, query, params, folder)
             for number in range(self.place.shards)
         ]
         return self.workers.run(what, _ask, tasks)
 
-    def gather(self, query: str, into: str, params: dict[str, Any] | None = None) -> None:
-        found = pa.concat_tables(self._ask(into, query, params))
-        self.register("found_in_shards", found)
-        self.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS FROM found_in_shards")
-        self.unregister("found_in_shards")
-
-    def share(self, table: str) -> None:
-        name = f"shared/{self._asker}-{len(self._statements)}.parquet"
-        self.place.copy(self.connection, f"FROM {table}", name)
-        self.each(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM {self.place.parquet(name)}")
-
-    def show(self, table: str, path: Path) -> None:
-        super().show(table, path)
-        key = f"tables/{_stamp(path)}"
-        if (folder := self.place.files.text(f"{key}.txt")) is None:
-            folder = key
-            self.place.copy_by_shard(self.connection, table, f"{key}/{{}}.parquet")
-            self.place.files.write(f"{key}.txt", folder)
-        parts = self.place.parquet(f"{folder}/{{shard}}.parquet")
-        self.each(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {parts}")
-
-    def export(self, query: str, path: Path) -> None:
-        folder = f"tables/{uuid.uuid4().hex}"
-        target = quoted(self.place.files.new(f"{folder}/{{shard}}.parquet"))
-        self._ask(path.stem, f"COPY ({query}) TO {target} (FORMAT parquet, COMPRESSION lz4)")
-        super().export(f"FROM {self.place.parquet(f'{folder}/*.parquet')}", path)
-        self.place.files.write(f"tables/{_stamp(path)}.txt", folder)
-
 
 def _stamp(path: Path) -> str:
-    about = path.stat()
-    return f"{path.stem}-{about.st_size}-{about.st_mtime_ns}"
+    facts = path.stat()
+    return f"table-{facts.st_size}-{facts.st_mtime_ns}"

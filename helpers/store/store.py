@@ -219,10 +219,10 @@ class Store:
         days = [(str(day), facts) for day, facts in self.days().items()]
         return hashlib.sha256(json.dumps([more, stamps, days]).encode()).hexdigest()[:16]
 
-    def sessions_glob(self) -> str | None:
-        """Pattern of all session files, with ``day=`` in their path; None when no row is stored."""
-        pattern = "sessions/day=*/part-*.parquet"
-        return str(self.folder / pattern) if any(self.folder.glob(pattern)) else None
+    def session_files(self) -> list[Path]:
+        """The Parquet files of all stored sessions, oldest first."""
+        folders = (self._day_folder(day) for day in self.days())
+        return [part for folder in folders for part in sorted(folder.glob("part-*.parquet"))]
 
     def state(self) -> dict[str, Any]:
         """How far fetching got; empty at first."""

@@ -2,55 +2,56 @@
 
 from __future__ import annotations
 
-import json
-import math
-
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from test_enrich import new_run, put, rows, session, visitor  # noqa: F401
-from test_insights import KNOWN, viewing
+from viewing import drawn
 
 from helpers import cluster, enrich
 from helpers.batch import erase
-from helpers.findings import insights
-from helpers.mavera import drafts
 from helpers.run import Run
 from helpers.store import shards
 
+PEOPLE = [visitor(f"p{n}", name=f"Name {n}", email=f"P{n}@acme.example") for n in range(0, 90, 3)]
+MINUTES = "SELECT visitor_key, sum(best) AS best FROM plays WHERE clicked OR NOT gate GROUP BY ALL"
 
-def everything(run: Run) -> dict:
-    """All that stages 02 to 04 ask the sessions."""
+
+def everything(run: Run) -> dict[str, pd.DataFrame]:
+    """All kinds of questions that the stages ask."""
     found = {
         "steps": enrich.features(run),
-        "features": enrich.viewers(run),
+        "viewers": enrich.viewers(run),
         "times": enrich.watch_times(run),
         "completion": enrich.completion(run),
     }
     run = Run.open("03_cluster", source="sandbox")
     found["clusters"] = cluster.assign(run)
-    found["insights"] = insights.write(run)
-    run = Run.open("04_personas", source="sandbox")
-    return found | {"measures": [vars(one) for one in drafts.of_clusters(run)]}
+    asked = enrich.connection(run)
+    asked.define(
+        "CREATE OR REPLACE TEMP TABLE long AS FROM viewers WHERE video_count > $n", {"n": 2}
+    )
+    found["rows"] = asked.rows("SELECT visitor_key, cluster FROM long").sort_values("visitor_key")
+    found["counts"] = asked.counts(
+        "SELECT cluster, media_id, count(*) AS viewers, fsum(best) AS best FROM plays "
+        "JOIN viewers USING (visitor_key) GROUP BY ALL"
+    ).sort_values(["cluster", "media_id"])
+    found["plays"] = asked.query("FROM plays ORDER BY ALL")
+    found["titles"] = asked.query("FROM titles ORDER BY ALL")
+    found["sessions"] = asked.query(  # run.sql may ask for sessions beside viewers
+        "SELECT cluster, count(*) AS n FROM sessions JOIN viewers USING (visitor_key) "
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    return found
 
 
-def assert_same(one, two, where="") -> None:
+def assert_same(one: dict[str, pd.DataFrame], two: dict[str, pd.DataFrame]) -> None:
     """Equal in every count and word, floats to 1e-9."""
-    assert type(one) is type(two), where
-    if isinstance(one, pd.DataFrame):
-        pd.testing.assert_frame_equal(one, two, rtol=1e-9, atol=1e-9)
-    elif isinstance(one, dict):
-        assert list(one) == list(two), where
-        for key in one:
-            assert_same(one[key], two[key], f"{where}/{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(two), where
-        for number, pair in enumerate(zip(one, two, strict=True)):
-            assert_same(*pair, f"{where}/{number}")
-    elif isinstance(one, float):
-        assert math.isclose(one, two, rel_tol=1e-9, abs_tol=1e-9), where
-    else:
-        assert one == two, where
+    assert list(one) == list(two)
+    for name in one:
+        left, right = (table[name].reset_index(drop=True) for table in (one, two))
+        pd.testing.assert_frame_equal(left, right, rtol=1e-9, atol=1e-9, obj=name)
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ def in_shards(monkeypatch):
 @pytest.fixture
 def account():
     """Viewers of known kinds, and event_keys that two viewers share or one has twice."""
-    sessions = viewing(7, 400)
+    frame, _ = drawn(120, np.random.default_rng(7))
+    frame = frame.replace({np.nan: None}).assign(media_name=frame["media_id"] + " by name")
+    sessions = frame.to_dict("records")
     for place in range(0, 200, 5):
         sessions[place + 1]["event_key"] = sessions[place]["event_key"]
     return sessions
@@ -80,13 +83,15 @@ def folders(run: Run) -> list[str]:
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_any_number_of_shards_gives_the_same_numbers(new_run, account, in_shards, count):  # noqa: F811
-    run = new_run(account, KNOWN)
+    run = new_run(account, PEOPLE)
     whole = everything(run)
-    assert whole["steps"].loc["dropped: event_key repeated", "rows"] >= 40
+    assert whole["steps"].loc["dropped: event_key repeated", "rows"] == 40
+    shards.remove(run.settings, run.store)  # plays are made anew
     in_shards(count)
     assert_same(whole, everything(Run.open("02_enrich", source="sandbox")))
     (folder,) = folders(run)
-    assert len(list((run.store.folder / ".shards" / folder / "rows").iterdir())) == count
+    parts = {path.parent.name for path in (run.store.derived / folder).rglob("shard=*/*.parquet")}
+    assert parts - {"shard=-1"} == {f"shard={number}" for number in range(count)}
 
 
 @settings(
@@ -98,8 +103,8 @@ def test_features_are_the_same_whatever_rows_there_are(new_run, in_shards, sessi
     for count in (None, 3):
         in_shards(count)
         run = new_run(sessions, [visitor("v1", email="a@b.example"), visitor("nobody")])
-        found.append((enrich.features(run), enrich.viewers(run)))
-    assert_same(*map(list, found))
+        found.append({"steps": enrich.features(run), "viewers": enrich.viewers(run)})
+    assert_same(*found)
 
 
 def test_a_store_without_rows_has_no_viewers_in_shards_either(new_run, in_shards):  # noqa: F811
@@ -114,10 +119,10 @@ def test_the_store_is_split_once_and_again_when_it_changed(new_run, in_shards): 
     run = new_run([session("e1", "v1", "m1", "2026-06-01T10:00", 0.5)])
     enrich.features(run)
     (first,) = folders(run)
-    stamp = (run.store.folder / ".shards" / first / "ready.json").stat().st_mtime_ns
+    stamp = (run.store.derived / first / "all_sessions.json").stat().st_mtime_ns
     enrich.features(Run.open("02_enrich", source="sandbox"))
     assert folders(run) == [first]
-    assert (run.store.folder / ".shards" / first / "ready.json").stat().st_mtime_ns == stamp
+    assert (run.store.derived / first / "all_sessions.json").stat().st_mtime_ns == stamp
     put(run, [session(f"e{n}", "v1", "m1", "2026-06-02T10:00", 0.5) for n in range(3)])
     enrich.features(Run.open("02_enrich", source="sandbox"))
     (second,) = folders(run)
@@ -128,38 +133,29 @@ def test_a_split_that_was_killed_is_made_again(new_run, in_shards, monkeypatch):
     in_shards(2)
     run = new_run([session(f"e{n}", f"v{n}", "m1", "2026-06-01T10:00", 0.5) for n in range(20)])
     with monkeypatch.context() as patched:
-        patched.setattr(shards, "_ranked", lambda *_, **__: 1 / 0)
+        patched.setattr(shards.Place, "name", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             enrich.features(run)
     assert enrich.features(run)["rows"]["viewers"] == 20
 
 
-def test_shards_by_url_hold_the_days_that_changed(
-    new_run,  # noqa: F811
-    account,
-    in_shards,
-    monkeypatch,
-    tmp_path,
-):
-    run = new_run(account, KNOWN)
+def test_shards_by_url_are_made_and_removed_there(
+    new_run, account, in_shards, monkeypatch, tmp_path
+):  # noqa: F811
+    run = new_run(account, PEOPLE)
     whole = everything(run)
+    shards.remove(run.settings, run.store)
     in_shards(3)
-    monkeypatch.setenv("VIEWER_PERSONAS_DASK_PATH", f"local://{tmp_path}/shared/")
+    url = f"local://{tmp_path}/[shared] kit/day=01/"
+    monkeypatch.setenv("VIEWER_PERSONAS_DASK_PATH", url)
     assert_same(whole, everything(Run.open("02_enrich", source="sandbox")))
-    shared = tmp_path / "shared" / run.account
-    days = {path: path.stat().st_mtime_ns for path in shared.glob("days/day=*/part-*.parquet")}
-    assert days and folders(run) == []
-    day = run.store.folder / "sessions" / "day=2026-06-02" / "day.json"
-    day.write_text(json.dumps({**json.loads(day.read_text()), "read_at": "later"}))
-    enrich.features(Run.open("02_enrich", source="sandbox"))
-    brought = [path.parent.name for path, at in days.items() if path.stat().st_mtime_ns != at]
-    assert brought == ["day=2026-06-02"]
-    shards.remove(run.settings.model_copy(update={"dask_path": f"local://{tmp_path}/shared/"}),
-                  run.store)  # fmt: skip
+    shared = tmp_path / "[shared] kit" / "day=01" / run.account
+    assert list(shared.rglob("shard=2/*.parquet")) and folders(run) == []
+    shards.remove(run.settings.model_copy(update={"dask_path": url}), run.store)
     assert not shared.exists()
 
 
-def test_an_erased_person_is_in_no_shard(new_run, in_shards, monkeypatch):  # noqa: F811
+def test_an_erased_person_is_in_no_shard(new_run, in_shards):  # noqa: F811
     in_shards(2)
     people = [visitor("v1", email="jane@acme.example", name="Jane")]
     run = new_run([session("e1", "v1", "m1", "2026-06-01T10:00", 0.5),

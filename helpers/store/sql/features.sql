@@ -1,29 +1,6 @@
 -- Features: one row of behaviour per viewer, a viewer being a visitor_key with a session in the
--- window. Percentages run from 0 to 100, times are UTC, missing is null.
--- Keys are hashed to integers once (64 bits; viewer_keys proves that no two share a hash), and the
--- sessions are then read from that small table.
-CREATE OR REPLACE TEMP TABLE keyed AS
-SELECT
-    hash(visitor_key) AS viewer,
-    hash(media_id) AS video,
-    epoch_us(received_at) AS moment,
-    percent_viewed,
-    CASE WHEN coalesce(city, region, country) IS NOT NULL THEN hash(city, region, country) END
-        AS place
-FROM sessions;
-
-CREATE OR REPLACE TEMP TABLE viewer_keys AS
-SELECT hash(visitor_key) AS viewer, visitor_key
-FROM (SELECT DISTINCT visitor_key FROM sessions);
-
-SELECT CASE WHEN count(*) > count(DISTINCT viewer)
-            THEN error('two visitor_keys share a hash of 64 bits') END
-FROM viewer_keys;
-
-CREATE OR REPLACE TEMP TABLE video_keys AS
-SELECT hash(media_id) AS video, media_id, row_number() OVER (ORDER BY media_id DESC) AS precedence
-FROM (SELECT DISTINCT media_id FROM sessions);
-
+-- window. Percentages run from 0 to 100, times are UTC, missing is null. keyed, played, viewer_keys
+-- and video_keys are those of sql/plays.sql, which runs before.
 CREATE OR REPLACE TEMP TABLE places AS
 SELECT hash(city, region, country) AS place, city, region, country
 FROM (SELECT DISTINCT city, region, country FROM sessions);
@@ -48,28 +25,28 @@ SELECT
 FROM ordered
 GROUP BY viewer;
 
+DROP TABLE keyed;
+
 -- Completion: the mean over a viewer's videos of the best session of each. The top video is the one
 -- with most sessions, then the higher best, then the smaller id: one number that rises with all three.
 CREATE OR REPLACE TEMP TABLE watched AS
-WITH per_video AS (
-    SELECT viewer, video, count(*) AS sessions, max(percent_viewed) AS best
-    FROM keyed
-    GROUP BY viewer, video
-)
 SELECT
     viewer,
     count(*) AS video_count,
     favg(best) * 100 AS avg_percent_watched,
+    fsum(best * duration) / 60 AS minutes_watched,
     arg_max(
         media_id,
         (sessions::HUGEINT * 4_611_686_018_427_387_904 + (best * 4e18)::HUGEINT) * 4_294_967_296
             + precedence
     ) AS top_video
-FROM per_video
+FROM played
 JOIN video_keys USING (video)
+LEFT JOIN (
+    SELECT media_id, any_value(duration) AS duration FROM medias WHERE duration > 0 GROUP BY media_id
+)
+USING (media_id)
 GROUP BY viewer;
-
-DROP TABLE keyed;
 
 CREATE OR REPLACE TEMP VIEW new_features AS
 SELECT
@@ -83,6 +60,7 @@ SELECT
     session_count,
     avg_percent_watched,
     avg_session_percent,
+    minutes_watched,
     total_visits,
     active_days,
     make_timestamptz(first_seen) AS first_seen,

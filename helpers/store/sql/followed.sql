@@ -5,7 +5,7 @@ WITH steps AS (
     SELECT viewer, cluster, media_id, best, lag(best) OVER (
         PARTITION BY viewer ORDER BY first_at, media_id
     ) AS best_before
-    FROM plays
+    FROM member_plays
 )
 SELECT cluster, media_id, count(*) FILTER (best_before >= 0.75) AS followers,
        coalesce(fsum(best) FILTER (best_before >= 0.75), 0) AS completion, count(*) AS seen

@@ -1,14 +1,9 @@
--- Sessions: one row per event_key (sql/repeats.sql ranks the few that are repeated).
-CREATE OR REPLACE TEMP VIEW all_sessions AS
-SELECT * EXCLUDE (row) FROM stored_sessions
-WHERE row NOT IN (FROM repeated_rows)
-UNION ALL BY NAME
-SELECT * EXCLUDE (row, place) FROM ranked_repeats WHERE place = 1;
-
+-- Sessions: of all_sessions (one row per event_key, whole store) those that count.
 -- The window, and the videos that count.
 CREATE OR REPLACE TEMP VIEW window_sessions AS
 SELECT * FROM all_sessions
-WHERE day BETWEEN getvariable('window_start') AND getvariable('window_end')
+WHERE received_at >= getvariable('window_start')
+  AND received_at < getvariable('window_end') + INTERVAL 1 DAY
   AND (len(getvariable('media_ids')) = 0 OR list_contains(getvariable('media_ids'), media_id));
 
 -- Viewers left out by e-mail domain (own staff). A viewer's e-mail is that of the visitor row if

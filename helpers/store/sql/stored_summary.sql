@@ -9,7 +9,7 @@ SELECT
     min(day) AS first_day,
     max(day) AS last_day,
     (
-        SELECT count(*) FROM ranked_repeats
+        SELECT count(*) FROM dropped_rows
         WHERE place > 1
             AND day BETWEEN getvariable('window_start') AND getvariable('window_end')
     ) AS repeated_rows
