@@ -42,8 +42,9 @@ class Room:
 
 
 def sql(name: str) -> str:
-    """Text of ``helpers/store/sql/<name>.sql``."""
-    return resources.files("helpers.store").joinpath("sql", f"{name}.sql").read_text("utf-8")
+    """Statements of ``helpers/store/sql/<name>.sql``, its comments apart."""
+    text = resources.files("helpers.store").joinpath("sql", f"{name}.sql").read_text("utf-8")
+    return re.sub(r"--.*", "", text)
 
 
 def features_sql(sessions: str = "sessions") -> str:

@@ -28,7 +28,7 @@ def everything(run: Run) -> dict[str, pd.DataFrame]:
     }
     run = Run.open("03_cluster", source="sandbox")
     found["clusters"] = cluster.assign(run)
-    asked = enrich.connection(run)
+    asked = run.engine
     asked.define(
         "CREATE OR REPLACE TEMP TABLE long AS FROM viewers WHERE video_count > $n", {"n": 2}
     )
@@ -139,9 +139,13 @@ def test_a_split_that_was_killed_is_made_again(new_run, in_shards, monkeypatch):
     assert enrich.features(run)["rows"]["viewers"] == 20
 
 
-def test_shards_by_url_are_made_and_removed_there(
-    new_run, account, in_shards, monkeypatch, tmp_path
-):  # noqa: F811
+def test_shards_by_url_are_there_and_can_be_removed(
+    new_run,  # noqa: F811
+    account,
+    in_shards,
+    monkeypatch,
+    tmp_path,
+):
     run = new_run(account, PEOPLE)
     whole = everything(run)
     shards.remove(run.settings, run.store)
@@ -162,6 +166,6 @@ def test_an_erased_person_is_in_no_shard(new_run, in_shards):  # noqa: F811
                    session("e2", "v2", "m1", "2026-06-01T10:00", 0.5)], people)  # fmt: skip
     enrich.features(run)
     assert folders(run)
-    erase.forget("jane@acme.example")
+    erase.erase("jane@acme.example")
     assert folders(run) == []
     assert enrich.features(Run.open("02_enrich", source="sandbox"))["rows"]["viewers"] == 1
