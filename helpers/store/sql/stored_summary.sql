@@ -10,7 +10,6 @@ SELECT
     max(day) AS last_day,
     (
         SELECT count(*) FROM dropped_rows
-        WHERE place > 1
-            AND day BETWEEN getvariable('window_start') AND getvariable('window_end')
+        WHERE day BETWEEN getvariable('window_start') AND getvariable('window_end')
     ) AS repeated_rows
 FROM window_sessions
