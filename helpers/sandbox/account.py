@@ -91,10 +91,15 @@ class Account:
         percent_viewed.
     medias : list of dict
         In the order in which they are listed.
+    marks : dict, optional
+        Planted seconds by media_id: drops, peaks; see :mod:`helpers.sandbox.engagement`.
     """
 
-    def __init__(self, visitors: Table, events: Table, medias: list[dict]):
+    def __init__(
+        self, visitors: Table, events: Table, medias: list[dict], marks: dict | None = None
+    ):
         self.visitors, self.events, self.medias = visitors, events, medias
+        self.marks = marks or {}
         self._plays = itertools.count(1)
 
     @classmethod

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
 BRAND = "brightpath.example"
+CLICKS = (0.10, 0.26, 0.04, 0.08, 0.16)
+"""Chance of a click, by cluster, in a session of today that was watched to its end."""
 
 # Medias: hashed id, name, seconds, folder, how much each cluster (in the order above) seeks it.
 VIDEOS = [
@@ -40,6 +42,16 @@ VIDEOS = [
     ("i2e7t4n8zx", "Webinar: from pilot to roll-out", 3124.0, "Webinars", (6, 3, 1, 3, 4)),
 ]  # fmt: skip
 DELETED = ("x2a7g5i0vt", "i2e7t4n8zx")  # their events remain, the medias are gone
+# Seconds at which sessions leave, and at which they watch again; see sandbox/engagement.py.
+MARKS = {
+    "q6e1r4p9cs": ((31,), ()),
+    "0012345678": ((), (34,)),
+    "n3j7g0e8mv": ((65,), ()),
+    "v0h5b3x1fn": ((220,), (371,)),
+    "y6q3d0l9vh": ((840,), ()),
+    "t0o5w9d6jl": ((), (48,)),
+    "l8i4z2o7td": ((90,), ()),
+}  # fmt: skip
 IMAGES = [("c5w0f2j6oa", "Pricing table", "Product"), ("o9b4u7h1pk", "Team photo", "Product")]
 
 # Country, region, city, latitude, longitude, hours from UTC, weight.

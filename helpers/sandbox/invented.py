@@ -286,4 +286,5 @@ class Invention:
             "percent_viewed": self.share.tolist(),
             "row": list(range(len(self.time))),
         }
-        return Account(Table(visitors, rows.visitor), Table(events, rows.event), medias())
+        people, plays = Table(visitors, rows.visitor), Table(events, rows.event)
+        return Account(people, plays, medias(), made.MARKS)

@@ -147,8 +147,22 @@ class Rows:
             filled_in = {"email": self._email(who), "first_name": first, "last_name": last,
                          "is_new_lead": bool(who % 3)}  # fmt: skip
             return ("pre-roll-email", "mid-roll-email")[who % 2], filled_in
-        clicked = self.of.share[at] == 1 and self.of.event_quirk[at] > 0.93
-        return ("post-roll-click", {}) if clicked else ("", {})
+        if self._luck(at) < self._click_chance(at, who):
+            return "post-roll-click" if self.of.share[at] == 1 else "mid-roll-click", {}
+        return "", {}
+
+    def _click_chance(self, at: int, who: int) -> float:
+        """Clicks come from those who watch far, lately, and in a cluster that compares."""
+        if who >= self.of.active or self.of.share[at] < 0.4:
+            return 0.0
+        depth = (self.of.share[at] - 0.4) / 0.6
+        age = (self.of.end - int(self.of.time[at])) / 86_400  # days
+        recency = 60 / (60 + age)
+        wanted = made.CLICKS[self.of.cluster[who]]
+        return wanted * depth * recency * (2 if at_offer(self.of.video[at]) else 1)
+
+    def _luck(self, at: int) -> float:
+        return int(self.of.event_parts[self.of.key_of_event[at], 1]) % 9973 / 9973
 
     def _embed_url(self, at: int, who: int) -> str:
         page, source, medium, campaign, private, _ = made.PAGES[self.of.page[at]]
@@ -164,6 +178,11 @@ class Rows:
             query["utm_content"] = "<script>alert(2)</script>"
         filled = "&".join(f"{name}={quote(text, safe='')}" for name, text in query.items() if text)
         return f"https://{page}" + (f"?{filled}" if filled else "")
+
+
+def at_offer(video: int) -> bool:
+    """Whether a video ends with an offer: those about the product."""
+    return made.VIDEOS[video][3] == "Product"
 
 
 def medias() -> list[dict]:

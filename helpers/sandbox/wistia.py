@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from helpers.sandbox.account import Account, Table
+from helpers.sandbox.engagement import rewatched, watching
 from helpers.sandbox.web import Limiter, answer, bearer
 
 SCOPES = ("stats:read", "media:read", "all:read")
@@ -118,54 +119,51 @@ class Wistia:
             ]
         return _page(rows, range(len(rows)), request)
 
-    def _sessions(self, media: str) -> tuple[dict, list[float], set[str]] | None:
-        """A media, the shares seen of it, and who saw it; None when there is no such media."""
+    def _sessions(self, request: Request) -> tuple[dict, list[tuple[str, float]]] | None:
+        """A media, and visitor_key and share of each of its sessions; None if there is no such."""
+        media = request.path_params["media"]
         known = (row for row in self.account.medias
                  if media in (row.get("hashed_id"), str(row.get("id"))))  # fmt: skip
         if (row := next(known, None)) is None:
             return None
         columns = self.account.events.columns
         mine = [at for at, of in enumerate(columns["media_id"]) if of == row.get("hashed_id")]
-        shares = [float(columns["percent_viewed"][at] or 0) for at in mine]
-        return row, shares, {columns["visitor_key"][at] for at in mine}
+        return row, [(columns["visitor_key"][at], float(columns["percent_viewed"][at] or 0))
+                     for at in mine]  # fmt: skip
 
     async def media_stats(self, request: Request) -> Response:
         if refusal := self._refusal(request, "stats:read"):
             return refusal
-        if (found := self._sessions(request.path_params["media"])) is None:
+        if (found := self._sessions(request)) is None:
             return Response(status_code=404)
-        row, shares, viewers = found
-        plays = len(shares)
+        row, sessions = found
+        plays, watched = len(sessions), sum(share for _, share in sessions)
         loads = plays + plays * (3 + len(str(row.get("name"))) % 5) // 4  # many load, fewer play
+        viewers = len({visitor for visitor, _ in sessions})
         return answer({
             "load_count": loads,
             "play_count": plays,
             "play_rate": plays / loads if loads else 0.0,
-            "hours_watched": sum(shares) * (row.get("duration") or 0) / 3600,
-            "engagement": sum(shares) / plays if plays else 0.0,
-            "visitors": len(viewers) + (loads - plays) * 2 // 3,
+            "hours_watched": watched * (row.get("duration") or 0) / 3600,
+            "engagement": watched / plays if plays else 0.0,
+            "visitors": viewers + (loads - plays) * 2 // 3,
         })  # fmt: skip
 
     async def engagement(self, request: Request) -> Response:
         if refusal := self._refusal(request, "stats:read"):
             return refusal
-        if (found := self._sessions(request.path_params["media"])) is None:
+        if (found := self._sessions(request)) is None:
             return Response(status_code=404)
-        row, shares, _ = found
-        cells = min(int(row.get("duration") or 0), 1000)  # one a second
-        reached = [0] * (cells + 1)
-        for share in shares:
-            reached[min(int(share * cells), cells)] += 1
-        watching, left = [], len(shares)
-        for cell in range(cells):
-            watching.append(left)
-            left -= reached[cell]
-        again = len(str(row.get("hashed_id"))) * 7 % max(cells, 1)  # a place seen twice
-        rewatched = [count // 9 if abs(cell - again) < 4 else count // 40
-                     for cell, count in enumerate(watching)]  # fmt: skip
-        engagement = sum(shares) / len(shares) if shares else 0.0
-        return answer({"engagement": engagement, "engagement_data": watching,
-                       "rewatch_data": rewatched})  # fmt: skip
+        row, sessions = found
+        seconds = row.get("duration")
+        drops, peaks = self.account.marks.get(row.get("hashed_id"), ((), ()))
+        seen = watching(sessions, seconds, drops)
+        watched = sum(share for _, share in sessions)
+        return answer({
+            "engagement": watched / len(sessions) if sessions else 0.0,
+            "engagement_data": seen,
+            "rewatch_data": rewatched(seen, seconds, peaks),
+        })  # fmt: skip
 
 
 def _page(rows: Table | list[dict], chosen: Iterable[int], request: Request) -> Response:

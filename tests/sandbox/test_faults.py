@@ -5,67 +5,56 @@ import time
 import pytest
 import requests
 
-from helpers.sandbox.faults import READ_KINDS, Faults
-from helpers.sandbox.server import create_app, start_in_thread
+from helpers.sandbox.faults import READ_KINDS, WISTIA_401, Faults
 
-KEY = {"Authorization": "Bearer anything"}
 DRAFT = {"pipeline_type": "north_star", "type": "B2B", "name": "Ada", "description": "Reads."}
 
 
 @pytest.fixture
-def strike():
-    """Start a sandbox with faults: its address and app."""
-    stops = []
+def strike(serve):
+    """A sandbox whose requests go wrong, how to read of it, and how to buy of it."""
 
     def start(**options):
-        app = create_app(viewers=20, faults=Faults(**options))
-        url, stop = start_in_thread(app)
-        stops.append(stop)
-        return url, app
+        sandbox = serve(viewers=20, faults=Faults(**options))
+        read = lambda: sandbox.get("/v1/stats/events.json")  # noqa: E731
+        return sandbox.app, read, lambda: sandbox.call("POST", "/personas", DRAFT)
 
-    yield start
-    for stop in stops:
-        stop()
-
-
-def read(url: str) -> requests.Response:
-    return requests.get(url + "/v1/stats/events.json", headers=KEY, timeout=30)
-
-
-def buy(url: str) -> requests.Response:
-    return requests.post(url + "/api/v1/personas", json=DRAFT, headers=KEY, timeout=30)
+    return start
 
 
 @pytest.mark.parametrize("kind", ["429", "500", "502", "503", "504", "401", "403", "402"])
 def test_an_error_status_is_answered_once_and_then_the_truth(strike, kind):
-    url, _ = strike(script={1: kind})
-    assert [read(url).status_code, read(url).status_code] == [int(kind), 200]
+    _, read, _ = strike(script={1: kind})
+    assert [read().status_code, read().status_code] == [int(kind), 200]
+
+
+@pytest.mark.parametrize("code", WISTIA_401)
+def test_a_401_tells_its_code_in_the_form_of_the_service(strike, code):
+    _, read, buy = strike(script={1: f"401_{code}", 2: "401"})
+    assert read().json()["code"] == code
+    assert buy().json()["error"]["code"] == "revoked_api_key"
 
 
 def test_a_throttled_answer_may_say_how_long_to_wait(strike):
-    url, _ = strike(script={1: "429_retry_after", 2: "429"}, retry_after=7)
-    assert read(url).headers["Retry-After"] == "7"
-    assert "Retry-After" not in read(url).headers
+    _, read, _ = strike(script={1: "429_retry_after", 2: "429"}, retry_after=7)
+    assert read().headers["Retry-After"] == "7"
+    assert "Retry-After" not in read().headers
 
 
-def test_bodies_may_be_broken(strike):
-    url, _ = strike(script={1: "not_json", 2: "html_200", 3: "truncated", 4: "reset", 5: "empty"})
+def test_bodies_may_be_broken_or_late(strike):
+    kinds = ["not_json", "html_200", "truncated", "reset", "empty", "stall"]
+    _, read, _ = strike(script=dict(enumerate(kinds, 1)), stall_seconds=0.3)
     for _ in range(2):
-        answer = read(url)
+        answer = read()
         assert answer.status_code == 200
         with pytest.raises(requests.exceptions.JSONDecodeError):
             answer.json()
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        read(url)
+        read()
     with pytest.raises(requests.ConnectionError):
-        read(url)
-    assert read(url).content == b""
-    assert len(read(url).json()) == 10
-
-
-def test_a_stall_answers_in_the_end(strike):
-    url, _ = strike(script={1: "stall"}, stall_seconds=0.3)
-    answer = read(url)
+        read()
+    assert read().content == b""
+    answer = read()
     assert answer.elapsed.total_seconds() >= 0.3 and len(answer.json()) == 10
 
 
@@ -73,9 +62,9 @@ def test_a_stall_answers_in_the_end(strike):
     ("kind", "made"), [("drop_after", 1), ("drop_while", 1), ("drop_before", 0)]
 )
 def test_a_connection_drops_after_or_before_the_work(strike, kind, made):
-    url, app = strike(script={1: kind})
+    app, _, buy = strike(script={1: kind})
     with pytest.raises(requests.ConnectionError):
-        buy(url)
+        buy()
     for _ in range(100):  # the work may still be going on
         if len(app.mavera.personas) == made:
             break
@@ -85,19 +74,19 @@ def test_a_connection_drops_after_or_before_the_work(strike, kind, made):
 
 @pytest.mark.parametrize(("kind", "made"), [("500_after", 1), ("500_before", 0)])
 def test_a_500_comes_after_or_before_the_work(strike, kind, made):
-    url, app = strike(script={1: kind})
-    assert buy(url).status_code == 500
+    app, _, buy = strike(script={1: kind})
+    assert buy().status_code == 500
     assert len(app.mavera.personas) == made
 
 
 def test_only_the_requests_that_count_are_struck(strike):
-    url, app = strike(script={2: "402"}, only=lambda method, path: method == "POST")
-    assert read(url).status_code == 200
-    assert [buy(url).status_code for _ in range(3)] == [201, 402, 201]
+    app, read, buy = strike(script={2: "402"}, only=lambda method, path: method == "POST")
+    assert read().status_code == 200
+    assert [buy().status_code for _ in range(3)] == [201, 402, 201]
     assert app.faults.struck == [(2, "POST", "/api/v1/personas", "402")]
 
 
-def test_a_seed_strikes_the_same_requests_again():
+def test_a_seed_strikes_the_same_requests_again_and_a_limit_ends_it():
     def drawn(seed: int) -> list:
         faults = Faults(seed=seed, rate=0.15)
         return [faults.draw("GET", "/") for _ in range(400)]
@@ -105,8 +94,5 @@ def test_a_seed_strikes_the_same_requests_again():
     assert drawn(1) == drawn(1) != drawn(2)
     struck = [kind for kind in drawn(1) if kind]
     assert 30 < len(struck) < 90 and set(struck) <= set(READ_KINDS)
-
-
-def test_strikes_may_be_limited():
-    faults = Faults(rate=1, limit=2)
-    assert [bool(faults.draw("GET", "/")) for _ in range(4)] == [True, True, False, False]
+    limited = Faults(rate=1, limit=2)
+    assert [bool(limited.draw("GET", "/")) for _ in range(4)] == [True, True, False, False]
