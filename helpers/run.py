@@ -67,7 +67,7 @@ class Run:
         self.account = self.source.account(settings)
         self.window = Window.of(params, sandbox=self.source.wistia == "sandbox")
         self.store = Store(settings.outputs / "store" / self.account)
-        self.given: set[str] = set()
+        self.asked = params.model_fields_set
 
     @classmethod
     def open(cls, stage: str, run: str | Run = "", **given: Any) -> Run:
@@ -108,7 +108,7 @@ class Run:
             )
         files.explain_errors(stage, folder)
         opened = cls._opened(stage, folder, settings, asked, read_manifest(folder))
-        opened.given = {n for n in asked.model_fields_set if getattr(asked, n) != DEFAULTS[n]}
+        opened.asked = asked.model_fields_set
         opened.record(
             schema_version=SCHEMA_VERSION,
             account=opened.account,
@@ -335,12 +335,14 @@ class Run:
         DataError
             A later stage was given other rules than stage 03.
         """
-        recorded = self.find("clusters.yml") if self.stage > "03_cluster" else None
+        wanted = self.params.clusters_file
+        takes_recorded = self.stage > "03_cluster" or "clusters_file" not in self.asked
+        recorded = self.find("clusters.yml") if takes_recorded else None
         if recorded is None:
-            return rules.load(self.params.clusters_file, folder=self.folder)
+            return rules.load(wanted, folder=self.folder)
         used = rules.load(recorded)
-        if "clusters_file" in self.given:
-            asked = rules.load(self.params.clusters_file, folder=self.folder)
+        if wanted and "clusters_file" in self.asked:
+            asked = rules.load(wanted, folder=self.folder)
             if asked.fingerprint != used.fingerprint:
                 raise DataError(
                     f"{asked.source} has other rules than those that 03_cluster used.",

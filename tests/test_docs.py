@@ -106,7 +106,7 @@ def _ours(monkeypatch, words: list[str]) -> None:
     monkeypatch.setattr(runner, "run", planned)
     monkeypatch.setattr(runner, "summary", lambda folder: [])
     monkeypatch.setattr(accounts, "run", lambda path, given, **_: accounts.read(path, given) and 0)
-    monkeypatch.setattr(kernels, "answers", lambda: "it answers")
+    monkeypatch.setattr(kernels, "check_kernel", lambda: "it answers")
     monkeypatch.setattr("helpers.sandbox.main", lambda words: not server._options(words))
     with pytest.raises(SystemExit) as ended:
         command.main(words)

@@ -2,14 +2,19 @@
 
 import json
 import stat
-from datetime import date
+from datetime import UTC, date, datetime
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from helpers import run as runs
+from helpers import cluster, enrich
 from helpers.core import settings
 from helpers.core.errors import AccessError, DataError, ParameterError
+from helpers.core.folders import new_folder, newest_first
+from helpers.core.sources import Sources
 from helpers.run import Run
+from helpers.store.store import SESSIONS
 
 
 def make(outputs, name, **facts):
@@ -22,7 +27,7 @@ def make(outputs, name, **facts):
 
 def test_without_keys_both_services_are_the_sandbox(bare_environment):
     run = Run.open("01_fetch")
-    assert run.source == {"wistia": "sandbox", "mavera": "sandbox"}
+    assert run.source == Sources("sandbox", "sandbox")
     assert run.account == "sandbox"
     assert run.store.folder == bare_environment / "store" / "sandbox"
 
@@ -30,7 +35,7 @@ def test_without_keys_both_services_are_the_sandbox(bare_environment):
 def test_a_service_is_live_when_its_key_is_set(monkeypatch):
     monkeypatch.setenv("WISTIA_API_TOKEN", "t")
     run = Run.open("01_fetch")
-    assert run.source == {"wistia": "live", "mavera": "sandbox"}
+    assert run.source == Sources("live", "sandbox")
     assert run.account == "live"
     assert run.wistia_address()[0] == "https://api.wistia.com"
 
@@ -78,7 +83,7 @@ def test_outputs_that_cannot_be_made_are_wrong_use(monkeypatch, tmp_path):
 def test_runs_are_listed_newest_first_numerically_and_dev_is_none(bare_environment):
     for name in ("2026-06-01", "2026-06-01.2", "2026-06-01.10", "2026-05-31.3", "dev", "notes"):
         make(bare_environment, name)
-    assert [folder.name for folder, _ in runs.newest_first(bare_environment)] == [
+    assert [folder.name for folder, _ in newest_first(bare_environment)] == [
         "2026-06-01.10", "2026-06-01.2", "2026-06-01", "2026-05-31.3",
     ]  # fmt: skip
 
@@ -92,7 +97,7 @@ def test_dev_reads_what_stands_there_else_the_newest_done_run_of_the_account(bar
         (folder / "data" / "clusters.csv").write_text("")
     run = Run.open("03_cluster")
     assert run.find("clusters.csv") == new / "data" / "clusters.csv"
-    run.data("clusters.csv").write_text("")
+    run.write_csv("clusters.csv", pd.DataFrame({"cluster": ["a"]}))
     assert run.find("clusters.csv") == bare_environment / "dev" / "data" / "clusters.csv"
 
 
@@ -105,11 +110,11 @@ def test_a_run_folder_reads_nothing_of_other_runs(bare_environment):
 
 
 def test_dev_of_another_account_is_started_afresh(bare_environment, monkeypatch):
-    Run.open("03_cluster").data("clusters.csv").write_text("of the sandbox")
+    Run.open("03_cluster").write_json("clusters.csv", "of the sandbox")
     monkeypatch.setenv("WISTIA_API_TOKEN", "t")
     run = Run.open("03_cluster")
     assert run.find("clusters.csv") is None
-    assert run.manifest()["account"] == "live"
+    assert run.manifest().account == "live"
 
 
 def test_a_run_of_another_account_is_refused(bare_environment, monkeypatch):
@@ -119,15 +124,14 @@ def test_a_run_of_another_account_is_refused(bare_environment, monkeypatch):
         Run.open("03_cluster", "2026-06-01")
 
 
-def test_a_run_keeps_the_window_it_was_born_with(bare_environment, monkeypatch):
-    window = {"start_date": "2026-01-01", "end_date": "2026-01-31", "as_of": "2026-02-01"}
-    make(bare_environment, "2026-02-01", window=window)
-    monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-02-02T00:10:00+00:00")
-    assert Run.open("01_fetch", "2026-02-01").window.end == date(2026, 1, 31)
+def test_a_run_keeps_the_date_it_was_started_with(bare_environment, monkeypatch):
+    make(bare_environment, "2026-02-01", parameters={"run_date": "2030-02-01"}, account="live")
+    monkeypatch.setenv("WISTIA_API_TOKEN", "t")
+    assert Run.open("02_enrich", "2026-02-01").window.end == date(2030, 1, 31)
 
 
 def test_a_missing_run_folder_is_a_clear_error():
-    with pytest.raises(ParameterError, match="there is no run folder '2026-06-01'"):
+    with pytest.raises(ParameterError, match="There is no run folder '2026-06-01'"):
         Run.open("03_cluster", "2026-06-01")
 
 
@@ -136,8 +140,8 @@ def test_facts_merge_into_run_json_key_by_key(bare_environment):
     run.record(counts={"visitors": 1, "sessions": 2})
     run.record(counts={"sessions": 3}, requests=4)
     manifest = run.manifest()
-    assert manifest["counts"] == {"visitors": 1, "sessions": 3}
-    assert manifest["requests"] == 4
+    assert manifest.counts == {"visitors": 1, "sessions": 3}
+    assert manifest.model_extra["requests"] == 4
     assert not list(run.folder.glob("*.tmp"))
 
 
@@ -145,7 +149,7 @@ def test_of_a_path_only_the_name_is_written_down(tmp_path):
     file = tmp_path / "mine.yml"
     run = Run.open("03_cluster", clusters_file=str(file))
     assert run.params.clusters_file == str(file)
-    assert run.manifest()["parameters"]["clusters_file"] == "mine.yml"
+    assert run.manifest().parameters["clusters_file"] == "mine.yml"
 
 
 def test_what_a_run_shows_is_the_same_on_any_date(monkeypatch):
@@ -160,18 +164,114 @@ def test_what_a_run_shows_is_the_same_on_any_date(monkeypatch):
 def test_run_names_of_a_day_go_up_to_ten_and_nothing_is_overwritten(bare_environment):
     bare_environment.mkdir()
     day = date(2026, 6, 1)
-    names = [runs.new_folder(bare_environment, day).name for _ in range(10)]
+    names = [new_folder(bare_environment, day).name for _ in range(10)]
     assert names == ["2026-06-01", *(f"2026-06-01.{n}" for n in range(2, 11))]
     with pytest.raises(ParameterError, match="ten runs already"):
-        runs.new_folder(bare_environment, day)
+        new_folder(bare_environment, day)
+
+
+def identity(run):
+    return run.source.mavera_identity(run.settings)
 
 
 def test_the_ledger_is_named_after_the_address_and_the_sandbox_by_its_name(monkeypatch):
-    assert Run.open("04_personas").mavera_identity() == "sandbox"
+    assert identity(Run.open("04_personas")) == "sandbox"
     monkeypatch.setenv("MAVERA_API_KEY", "k")
     monkeypatch.setenv("MAVERA_BASE_URL", "http://127.0.0.1:9/api/v1/")
-    assert Run.open("04_personas").mavera_identity() == "http://127.0.0.1:9/api/v1"
+    assert identity(Run.open("04_personas")) == "http://127.0.0.1:9/api/v1"
 
 
 def test_settings_of_the_test_machine_are_out_of_reach():
     assert settings.load().secrets == []
+
+
+def test_a_folder_with_somebody_elses_files_is_refused_and_its_mode_left_alone(
+    monkeypatch, tmp_path
+):
+    place = tmp_path / "documents"
+    place.mkdir(mode=0o755)
+    (place / "letter.txt").write_text("x")
+    monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(place))
+    with pytest.raises(ParameterError, match="not the kit's"):
+        Run.open("01_fetch")
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+    (place / "letter.txt").unlink()
+    Run.open("01_fetch")
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+
+
+def viewed(run, media="a", percent=0.5):
+    """A store with one session."""
+    rows = pa.Table.from_pylist(
+        [
+            {
+                "event_key": f"e-{media}",
+                "visitor_key": "v",
+                "media_id": media,
+                "received_at": datetime(2026, 6, 1, tzinfo=UTC),
+                "percent_viewed": percent,
+            }
+        ],
+        schema=SESSIONS,
+    )
+    run.store.open("sandbox")
+    day = run.store.stage(date(2026, 6, 1))
+    day.add(rows)
+    day.commit(read_at=f"2026-06-09T0{len(media)}:00:00+00:00", of=media)
+    run.forget_tables()
+
+
+def test_a_stage_stops_where_its_input_was_made_with_something_else():
+    viewed(Run.open("01_fetch"))
+    run = Run.open("02_enrich")
+    enrich.features(run)
+    cluster.assign(Run.open("03_cluster"))
+    Run.open("01_fetch", start_date="2026-01-01")
+    with pytest.raises(DataError, match=r"another window.*Run 02_enrich again"):
+        cluster.assign(Run.open("03_cluster"))
+    Run.open("01_fetch", start_date="")
+    cluster.assign(Run.open("03_cluster"))
+    viewed(run, media="b", percent=0.9)
+    with pytest.raises(DataError, match=r"another store"):
+        cluster.assign(Run.open("03_cluster"))
+
+
+def test_a_choice_of_videos_made_in_02_is_kept_by_later_stages():
+    viewed(Run.open("01_fetch"))
+    enrich.features(Run.open("02_enrich", media_ids=["other"]))
+    run = Run.open("03_cluster")
+    assert run.params.media_ids == ["other"] and cluster.assign(run)["viewers"].sum() == 0
+
+
+def test_later_stages_use_the_rules_of_03(tmp_path):
+    own = tmp_path / "own.yml"
+    own.write_text(
+        "clusters:\n  - {name: deep, when: avg_percent_watched >= 40}\n  - {name: rest}\n"
+    )
+    viewed(Run.open("01_fetch"))
+    enrich.features(Run.open("02_enrich"))
+    cluster.assign(Run.open("03_cluster", clusters_file=str(own)))
+    assert Run.open("04_personas").rules.names == ["deep", "rest"]
+    other = tmp_path / "other.yml"
+    other.write_text("clusters:\n  - {name: everybody}\n")
+    with pytest.raises(DataError, match="other rules than those that 03_cluster used"):
+        _ = Run.open("04_personas", clusters_file=str(other)).rules
+    assert Run.open("03_cluster").rules.names == ["deep", "rest"]
+    assert Run.open("03_cluster", clusters_file="").rules.names[0] == "binge_watchers"
+
+
+def test_a_scratch_folder_of_ones_own_leaves_dev_alone(bare_environment):
+    run = Run.open("02_enrich", "dev-mine", start_date="2026-01-01")
+    assert run.folder == bare_environment / "dev-mine" and run.is_dev
+    assert not (bare_environment / "dev").exists()
+
+
+def test_the_previous_run_is_the_newest_done_one_whose_window_ends_earlier(bare_environment):
+    def window(end):
+        return {"start_date": "2026-01-01", "end_date": end, "as_of": end}
+
+    make(bare_environment, "2026-05-01", window=window("2026-04-30"))
+    make(bare_environment, "2026-06-01", window=window("2026-05-31"))
+    make(bare_environment, "2026-06-02", window=window("2026-06-01"), status="failed")
+    make(bare_environment, "2026-07-01", window=window("2026-06-30"))
+    assert Run.open("03_cluster", "2026-07-01").previous().folder.name == "2026-06-01"

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import run as runs
 from helpers.batch import erase
-from helpers.core import clock
+from helpers.core import clock, folders
 from helpers.core.errors import DataError, ParameterError
 from helpers.report import report
 from helpers.store.store import SESSIONS, VISITORS, Store
@@ -53,7 +52,7 @@ def filled(bare_environment, monkeypatch):
 
     folder = bare_environment / "2026-07-01"
     shown = {"show_identities": True}
-    runs.record(folder, account="live", status="done", parameters=shown, stages={})
+    folders.record(folder, account="live", status="done", parameters=shown, stages={})
     people = pd.DataFrame(
         {"visitor_key": [KEY, OTHER, "tom-1"], "email": [JANE, JANE, TOM], "video_count": 1}
     )
@@ -86,8 +85,8 @@ def all_text(outputs):
 
 def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled, bare_environment):
     store, folder = filled
-    said = "\n".join(erase.forget("jane.o'hara@EXAMPLE.com"))
-    assert "Store live: 2 sessions and 1 visitor rows removed." in said
+    said = "\n".join(erase.erase("jane.o'hara@EXAMPLE.com"))
+    assert "Store live: 2 sessions, 1 visitor rows removed." in said
     assert "viewers.parquet" in said and "outreach_casual_viewers.csv" in said
     assert "Wistia's own copy stays" in said and "keyed hash" in said
     text = all_text(bare_environment)
@@ -96,7 +95,7 @@ def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled,
     assert pd.read_parquet(folder / "data" / "viewers.parquet")["email"].tolist() == [TOM]
     listed = folder / "private" / "outreach_casual_viewers.csv"
     assert listed.read_text() == f"email,name\n{TOM},Tom\n"
-    assert runs.read_manifest(folder)["erased_on"] == clock.today().isoformat()
+    assert folders.read_manifest(folder).model_extra["erased_on"] == clock.today().isoformat()
     assert stat.S_IMODE(listed.stat().st_mode) == 0o600
     assert not (folder / "02_enrich.ipynb").exists() and not (folder / "02_enrich.html").exists()
     assert (folder / "03_cluster.ipynb").exists()
@@ -106,27 +105,27 @@ def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled,
 def test_a_report_that_names_nobody_is_made_anew_too_for_its_numbers_differ_now(filled):
     _, folder = filled
     (folder / "report.html").write_text("<p>86 viewers</p>")
-    erase.forget(JANE)
+    erase.erase(JANE)
     assert (folder / "report.html").read_text() == "<p>made anew</p>"
 
 
 def test_a_torn_run_json_is_left_as_it_is(filled):
     _, folder = filled
     (folder / "run.json").write_text('{"status": "do')
-    erase.forget(JANE)
+    erase.erase(JANE)
     assert (folder / "run.json").read_text() == '{"status": "do'
 
 
 def test_without_a_store_no_hash_is_promised(filled, bare_environment):
     shutil.rmtree(bare_environment / "store")
-    said = "\n".join(erase.forget(JANE))
+    said = "\n".join(erase.erase(JANE))
     assert "removed from" in said and "may bring them back" in said
     assert "keyed hash" not in said
 
 
 def test_the_person_is_not_taken_in_again(filled):
     store, _ = filled
-    erase.forget(JANE)
+    erase.erase(JANE)
     fresh = pa.Table.from_pylist([session(9, OTHER), session(8, "new-key", JANE)], SESSIONS)
     assert len(store.without_forgotten(fresh)) == 0
     kept = pa.Table.from_pylist([session(7, "tom-1", TOM)], SESSIONS)
@@ -135,7 +134,7 @@ def test_the_person_is_not_taken_in_again(filled):
 
 def test_by_key_one_key_goes_and_the_other_stays(filled):
     store, folder = filled
-    erase.forget(OTHER)
+    erase.erase(OTHER)
     assert store.keys_of(JANE) == {KEY}
     assert pd.read_parquet(folder / "data" / "viewers.parquet")["visitor_key"].tolist() == [
         KEY, "tom-1",
@@ -144,7 +143,7 @@ def test_by_key_one_key_goes_and_the_other_stays(filled):
 
 def test_a_key_that_no_table_has_removes_nothing(filled, bare_environment):
     before = all_text(bare_environment / "2026-07-01")
-    said = erase.forget("a")
+    said = erase.erase("a")
     assert said[0].startswith("Nothing is stored in outputs/ of an e-mail or visitor_key spelt")
     assert len(said) == 1
     assert all_text(bare_environment / "2026-07-01") == before
@@ -153,26 +152,26 @@ def test_a_key_that_no_table_has_removes_nothing(filled, bare_environment):
 def test_a_person_whom_the_store_let_go_is_still_found_in_an_old_run(filled, bare_environment):
     store, folder = filled
     store.drop_days(date(2026, 12, 1), keep=(date(2026, 12, 1), date(2026, 12, 1)))
-    said = "\n".join(erase.forget(TOM))
+    said = "\n".join(erase.erase(TOM))
     assert "viewers.parquet" in said
     assert TOM not in all_text(bare_environment)
 
 
 def test_nobody_is_no_person():
     with pytest.raises(ParameterError, match="nobody is named"):
-        erase.forget("  ")
+        erase.erase("  ")
 
 
 @pytest.mark.parametrize("domain", ["example.com", "@example.com", "mail.example.CO"])
 def test_a_domain_is_no_person(filled, bare_environment, domain):
     before = sorted(all_text(bare_environment).split())
     with pytest.raises(ParameterError, match="is a domain, not a person"):
-        erase.forget(domain)
+        erase.erase(domain)
     assert sorted(all_text(bare_environment).split()) == before
 
 
 def test_where_no_store_is_nothing_is_said_to_be_kept(bare_environment):
-    (said,) = erase.forget("jane@example.com")
+    (said,) = erase.erase("jane@example.com")
     assert said.startswith("outputs/ has no store") and "keyed hash" not in said
     assert not list(bare_environment.rglob("erased*"))
 
@@ -180,7 +179,7 @@ def test_where_no_store_is_nothing_is_said_to_be_kept(bare_environment):
 def test_what_cannot_be_rewritten_is_named(filled, bare_environment):
     (bare_environment / "notes.md").write_text(f"call {TOM}")
     with pytest.raises(DataError, match=r"still found in notes\.md"):
-        erase.forget(TOM)
+        erase.erase(TOM)
 
 
 def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bare_environment):
@@ -188,6 +187,6 @@ def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bar
     north.mkdir()
     for name in ("store", "2026-07-01"):
         (bare_environment / name).rename(north / name)
-    said = erase.forget(JANE)
+    said = erase.erase(JANE)
     assert said[0] == "Store north/live: 2 sessions and 1 visitor rows removed."
     assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)

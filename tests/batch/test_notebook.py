@@ -35,14 +35,14 @@ def test_a_notebook_without_a_parameters_cell_is_refused(tmp_path):
 
 
 def test_an_error_of_the_kit_keeps_its_class_and_words():
-    found = kernels.explained("01_fetch", "AccessError", "Refused. There.")
+    found = kernels.explain("01_fetch", "AccessError", "Refused. There.")
     assert isinstance(found, AccessError) and str(found) == "Refused. There."
 
 
 def test_other_errors_become_one_line_with_the_stage():
-    found = kernels.explained("02_enrich", "ValueError", "first\nsecond")
+    found = kernels.explain("02_enrich", "ValueError", "first\nsecond")
     assert str(found) == "02_enrich: ValueError: first" and found.exit_status == 1
-    full = kernels.explained("01_fetch", "OSError", "[Errno 28] No space left on device: 'x'")
+    full = kernels.explain("01_fetch", "OSError", "[Errno 28] No space left on device: 'x'")
     assert isinstance(full, ServiceError) and "disk is full" in str(full)
 
 
@@ -76,4 +76,4 @@ def test_what_is_done_beforehand_works_and_leaves_no_names_in_the_notebook(tmp_p
 
 
 def test_a_kernel_answers():
-    assert kernels.answers() == f"Python {sys.version.split()[0]} runs cells"
+    assert kernels.check_kernel() == f"Python {sys.version.split()[0]} runs cells"

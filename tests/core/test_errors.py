@@ -91,7 +91,7 @@ def book(*cells: str) -> nbformat.NotebookNode:
 @pytest.fixture
 def kernel(monkeypatch):
     monkeypatch.setattr(kernels, "WARM_UP", {})
-    with kernels.kernels([""]) as ready:
+    with kernels.start_kernels([""]) as ready:
         yield next(ready)
 
 

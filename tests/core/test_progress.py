@@ -41,7 +41,7 @@ class Heard(NotebookClient):
 
 def run_in_a_kernel() -> tuple[str, list]:
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WORK)])
-    with kernels.kernels([""]) as ready:
+    with kernels.start_kernels([""]) as ready:
         client = Heard(made, km=next(ready))
         client.execute()
     return "".join(client.texts), made.cells[0].outputs
