@@ -185,7 +185,11 @@ def watch_times(run: Run) -> pd.DataFrame:
         """,
         {"zone": run.params.time_zone},
     )
-    total = int(run.engine.query("SELECT count(*) AS n FROM features")["n"][0])
+    total = int(
+        run.engine.query("SELECT count(DISTINCT visitor_key) AS viewers FROM sessions")["viewers"][
+            0
+        ]
+    )
     counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
     counted["hour"] = counted["hour"].astype(int)
     grid = counted.pivot(index="weekday", columns="hour", values="viewers")

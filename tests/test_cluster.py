@@ -1,6 +1,5 @@
 """Clusters by rule: a row for every rule, shares that add up, a preview that saves nothing."""
 
-import duckdb
 import pandas as pd
 import pytest
 
@@ -26,7 +25,7 @@ def clustered(new_run):  # noqa: F811
     from helpers import enrich
 
     enrich.features(new_run(SESSIONS, [visitor("anna", email="anna@example.com")]))
-    run = Run.open("03_cluster", source="sandbox")
+    run = Run.open("03_cluster", source="sandbox", min_cell=1)
     return run, cluster.assign(run)
 
 
@@ -60,7 +59,7 @@ def test_a_preview_says_who_would_move_and_saves_nothing(clustered):
     run, table = clustered
     before = run.data("viewers.parquet").read_bytes()
     changed = cluster.rules_of(run).replace("engaged_explorers", "avg_percent_watched", 70)
-    moves = cluster.preview(run, changed)
+    moves = cluster.moves(run, rules=changed)
     assert moves.loc["engaged_explorers", "casual_viewers"] == 1
     assert moves.loc["engaged_explorers", "engaged_explorers"] == 0
     assert moves.to_numpy().sum() == 4
@@ -81,7 +80,7 @@ def test_completion_by_videos_is_an_aggregate(clustered):
     table = cluster.completion_by_videos(run)
     assert table["viewers"].sum() == 4
     assert set(table.columns) == {
-        "cluster", "videos", "viewers", "avg_percent_watched", "p10", "p90",
+        "cluster", "videos", "viewers", "avg_percent_watched", "low", "high",
     }  # fmt: skip
 
 
@@ -95,11 +94,16 @@ def test_a_missing_clusters_file_is_wrong_use(clustered):
         cluster.assign(Run.open("03_cluster", source="sandbox", clusters_file="nowhere.yml"))
 
 
-def test_the_summary_works_on_any_table_of_viewers():
-    con = duckdb.connect()
-    con.execute(
-        "CREATE TABLE people AS SELECT 'a' AS visitor_key, 'bouncers' AS cluster, 1 AS "
-        "video_count, 10.0 AS avg_percent_watched, 2 AS total_visits, true AS identified"
-    )
-    table = cluster.summarize(con, rules.load(), "people")
-    assert table.loc["bouncers", ["viewers", "avg_visits"]].tolist() == [1, 2]
+def test_other_rules_give_frame_and_table_write_nothing_and_warn_of_a_slip(clustered, tmp_path):
+    run, table = clustered
+    changed = cluster.rules_of(run).replace("engaged_explorers", "avg_percent_watched", 0.7)
+    with pytest.warns(UserWarning, match="percents run from 0 to 100"):
+        by_others = cluster.table(run, rules=changed)
+    assert cluster.viewers(run, rules=changed)["cluster"].value_counts().to_dict() == {
+        name: count for name, count in by_others["viewers"].items() if count
+    }
+    assert cluster.table(run).equals(table)
+    changed.save(tmp_path / "my.yml")
+    assert rules.load(tmp_path / "my.yml").fingerprint == changed.fingerprint
+    viewers = cluster.viewers(run)
+    assert viewers.index.name == "visitor_key" and "top_title" in viewers

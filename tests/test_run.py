@@ -189,7 +189,8 @@ def test_a_folder_with_somebody_elses_files_is_refused_and_its_mode_left_alone(
     monkeypatch, tmp_path
 ):
     place = tmp_path / "documents"
-    place.mkdir(mode=0o755)
+    place.mkdir()
+    place.chmod(0o755)
     (place / "letter.txt").write_text("x")
     monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(place))
     with pytest.raises(ParameterError, match="not the kit's"):

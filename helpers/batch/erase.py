@@ -30,10 +30,13 @@ DOMAIN = re.compile(r"@.*|[\w-]+(\.[\w-]+)*\.[a-z]{2,}", re.I)
 SHORTEST_NAME = 4  # characters; a shorter name is found in ordinary words
 NOT_SEARCHED = {"README.md", "erased.key", "opt_out.txt"}
 """The kit's own text, the secret of the hashes, and the owner's own list."""
-REMAINS = (
+HASH_STAYS = (
     "What stays: a keyed hash, by which the next fetch knows whom not to bring back. It cannot be "
-    "read back; whoever has the store can test an address against it.",
-    "Wistia's own copy stays at Wistia: delete the viewer there too, in the account's audience.",
+    "read back; whoever has the store can test an address against it."
+)
+NO_HASH = "There is no store here to keep a hash of them: a new fetch may bring them back."
+COPY_STAYS = (
+    "Wistia's own copy stays at Wistia: delete the viewer there too, in the account's audience."
 )
 
 
@@ -99,12 +102,13 @@ def erase(who: str) -> list[str]:
                 expected="an e-mail or a visitor_key",
                 remedy="To keep a whole domain off the lists, write it into opt_out.txt.",
             )
-        told = [_erase_from_store(store, who, person) for store in stores]
+        told = [_erase_from_store(store, who, person, outputs) for store in stores]
         told += [_erase_from_run(folder, person) for folder in folders]
         searched = _search(outputs, person)
     told = [line for line in told if line]
     if told:
-        return [*told, f"A search of {searched:,} files finds nothing of them any more.", *REMAINS]
+        proof = f"A search of {searched:,} files finds nothing of them any more."
+        return [*told, proof, HASH_STAYS if stores else NO_HASH, COPY_STAYS]
     if not stores:
         return [f"{outputs.name}/ has no store, so there is nothing to delete. Check --outputs."]
     return [
@@ -175,13 +179,15 @@ def _people(path: Path) -> Iterator[tuple[str, str | None, str | None]]:
         )
 
 
-def _erase_from_store(store: Store, who: str, person: Person) -> str:
+def _erase_from_store(store: Store, who: str, person: Person, outputs: Path) -> str:
     counts = [store.forget(one) for one in sorted({who} | person.keys | person.emails)]
     shards.remove(settings.load(), store)
     sessions, visitors = (sum(c[kind] for c in counts) for kind in ("sessions", "visitors"))
     if not sessions + visitors:
         return ""
-    return f"Store {store.folder.name}: {sessions:,} sessions, {visitors:,} visitor rows removed."
+    place, account = store.folder.parents[1], store.folder.name
+    name = account if place == outputs else f"{place.name}/{account}"
+    return f"Store {name}: {sessions:,} sessions, {visitors:,} visitor rows removed."
 
 
 def _erase_from_run(folder: Path, person: Person) -> str:
@@ -202,9 +208,10 @@ def _erase_from_run(folder: Path, person: Person) -> str:
         return ""
     if read_manifest(folder).account:  # counts made before still hold the person
         record(folder, erased_on=clock.today().isoformat())
-    if (folder / "report.json").exists() or {"report.json", "report.html"} & set(touched):
-        for name in ("report.html", "report.json"):
-            (folder / name).unlink(missing_ok=True)
+    pages = [folder / "report.html", folder / "report.json"]
+    if any(page.exists() or page.name in touched for page in pages):
+        for page in pages:
+            page.unlink(missing_ok=True)
         with suppress(KitError):  # a run without all its data has no report any more
             report.build(folder)
     return f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}."
@@ -258,7 +265,7 @@ def _read_texts(path: Path) -> Iterator[str]:
             table = files.open_parquet(path).read()
             for column in table.columns:
                 if pa.types.is_dictionary(column.type):
-                    column = column.dictionary_decode()
+                    column = pc.cast(column, column.type.value_type)
                 if not pa.types.is_temporal(column.type) and not pa.types.is_primitive(column.type):
                     yield from set(map(str, column.to_pylist()))
         elif path.suffix == ".xlsx":

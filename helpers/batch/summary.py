@@ -31,6 +31,9 @@ def summarize(folder: Path) -> list[str]:
     ]
     if counts.get("viewers") == 0:
         lines.append("No viewers in the window: nothing to cluster, nothing to buy.")
+    sessions = manifest.model_extra.get("fetch", {}).get("sessions", {})
+    if sessions and not sessions.get("new", 1) and not sessions.get("changed", 1):
+        lines.append("No new sessions since the last run.")
     insights = files.read_json(folder / "data" / "insights.json")
     lines += [insights[part]["finding"] for part in ("change", "people") if part in insights]
     clusters = folder / "data" / "clusters.csv"
@@ -79,7 +82,8 @@ def _money(folder: Path, manifest: Manifest) -> list[str]:
         lines.append(
             f"Nothing was bought: max_credits is 0. The bill: {bill:,} credits at most.{to_buy}"
         )
-    if manifest.credits.get("auto_recharge"):
+    shown_bill = files.read_json(folder / "data" / "personas.json").get("bill") or {}
+    if shown_bill.get("auto_recharge"):
         lines.append(
             "Warning: auto-recharge is on at Mavera: it buys credits by itself when they run low."
         )

@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from helpers.core import files
 from helpers.core.errors import ParameterError
-from helpers.core.parameters import suggest as nearest
+from helpers.core.parameters import suggest
 from helpers.store.scores import Scores, read_scores
 
 COLUMNS = {
@@ -151,6 +151,12 @@ class ClusterRules:
         return replace(self, clusters=changed)
 
 
+def suggest_after(name: str, names: list[str]) -> str:
+    """A suggestion with the blank that parts it from the sentence before."""
+    hint = suggest(name, names)
+    return f" {hint}" if hint else ""
+
+
 def builtin_text() -> str:
     """The built-in clusters file, to copy and edit."""
     return resources.files("helpers").joinpath("clusters.yml").read_text("utf-8")
@@ -255,7 +261,7 @@ def known_keys(mapping: CommentedMap, known: tuple[str, ...], fail: Fail, what: 
     """Refuse a key that is not among the known ones, with the nearest of them."""
     for key in mapping:
         if key not in known:
-            hint = nearest(str(key), list(known))
+            hint = suggest_after(str(key), list(known))
             fail(
                 mapping.lc.key(key)[0] + 1,
                 f"{what} has an unknown key {str(key)[:40]!r}.{hint} It has: {', '.join(known)}",
@@ -322,7 +328,7 @@ def _checked(when: str, name: str, line: int, fail: Fail) -> str:
 def _allowed(node: exp.Expression, label: str, line: int, fail: Fail) -> None:
     if isinstance(node, exp.Column):
         if node.table or node.name.lower() not in COLUMNS:
-            hint = nearest(node.name, list(COLUMNS))
+            hint = suggest_after(node.name, list(COLUMNS))
             fail(
                 line,
                 f"{label}: unknown column {node.sql()[:60]!r}.{hint} Columns are: "

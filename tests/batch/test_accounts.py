@@ -17,8 +17,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from helpers import __main__ as command
-from helpers import run as runs
 from helpers.batch import accounts, accounts_file
+from helpers.core import folders
 from helpers.sandbox.server import create_app, start_in_thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,7 +162,7 @@ def test_ctrl_c_stops_the_processes_and_keeps_what_they_did(accounts_yml, give, 
         "east": "not started",
     }  # fmt: skip
     for name in ("south", "west"):
-        assert runs.read_manifest(bare_environment / name / "2026-07-01")["status"] == "failed"
+        assert folders.read_manifest(bare_environment / name / "2026-07-01").status == "failed"
     page = BeautifulSoup((bare_environment / "index.html").read_text("utf-8"), "html.parser")
     assert [h2.text for h2 in page.find_all("h2")] == [
         "Account north", "Account south", "Account west",
@@ -244,8 +244,8 @@ def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_pat
         )  # fmt: skip
     assert done.returncode == 3, done.stdout + done.stderr
     rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
-    north = runs.read_manifest(outputs / "north" / "2026-07-01")
-    viewers, spent = north["counts"]["viewers"], north["credits"]["spent"]
+    north = folders.read_manifest(outputs / "north" / "2026-07-01")
+    viewers, spent = north.counts["viewers"], north.credits["spent"]
     assert viewers > 0 and spent > 0
     assert rows == [
         ["account", "outcome", "viewers", "credits", "report"],
@@ -261,9 +261,14 @@ def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_pat
     for name, (_, log) in known.items():  # each service saw its own account's keys alone
         own = {f"{name}-token-1", f"{name}-key-1"} if name != "south" else {"wrong", "south-key-1"}
         assert {request["token"].removeprefix("Bearer ") for request in log} <= own and log
-    assert {path.name for path in outputs.iterdir()} == {*names, "index.html", ".gitignore"}
+    assert {path.name for path in outputs.iterdir()} == {
+        *names,
+        "index.html",
+        ".gitignore",
+        ".viewer-personas",
+    }
     for name in names:
-        assert runs.read_manifest(outputs / name / "2026-07-01")["account"] == name
+        assert folders.read_manifest(outputs / name / "2026-07-01").account == name
         assert [path.name for path in (outputs / name / "store").iterdir()] == [name]
         text = (outputs / name / "2026-07-01" / "run.json").read_text()
         assert not [other for other in names if other != name and other in text]

@@ -11,10 +11,11 @@ import pytest
 from filelock import FileLock
 
 from helpers import __main__ as command
-from helpers import run as runs
 from helpers.batch import erase, runner
+from helpers.core import folders
 from helpers.core.errors import BY_NAME, KitError
 from helpers.mavera import ledger
+from helpers.run import STAGES
 from helpers.store.store import Store
 
 
@@ -157,40 +158,41 @@ def test_runs_lists_newest_first_by_number(viewer_personas, bare_environment):
     source = {"wistia": "live", "mavera": "sandbox"}
     for name in ("2026-07-01", "2026-07-01.2", "2026-07-01.10", "2026-06-30", "dev"):
         facts = {"account": "live", "source": source, "status": "done", "counts": {"viewers": 1218}}
-        runs.record(bare_environment / name, **facts)
+        folders.record(bare_environment / name, **facts)
     status, out, _ = viewer_personas("runs")
     names = [line.split()[0] for line in out.splitlines()]
     assert status == 0
-    assert names == ["2026-07-01.10", "2026-07-01.2", "2026-07-01", "2026-06-30"]
-    assert "1,218" in out and "live/sandbox" in out
+    assert names == ["run", "2026-07-01.10", "2026-07-01.2", "2026-07-01", "2026-06-30"]
+    assert "1,218" in out and "not named" in out
 
 
 def test_runs_tells_what_sets_a_run_apart(viewer_personas, bare_environment):
     given = {"run": "2026-07-01", "run_date": "2026-07-01", "min_cell": 3, "media_ids": ["a", "b"],
              "seed": 0}  # fmt: skip
     window = {"start_date": "2026-01-01", "end_date": "2026-06-30"}
-    runs.record(bare_environment / "2026-07-01", status="done", parameters=given, window=window)
+    folders.record(bare_environment / "2026-07-01", status="done", parameters=given, window=window)
     line = viewer_personas("runs")[1].rstrip()
-    assert line.endswith("2026-01-01 to 2026-06-30  min_cell=3  media_ids=a,b")
+    assert line.endswith("2026-01-01 to 2026-06-30  min_cell=3 media_ids=a,b")
 
 
 def test_runs_tells_parts_and_a_run_that_was_killed(viewer_personas, bare_environment):
     for name, status, stages in (
-        ("2026-07-01", "done", runs.STAGES[:3]), ("2026-07-02", "done", runs.STAGES[2:3]),
-        ("2026-07-03", "done", runs.STAGES), ("2026-07-04", "running", runs.STAGES),
-        ("2026-07-05", "failed", runs.STAGES),
+        ("2026-07-01", "done", STAGES[:3]), ("2026-07-02", "done", STAGES[2:3]),
+        ("2026-07-03", "done", STAGES), ("2026-07-04", "running", STAGES),
+        ("2026-07-05", "failed", STAGES),
     ):  # fmt: skip
         facts = {"account": "live", "status": status, "stages": {name: {} for name in stages}}
-        runs.record(bare_environment / name, **facts)
+        folders.record(bare_environment / name, **facts)
 
     def states():
-        return [line[15:31].strip() for line in viewer_personas("runs")[1].splitlines()]
+        lines = viewer_personas("runs")[1].splitlines()
+        return [re.split(r"\s{2,}", line)[1] for line in lines[1:]]
 
     expected = ["failed", "stopped", "done", "done, stage 3", "done, stages 1-3"]
     assert states() == expected
     dead = {"account": "live", "status": "running", "started_at": "2026-07-03T00:00:00+00:00"}
-    runs.record(bare_environment / "2026-07-01.2", **dead)  # a killed run is not the one at work
-    runs.record(bare_environment / "2026-07-04", started_at="2026-07-04T00:00:00+00:00")
+    folders.record(bare_environment / "2026-07-01.2", **dead)  # a killed run is not the one at work
+    folders.record(bare_environment / "2026-07-04", started_at="2026-07-04T00:00:00+00:00")
     expected.insert(-1, "stopped")
     lock = bare_environment / "store" / "live" / "run.lock"
     lock.parent.mkdir(parents=True)
@@ -205,8 +207,8 @@ def test_render_of_no_run_is_wrong_use(viewer_personas):
 
 
 def test_erase_prints_what_stays(viewer_personas, monkeypatch):
-    monkeypatch.setattr(erase, "forget", lambda who: [f"{who} is gone.", "Wistia's copy stays."])
-    assert viewer_personas("erase", "a@example.com") == (
+    monkeypatch.setattr(erase, "erase", lambda who: [f"{who} is gone.", "Wistia's copy stays."])
+    assert viewer_personas("erase", "a@example.com", "--yes") == (
         0, "a@example.com is gone.\nWistia's copy stays.\n", "",
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch)
 
 
 def test_what_is_done_beforehand_works_and_leaves_no_names_in_the_notebook(tmp_path):
-    assert tuple(kernels.WARM_UP) == STAGES
+    assert set(STAGES) <= set(kernels.WARM_UP)
     path = tmp_path / "03_cluster.ipynb"
     cell = nbformat.v4.new_code_cell(
         "import sys\nprint('scipy.optimize' in sys.modules, 'plt' in globals())"

@@ -14,10 +14,10 @@ import time
 import nbformat
 import pytest
 
-from helpers import run as runs
-from helpers.batch import runner
-from helpers.core import files
+from helpers.batch import runner, summary
+from helpers.core import files, folders
 from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
+from helpers.run import STAGES
 from helpers.store.store import Store
 from notebooks import plain_report, write  # noqa: F401
 
@@ -40,9 +40,9 @@ def statuses(folder):
 
 def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_environment):
     books = write(tmp_path / "books {odd}", s1="run.record(counts={'viewers': 3})")
-    folder = runner.run(WORDS, notebooks=books).folder
+    folder = runner.run(WORDS, notebooks=books).run.folder
     assert folder == bare_environment / "2026-07-01"
-    for stage in runs.STAGES:
+    for stage in STAGES:
         assert (folder / f"{stage}.ipynb").is_file() and (folder / f"{stage}.html").is_file()
     assert (folder / "report.html").is_file() and (bare_environment / "index.html").is_file()
     known = manifest(folder)
@@ -57,7 +57,7 @@ def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_env
 
 def test_no_folder_of_this_machine_stands_in_a_run(tmp_path, bare_environment):
     books = write(tmp_path / "books", s2="import sys, pandas\nprint(run.folder, sys.executable)")
-    folder = runner.run(WORDS, stages="1-2", notebooks=books).folder
+    folder = runner.run(WORDS, stages="1-2", notebooks=books).run.folder
     for path in folder.rglob("*.*"):
         text = path.read_text("utf-8")
         assert str(tmp_path) not in text and sys.prefix not in text and os.getcwd() not in text
@@ -69,7 +69,7 @@ def test_a_second_run_of_the_day_gets_the_next_name_up_to_ten(tmp_path, bare_env
     for name in ["2026-07-01", *(f"2026-07-01.{n}" for n in range(2, 10))]:
         (bare_environment / name).mkdir()
     work = runner.run(WORDS, stages="1", notebooks=books)
-    assert work.folder.name == "2026-07-01.10"
+    assert work.run.folder.name == "2026-07-01.10"
     with pytest.raises(ParameterError, match="ten runs already"):
         runner.run(WORDS, stages="1", notebooks=books)
 
@@ -91,16 +91,16 @@ def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
 
     write(tmp_path / "books")
     work = runner.run({}, resume="2026-07-01", notebooks=books)
-    assert work.folder == folder and statuses(folder) == ["done"] * 5
+    assert work.run.folder == folder and statuses(folder) == ["done"] * 5
     assert (folder / "01_fetch.ipynb").stat().st_mtime_ns == first
     assert manifest(folder)["status"] == "done" and manifest(folder)["error"] is None
 
 
 def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, bare_environment):
     books = write(tmp_path / "books")
-    folder = runner.run(WORDS, notebooks=books).folder
+    folder = runner.run(WORDS, notebooks=books).run.folder
     (folder / "report.html").unlink()
-    runs.record(folder, status="running")  # killed after the last stage
+    folders.record(folder, status="running")  # killed after the last stage
     for _ in range(2):
         runner.run({}, resume="2026-07-01", notebooks=books)
         assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
@@ -109,7 +109,7 @@ def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, 
 
 def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environment):
     books = write(tmp_path / "books")
-    folder = runner.run(WORDS, notebooks=books).folder
+    folder = runner.run(WORDS, notebooks=books).run.folder
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("0*.ipynb")}
     runner.run({"max_credits": 1575}, resume="2026-07-01", notebooks=books)
     again = [name for name, at in before.items() if (folder / name).stat().st_mtime_ns != at]
@@ -128,14 +128,14 @@ def test_an_unknown_error_in_a_cell_is_told_in_one_line_with_the_log(tmp_path, b
 
 def test_a_kernel_that_dies_is_told_and_the_run_is_failed(tmp_path, bare_environment):
     books = write(tmp_path / "books", s1="import os; os._exit(9)")
-    with pytest.raises(KitError, match="01_fetch: the kernel died"):
+    with pytest.raises(KitError, match="01_fetch: The kernel died"):
         runner.run(WORDS, stages="1", notebooks=books)
     assert manifest(bare_environment / "2026-07-01")["status"] == "failed"
 
 
 def test_a_full_disk_in_a_cell_is_a_service_error(tmp_path):
     books = write(tmp_path / "books", s1="raise OSError(28, 'No space left on device')")
-    with pytest.raises(KitError, match="the disk is full") as caught:
+    with pytest.raises(KitError, match="The disk is full") as caught:
         runner.run(WORDS, stages="1", notebooks=books)
     assert caught.value.exit_status == 4
 
@@ -144,11 +144,11 @@ def test_a_resumed_run_keeps_its_parameters_but_for_the_budget(tmp_path, bare_en
     books = write(tmp_path / "books", s4="assert max_credits == 1500, max_credits")
     with pytest.raises(KitError, match="AssertionError"):
         runner.run({**WORDS, "start_date": "2026-06-01"}, notebooks=books)
-    with pytest.raises(ParameterError, match="only max_credits may change|Only max_credits"):
+    with pytest.raises(ParameterError, match="Expected no other parameter than max_credits"):
         runner.run({"start_date": "2026-06-02"}, resume="2026-07-01", notebooks=books)
     work = runner.run({"max_credits": "1500"}, resume="2026-07-01", notebooks=books)
     assert work.window.start.isoformat() == "2026-06-01"
-    assert manifest(work.folder)["status"] == "done"
+    assert manifest(work.run.folder)["status"] == "done"
 
 
 @pytest.mark.parametrize("name", ["2026-07-09", "dev", "../2026-07-01", "2026-07-01.11", "x"])
@@ -173,8 +173,8 @@ def test_later_stages_alone_need_a_run_to_go_on_with(tmp_path, bare_environment)
     assert not bare_environment.exists()
     runner.run(WORDS, stages="1-2", notebooks=books)
     work = runner.run({}, stages="3", resume="2026-07-01", notebooks=books)
-    assert [s["status"] for s in manifest(work.folder)["stages"].values()] == ["done"] * 3
-    assert not (work.folder / "report.html").exists()
+    assert [s["status"] for s in manifest(work.run.folder)["stages"].values()] == ["done"] * 3
+    assert not (work.run.folder / "report.html").exists()
 
 
 def test_a_run_keeps_a_copy_of_its_clusters_file(tmp_path, bare_environment):
@@ -184,8 +184,8 @@ def test_a_run_keeps_a_copy_of_its_clusters_file(tmp_path, bare_environment):
     file = tmp_path / "mine.yml"
     file.write_text(rules.builtin_text(), "utf-8")
     work = runner.run({**WORDS, "clusters_file": str(file)}, stages="1-3", notebooks=books)
-    assert (work.folder / "mine.yml").read_text("utf-8") == file.read_text("utf-8")
-    assert manifest(work.folder)["parameters"]["clusters_file"] == "mine.yml"
+    assert (work.run.folder / "mine.yml").read_text("utf-8") == file.read_text("utf-8")
+    assert manifest(work.run.folder)["parameters"]["clusters_file"] == "mine.yml"
 
 
 def test_a_leak_fails_the_run_and_names_the_file(tmp_path, bare_environment, monkeypatch):
@@ -250,7 +250,7 @@ def test_a_run_that_crosses_midnight_keeps_its_date(tmp_path, bare_environment, 
     later = "import os; os.environ['VIEWER_PERSONAS_NOW'] = '2026-03-01T00:10:00+00:00'"
     show = "print('as of', run.window.as_of, run_date)"
     books = write(tmp_path / "books", s1=later, s2=f"{later}\n{show}")
-    folder = runner.run({"source": "sandbox"}, stages="1-2", notebooks=books).folder
+    folder = runner.run({"source": "sandbox"}, stages="1-2", notebooks=books).run.folder
     assert folder.name == "2026-02-28"
     assert "2026-02-28" in nbformat.read(folder / "02_enrich.ipynb", 4).cells[-2].outputs[0].text
 
@@ -272,7 +272,7 @@ def test_a_failed_run_before_a_folder_is_made_leaves_none(tmp_path, bare_environ
 
 def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment):
     folder = bare_environment / "2026-07-01"
-    runs.record(
+    folders.record(
         folder, account="sandbox", source={"wistia": "sandbox", "mavera": "sandbox"},
         window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
         counts={"visitors": 1247, "viewers": 2}, credits={"spent": 1550},
@@ -284,8 +284,8 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
     )
     answer = "# Who\n\n**Call** them \x1b[31mnow\n- one\n- two"
     files.write_json(folder / "data" / "analysis.json", {"answer": answer})
-    lines = runner.summary(folder)
-    assert lines[0] == "Run 2026-07-01 · account sandbox · 2026-06-01 to 2026-06-30"
+    lines = summary.summarize(folder)
+    assert lines[0] == "Run 2026-07-01 · account: sandbox · 2026-06-01 to 2026-06-30"
     assert lines[1] == "visitors: 1,247 · viewers: 2"
     assert "\x1b" not in "\n".join(lines)
     assert lines[2].split() == ["cluster", "viewers", "share", "%", "avg_videos", "identified", "%"]
@@ -297,32 +297,32 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
 @pytest.mark.parametrize(("changed", "said"), [(0, True), (2, False)])
 def test_no_new_data_is_said(bare_environment, changed, said):
     folder = bare_environment / "2026-07-01"
-    runs.record(
+    folders.record(
         folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 5},
         window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
         fetch={"sessions": {"new": 0, "changed": changed}},
     )  # fmt: skip
-    assert ("No new sessions since the last run." in runner.summary(folder)) is said
+    assert ("No new sessions since the last run." in summary.summarize(folder)) is said
 
 
 def test_no_viewers_in_the_window_is_said(bare_environment):
     folder = bare_environment / "2026-07-01"
-    runs.record(
+    folders.record(
         folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 0},
         window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
     )  # fmt: skip
-    assert any(line.startswith("No viewers in the window") for line in runner.summary(folder))
+    assert any(line.startswith("No viewers in the window") for line in summary.summarize(folder))
 
 
 def told(folder, *, mavera="live", bill=None, answer=None, **facts):
     """The summary of a run with these facts."""
-    runs.record(
+    folders.record(
         folder, account="a", source={"wistia": "live", "mavera": mavera}, counts={"viewers": 5},
         window={"start_date": "2026-06-01", "end_date": "2026-06-30"}, **facts,
     )  # fmt: skip
     files.write_json(folder / "data" / "personas.json", {"personas": [], "bill": bill})
     files.write_json(folder / "data" / "analysis.json", answer or {"status": "not_asked"})
-    return "\n".join(runner.summary(folder))
+    return "\n".join(summary.summarize(folder))
 
 
 def test_without_a_budget_the_summary_says_what_the_bill_would_be(bare_environment):

@@ -1,5 +1,5 @@
 -- Clusters: a row for every rule in the order of the file, empty ones too. Shares run from 0 to 1,
--- means are rounded to a tenth. {viewers} is a query for viewers with their cluster.
+-- means are rounded to a tenth. The query for viewers with their cluster is put in.
 SELECT
     rules.cluster,
     count(visitor_key) AS viewers,
