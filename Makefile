@@ -11,7 +11,7 @@ endif
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-report: .venv/.ready  ## run the five notebooks and write the report (ARGS="-p start_date 2026-01-01")
+report: .venv/.ready  ## run the notebooks and write the report (ARGS="-p start_date 2026-01-01")
 	@$(PY) -m helpers run $(ARGS)
 
 test: .venv/.ready  ## all tests, on two cores (ARGS="-k store")
@@ -48,24 +48,14 @@ clean:  ## remove .venv and caches; outputs stay
 	@rm -rf .venv *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-# pip's lines are many: a count shows that it works, its errors pass through.
+# uv, itself from PyPI, sets up in seconds what takes pip minutes.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
+  $(name) -c 'import sys, venv, ensurepip; sys.version_info < (3, 11) or print("$(name)")' 2>/dev/null)))
 .venv/.ready: pyproject.toml constraints.txt
-	@python=; for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
-	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
-	  then python=$$candidate; break; fi; done; \
-	if [ -z "$$python" ]; then echo "No Python 3.11 or newer found as $(or $(PYTHON),python3)." \
-	  "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; fi; \
-	if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then echo "$$python has no venv module." \
-	  "Install it (Debian, Ubuntu: apt install python3-venv) and run again." >&2; exit 1; fi; \
-	echo "Setting up .venv with $$($$python --version): a few minutes, once."; \
-	if [ -s .venv/.ready ] && [ "$$(cat .venv/.ready)" != '$(CURDIR)' ]; then rm -rf .venv; fi; \
-	( for n in 1 2 3 4 5 6 7 8 9; do sleep 20 >&- 2>&-; echo "  still setting up ($$((n * 20)) s)"; done ) & \
-	trap "kill $$! 2>/dev/null" EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	$$python -m venv .venv || exit 1; \
-	{ $(PY) -m pip install --disable-pip-version-check --progress-bar off \
-	    -e '.[test]' -c constraints.txt && echo all-is-installed; } | \
-	awk '/^(Collecting|Obtaining)/ && ++n % 30 == 0 {print "  finding packages (" n ")"; fflush()} \
-	  /^Installing collected/ {print "  installing them"; fflush()} \
-	  /^all-is-installed/ {good = 1} END {exit !good}' || \
-	{ echo "Setting up .venv failed; the lines above say why." >&2; exit 1; }; \
-	printf '%s' '$(CURDIR)' > .venv/.ready
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found. Install one (Debian," \
+	  "Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) --version): about half a minute, once."
+	@$(PYTHON) -m venv --clear .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	@.venv/bin/uv pip install --quiet --python $(PY) -e '.[test]' -c constraints.txt
+	@printf '%s' '$(CURDIR)' > .venv/.ready

@@ -102,6 +102,7 @@ def start_kernels(names: Sequence[str]) -> Iterator[Iterator[Kernel]]:
             apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names are not the notebook's
             # Its connections never leave 127.0.0.1: what it says of encryption would be noise.
             options = [f"--IPKernelApp.exec_lines={apart}", "--log-level=ERROR"]
+            options.append("--InteractiveShellApp.ignore_cwd=True")  # another package `helpers`
             started.append(kernel)
             run_sync(kernel.start_kernel)(extra_arguments=options, env=environment)
             return kernel

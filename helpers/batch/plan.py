@@ -21,6 +21,7 @@ from helpers.core.files import read_owner_text
 from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
 from helpers.core.parameters import DEFAULTS, Parameters
 from helpers.core.settings import Settings, project_root
+from helpers.findings import opt_out
 from helpers.mavera import payloads
 from helpers.run import STAGES, Run
 
@@ -162,7 +163,8 @@ def plan(
 
 
 def _check_owner(run: Run, params: Parameters) -> None:
-    """Whatever else the owner wrote: the clusters file, and what is named after its clusters."""
+    """Whatever else the owner wrote: opt-out list, clusters file, what is named after clusters."""
+    opt_out.read_opt_out(run.settings.outputs / opt_out.OPT_OUT)
     for cluster in run.rules.clusters:
         payloads.persona_fields(cluster)
     unknown = [name for name in params.persona_clusters if name not in run.rules.names]
