@@ -18,6 +18,7 @@ from helpers.core.errors import DataError, ParameterError
 from helpers.core.folders import (
     REPORTED_AFTER,
     Manifest,
+    clear_folder,
     make_outputs,
     newest_first,
     read_manifest,
@@ -132,7 +133,7 @@ class Run:
                     f"{opened.account!r}.",
                     remedy="Set the keys it was made with, or start a new run.",
                 )
-            opened.clear()  # dev holds another account's work, and accounts never mix
+            clear_folder(folder)  # dev holds another account's work, and accounts never mix
             manifest = Manifest()
         if is_dev and not manifest.account:  # an analyst goes on from the newest run
             newest = opened.newest_done()
@@ -153,32 +154,12 @@ class Run:
 
     def __repr__(self) -> str:
         """Where the data come from, the same on any date, so that a notebook may show it."""
-        wistia = {
-            "live": "Wistia, live",
-            "file": "own sessions, from a file",
-            "sandbox": "Wistia sandbox: invented sample data",
-        }
-        mavera = {
-            "live": "Mavera, live: calls cost credits",
-            "sandbox": "Mavera sandbox: play credits, simulated answers",
-        }
-        return "\n".join(
-            [
-                f"Account  {self.account}",
-                f"Window   {self.window.start} to {self.window.end}, UTC days",
-                f"Source   {wistia[self.source.wistia]}",
-                f"Source   {mavera[self.source.mavera]}",
-            ]
-        )
+        window = f"Window   {self.window.start} to {self.window.end}, UTC days"
+        return "\n".join([f"Account  {self.account}", window, *self.source.describe()])
 
     @property
     def is_dev(self) -> bool:
         return self.folder.name.startswith("dev")
-
-    def clear(self) -> None:
-        """Empty the folder."""
-        for path in sorted(self.folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
 
     def newest_done(self) -> Path | None:
         """The newest finished run of the account."""

@@ -12,6 +12,15 @@ ASKS = {"wistia": ("01", "02", "03", "06"), "mavera": ("04", "05")}
 """Numbers of the stages that cannot do without a service."""
 
 
+DESCRIPTIONS = {
+    ("wistia", "live"): "Wistia, live",
+    ("wistia", "file"): "own sessions, from a file",
+    ("wistia", "sandbox"): "Wistia sandbox: invented sample data",
+    ("mavera", "live"): "Mavera, live: calls cost credits",
+    ("mavera", "sandbox"): "Mavera sandbox: play credits, simulated answers",
+}
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where each service's answers come from: live, sandbox, and for Wistia also file."""
@@ -56,6 +65,11 @@ class Sources:
                 )
             kinds[service] = "live" if key else "sandbox"
         return cls(**kinds)
+
+    def describe(self) -> list[str]:
+        """A line for each service."""
+        pairs = (("wistia", self.wistia), ("mavera", self.mavera))
+        return [f"Source   {DESCRIPTIONS[pair]}" for pair in pairs]
 
     @property
     def uses_sandbox(self) -> bool:
