@@ -67,25 +67,29 @@ def insights(*, bad: str = "", news: bool = True) -> dict:
     ]
     weeks = [date(2025, 12, 29) + timedelta(weeks=n) for n in range(26)]
     growth = [
-        {"period": day.isoformat(), "viewers": 40 + 5 * n, "people": None if n == 3 else 15 + n}
+        {
+            "period": day.isoformat(),
+            "viewers": 40 + 5 * n,
+            "people": None if n == 3 else 15 + 5 * (n // 5),
+        }
         for n, day in enumerate(weeks)
     ]
-    counted = "viewers=viewers [viewers]; people=people [people]; to_call=to call [people]"
+    named = "period=week from; people=identified people; to_call=worth a call"
     parts = {
-        "trend": section("Viewers by week went from 40 to 165.", growth, counted),
+        "trend": section("Viewers by week went from 40 to 165.", growth, named),
         "moves": section(
             "40 joined, 10 left.",
             [
                 {"cluster_then": "bouncers", "cluster_now": now, "viewers": viewers}
-                for now, viewers in zip(NAMES, (60, None, 10, 0, 15), strict=True)
+                for now, viewers in zip(NAMES[3:], (10, 15), strict=True)
             ],
-            counted,
         ),
         "causes": section("Nothing else changed."),
     }
     if news:
-        sentence = "200 viewers are new since 31 May 2026, 75 people among them."
-        parts = {"news": section(sentence, new, counted + "; companies=companies")} | parts
+        sentence = "New since run 2026-06-01: 200 viewers, 75 identified people; gone: 40 viewers."
+        totals = section("In all.", [{"kind": "viewers", "new": 200, "gone": 40, "now": 1247}])
+        parts = {"news": section(sentence, new, named, totals=totals)} | parts
     shares = [
         {"cluster": name, "viewers_then": 300, "viewers_now": 410, "share_then": 0.26}
         | {"share_now": 0.33, "difference": 0.07, "low": 0.03, "high": 0.11, "q_value": 0.02}
@@ -93,7 +97,7 @@ def insights(*, bad: str = "", news: bool = True) -> dict:
     ]
     converted = [
         {"cluster": name, "viewers": viewers, "converted": count, "rate": count and count / viewers}
-        | share
+        | {"low": 0.3, "high": 0.6, "verdict": "higher" if count == 45 else "no clear difference"}
         for name, viewers, count in zip(
             NAMES, (90, 235, 410, 185, 325), (45, 60, None, 20, 10), strict=True
         )
@@ -104,13 +108,13 @@ def insights(*, bad: str = "", news: bool = True) -> dict:
             NAMES, (65, 135, 45, 85, 105), (20, 15, None, 0, 10), strict=True
         )
     ]
-    minutes = [{"cluster": name, "viewers": 90, "minutes_watched": 54.2} for name in NAMES]
+    minutes = [{"cluster": name, "minutes": 4800, "minutes_per_viewer": 54.2} for name in NAMES]
     return {
         "schema_version": 2,
         "content": section(
             f"Binge Watchers prefer “{VIDEOS[0]}”.",
             [video | {"preference": 2.1} | share],
-            videos=section("4 videos reached enough viewers.", seen, counted),
+            videos=section("4 videos reached enough viewers.", seen),
             folders=section("No folder stands out."),
             next_video=section(
                 "Next for Binge Watchers: “Admin deep dive”.",
@@ -121,17 +125,17 @@ def insights(*, bad: str = "", news: bool = True) -> dict:
             f"Bouncers come by blog.example/{bad}.",
             [{"kind": "page", "value": f"blog.example/{bad}", "viewers": 85}],
         ),
-        "conversions": section("135 of 835 viewers converted.", converted, counted),
-        "change": section("Bouncers grew from 26 % to 33 %.", shares, counted, **parts),
+        "conversions": section("135 of 835 viewers converted.", converted),
+        "change": section("Bouncers grew from 26 % to 33 %.", shares, **parts),
         "sensitivity": section(
             "95 viewers stand within a step of a threshold.",
             [{"cluster": "bouncers", "column": "avg_percent_watched", "lowered": 45, "raised": 50}],
         ),
         "groups": section("The data show no groups of their own."),
         "people": section(
-            "45 people to call.",
+            "48 of 435 identified people are worth a call: a score of 60 or more, seen in 30 days.",
             called,
-            counted,
+            named,
             companies=section("12 companies.", [{"company": f"Acme{bad}", "people": 15}]),
             watch_time=section("54 minutes a viewer.", minutes),
         ),

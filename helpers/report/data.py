@@ -159,9 +159,8 @@ def _names(source: _Source) -> list[dict[str, Any]]:
 
 def _personas(source: _Source) -> dict[str, Any]:
     replies = {reply.get("cluster"): reply for reply in source.analysis.get("replies") or []}
-    minutes = {
-        row["cluster"]: row.get("minutes_watched") for row in source.rows("people", "watch_time")
-    }
+    watched = source.rows("people", "watch_time")
+    minutes = {row["cluster"]: row["minutes_per_viewer"] for row in watched}
     following = {row["cluster"]: row["title"] for row in source.rows("content", "next_video")[::-1]}
     keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
     cards = [
@@ -169,7 +168,7 @@ def _personas(source: _Source) -> dict[str, Any]:
         | {"facts": [fact["text"] for fact in card.get("facts") or []]}
         | {"advice": (source.analysis.get("by_cluster") or {}).get(card["cluster"])}
         | {"reply": replies.get(card["cluster"]), "next_video": following.get(card["cluster"])}
-        | {"minutes_watched": minutes.get(card["cluster"])}
+        | {"minutes_per_viewer": minutes.get(card["cluster"])}
         | {"conversion": _conversion(source, card["cluster"])}
         for card in source.personas.get("personas") or []
     ]
@@ -187,15 +186,9 @@ def _conversion(source: _Source, cluster: str) -> dict[str, Any]:
     """What a cluster did, as the data say, and the word that Mave gave its probability."""
     rows = source.rows("conversions")
     row = next((row for row in rows if row["cluster"] == cluster), {})
-    seen = [
-        row for row in rows if row.get("converted") is not None and row["cluster"] in source.titles
-    ]
-    viewers = sum(row["viewers"] for row in seen)
-    keys = ("viewers", "converted", "rate", "low", "high", "q_value")
-    return {key: row.get(key) for key in keys} | {
-        "rate_of_all": sum(row["converted"] for row in seen) / viewers if viewers else None,
-        "stated": _stated((source.analysis.get("by_cluster") or {}).get(cluster)),
-    }
+    stated = _stated((source.analysis.get("by_cluster") or {}).get(cluster))
+    keys = ("viewers", "converted", "rate", "low", "high", "verdict")
+    return {key: row.get(key) for key in keys} | {"stated": stated}
 
 
 def _stated(advice: str | None) -> str | None:
@@ -253,7 +246,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         headline = f"{count_people(total)} in {count_people(used, 'cluster')}"
     news = parts["change"]["parts"].get("news")
     if news and news["rows"]:
-        headline = news["finding"].rstrip(".")
+        headline = news["finding"].partition(";")[0].rstrip(".")
     calls = source.counts.get("people_to_call")
     mave = parts["advice"]["closing"] if parts["advice"]["status"] == "answered" else None
     own = "Call the people of private/outreach.xlsx that are marked “to call”, best first."

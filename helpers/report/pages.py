@@ -23,7 +23,7 @@ NO_NAMES = ("live", "file", "")
 """What stands for the account where its owner gave it no name."""
 
 PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its name, which wraps
-COUNTED = re.compile(r" \[(viewers|people|sessions|plays|companies|videos)\]")
+UNIT = re.compile(r" ?\[(viewers|people|sessions|viewings|plays|companies)\]")
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
 MOST_POINTS = 250  # of a line on the page, so that a curve of 1,000 cells stays small
 
@@ -52,16 +52,17 @@ def account_name(name: str | None) -> str:
 
 
 def dated(text: str) -> str:
-    """A text whose days are all written as in 30 Jun 2026."""
+    """A text whose days are all written as in 30 Jun 2026, its months as in Jun 2026."""
 
     def write(found: re.Match) -> str:
         try:
-            day = date.fromisoformat(found[1])
+            day = date.fromisoformat(found[1] + (found[2] or "-01"))
         except ValueError:
             return found[0]
-        return f"{day.day}{NBSP}{day:%b}{NBSP}{day.year}"
+        return f"{day.day}{NBSP}" * bool(found[2]) + f"{day:%b}{NBSP}{day.year}"
 
-    return re.sub(r"\b(\d{4}-\d\d-\d\d)(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?(?![\w-])", write, text)
+    time = r"(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?"
+    return re.sub(rf"\b(\d{{4}}-\d\d)(-\d\d)?{time}(?![\w-])", write, text)
 
 
 def count(value: int | None) -> str:
@@ -86,22 +87,23 @@ def prose(text: str | None, unsupported: Sequence[str] = ()) -> Markup:
 
 def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The columns of a section's table; ``narrow`` on each where a row fits on a phone."""
-    labels = {key: COUNTED.sub("", label) for key, label in section["columns"].items()}
+    labels = {key: UNIT.sub("", text) or key for key, text in section["columns"].items()}
     if "title" in labels:  # the id is for machines
         labels.pop("media_id", None)
     shown, width = tables.columns(labels, section["rows"]), ROW_NAME
-    for column in shown:
-        column["label"] = tables.sentence(column["label"])
-        column["counted"] = labels[column["key"]] != section["columns"][column["key"]]
+    for column in shown[1:]:
         words = column["label"].split() + [cell(row, column) for row in section["rows"]]
-        width += 0 if column is shown[0] else max(map(len, words), default=0) + 1
-    return [column | {"narrow": width <= PHONE} for column in shown]
+        width += max(map(len, words), default=0) + 1
+    return [
+        column | {"label": tables.sentence(column["label"]), "narrow": width <= PHONE}
+        for column in shown
+    ]
 
 
 def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str, str] = {}) -> str:
     """A value as text; a hidden count is few, a time of a video m:ss."""
     value = row.get(column["key"])
-    if value is None and column["counted"]:
+    if value is None and column["form"] == "number":
         return "few"
     if column["key"] == "second" and value is not None:
         return clock(value)
