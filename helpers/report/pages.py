@@ -23,6 +23,7 @@ NO_NAMES = ("live", "file", "")
 """What stands for the account where its owner gave it no name."""
 
 PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its name, which wraps
+HEADING = 0.85  # width of a heading's character to one of a cell
 UNIT = re.compile(r" ?\[(viewers|people|sessions|viewings|plays|companies)\]")
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
 MOST_POINTS = 250  # of a line on the page, so that a curve of 1,000 cells stays small
@@ -92,8 +93,8 @@ def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
         labels.pop("media_id", None)
     shown, width = tables.columns(labels, section["rows"]), ROW_NAME
     for column in shown[1:]:
-        words = column["label"].split() + [cell(row, column) for row in section["rows"]]
-        width += max(map(len, words), default=0) + 1
+        cells = [len(cell(row, column)) for row in section["rows"]]
+        width += max(*cells, *(len(word) * HEADING for word in column["label"].split())) + 1
     return [
         column | {"label": tables.sentence(column["label"]), "narrow": width <= PHONE}
         for column in shown

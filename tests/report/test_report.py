@@ -127,7 +127,7 @@ def test_cards_set_what_the_data_say_beside_the_word_of_mave(page, facts):
     cards = [text_of(card) for card in page.select("article.persona")]
     for words in (
         "54 minutes a viewer Send next “Admin deep dive”",
-        "Conversion 50 % of viewers (30–60 %), higher than the others; Mave says high AI, simulated",
+        "Conversion 50 % of viewers (30–60 %), higher than the others; Mave says high AI",
     ):
         assert words in cards[0]
     assert "Conversion few, or all but few" in cards[2]
