@@ -57,22 +57,18 @@ def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet)
 @cli.command("run-all")
 @click.argument("file", metavar="ACCOUNTS.yml")
 @click.option("--outputs", metavar="DIR", help="A folder for each account goes in here.")
-@click.option(
-    "--at-once", type=click.IntRange(1), default=1, metavar="N", help="So many at a time."
-)
 @click.option("--run-date", metavar="D", help="The runs' date (default: today, UTC).")
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
 @click.option("--stages", default="", metavar="N or N-M", help="Only these stages.")
 @click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
 @click.pass_context
-def run_all(context, file, outputs, at_once, run_date, parameters, stages, quiet) -> None:
+def run_all(context, file, outputs, run_date, parameters, stages, quiet) -> None:
     """Run the accounts of a file, each with its own keys and outputs folder."""
     from helpers.batch import accounts
 
     _choose(outputs)
     given = dict(parameters) | ({} if run_date is None else {"run_date": run_date})
-    options = {"at_once": at_once, "stages": stages, "quiet": quiet}
-    context.exit(accounts.run(Path(file), given, **options))
+    context.exit(accounts.run(Path(file), given, stages=stages, quiet=quiet))
 
 
 @cli.command(

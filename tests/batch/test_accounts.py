@@ -99,10 +99,7 @@ def test_it_goes_on_past_a_failed_account_and_ends_with_a_table_and_the_worst_st
         ["west", "done", "1,218", "300", "outputs/west/2026-07-01/report.html"],
         ["Index: outputs/index.html"],
     ]
-    assert err.splitlines()[:3] == [
-        err.splitlines()[0], "  What. Where. Do.", "  Run x failed; its log is x.",
-    ]  # fmt: skip
-    assert re.match(r"north: credits \(5\), \d+ s$", err.splitlines()[0])
+    assert re.match(r"north …\nnorth: credits \(5\), \d+ s\n  What. Where. Do.\n  Run x", err)
 
 
 def test_quiet_prints_nothing_when_all_is_well_and_everything_else_when_not(accounts_yml, give):
@@ -118,54 +115,27 @@ def test_a_process_that_was_killed_is_unexpected(accounts_yml, give):
     assert "  It was ended by signal 9, as when memory runs out." in err
 
 
-@pytest.mark.parametrize(("at_once", "key", "together"), [(1, "", 1), (2, "", 2), (3, "one", 1)])
-def test_so_many_work_at_a_time_and_those_of_one_key_take_turns(
-    accounts_yml, give, monkeypatch, at_once, key, together
-):
-    seen, started = [], accounts.Work.start
-
-    def start(work):
-        started(work)
-        seen.append(work)
-        works = [w for w in seen if w.process.poll() is None]
-        most.append(len(works))
-
-    most: list[int] = []
-    monkeypatch.setattr(accounts.Work, "start", start)
-    path = accounts_yml(key, north=(0, 1.2), south=(0, 1.2), west=(0, 0.1))
-    assert give(path, "--at-once", at_once, "--quiet")[0] == 0
-    assert max(most) == together and [w.account.name for w in seen] == ["north", "south", "west"]
-
-
-def test_whoever_waits_hears_that_it_goes_on(accounts_yml, give, monkeypatch):
-    monkeypatch.setattr(accounts, "NEWS", 0.5)
-    _, _, err = give(accounts_yml(north=(0, 2)))
-    assert re.search(r"^Still at work: north 01_fetch \(0:0\d\)\.$", err, re.M)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_the_processes_and_keeps_what_they_did(accounts_yml, give, bare_environment):
-    path = accounts_yml(north=(0, 0), south=(0, 60), west=(0, 60), east=(0, 0))
+    path = accounts_yml(north=(0, 0), south=(0, 60), east=(0, 0))
 
     def interrupt():
-        while len(list(bare_environment.glob("*/*/run.json"))) < 3:
+        while len(list(bare_environment.glob("*/*/run.json"))) < 2:
             time.sleep(0.05)
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    status, out, err = give(path, "--at-once", 2)
+    status, out, err = give(path)
     assert status == 130 and "Interrupted. What was fetched and bought is kept." in err
     outcomes = dict(re.split(r"  +", line)[:2] for line in out.splitlines()[1:])
     assert outcomes == {
-        "north": "done", "south": "interrupted (130)", "west": "interrupted (130)",
-        "east": "not started",
+        "north": "done", "south": "interrupted (130)", "east": "not started",
     }  # fmt: skip
-    for name in ("south", "west"):
-        assert folders.read_manifest(bare_environment / name / "2026-07-01").status == "failed"
+    assert folders.read_manifest(bare_environment / "south" / "2026-07-01").status == "failed"
     page = BeautifulSoup((bare_environment / "index.html").read_text("utf-8"), "html.parser")
     assert [h2.text for h2 in page.find_all("h2")] == [
-        "Account north", "Account south", "Account west",
+        "Account: north", "Account: south",
     ]  # fmt: skip
 
 
@@ -201,7 +171,7 @@ def test_options_are_handed_on(tmp_path):
     assert words.count("run_date") == 1 and "2026-06-30" in words
 
 
-@pytest.mark.parametrize("wrong", [("--stages", "9"), ("--at-once", "0"), ("-p", "sed", "1"), ()])
+@pytest.mark.parametrize("wrong", [("--stages", "9"), ("-p", "sed", "1"), ()])
 def test_wrong_use_starts_nothing(accounts_yml, give, bare_environment, wrong):
     path = accounts_yml(north=(0, 0))
     status, out, _ = give(path if wrong else path.with_name("none.yml"), *wrong)
@@ -235,7 +205,7 @@ def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_pat
                 f"WISTIA_API_TOKEN={token}\nWISTIA_BASE_URL={url}\n"
                 f"MAVERA_API_KEY={name}-key-1\nMAVERA_BASE_URL={url}/api/v1\n"
             )
-        words = ["run-all", "accounts.yml", "--outputs", "outputs", "--at-once", "2"]
+        words = ["run-all", "accounts.yml", "--outputs", "outputs"]
         done = subprocess.run(
             [sys.executable, "-m", "helpers", *words, "--run-date", "2026-07-01"],
             cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -278,7 +248,7 @@ def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_pat
 
     page = BeautifulSoup((outputs / "index.html").read_text("utf-8"), "html.parser")
     heads = [" ".join(h2.text.split()) for h2 in page.find_all("h2")]
-    assert heads == ["Account north", "Account south", "Account west"]
+    assert heads == ["Account: north", "Account: south", "Account: west"]
     links = [a["href"] for a in page.main.find_all("a")]
     assert "north/2026-07-01/report.html" in links
     assert all((outputs / link).is_file() for link in links)
