@@ -92,8 +92,10 @@ def start_kernels(names: Sequence[str]) -> Iterator[Iterator[Kernel]]:
     """
     started: list[Kernel] = []
     with tempfile.TemporaryDirectory(prefix="vp-") as folder:
-        # A backend set for scripts, as cron jobs do, would leave notebooks without figures.
-        environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+        # A backend set for scripts, as cron jobs do, would leave notebooks without figures; a
+        # command given in a notebook's cell is no notebook that somebody looks at.
+        left_out = ("MPLBACKEND", "JPY_SESSION_NAME")
+        environment = {name: value for name, value in os.environ.items() if name not in left_out}
         if not os.access(Path.home(), os.W_OK):
             environment |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
 

@@ -76,7 +76,7 @@ def explain_errors(stage: str, folder: Path) -> None:
         places = (error.where, stage, _line_of_cell(error))
         return {
             "What": privacy.plain(error.what, folder),
-            "Where": privacy.plain(", ".join(filter(None, places)), folder),
+            "Where": privacy.plain(", ".join(dict.fromkeys(filter(None, places))), folder),
             "Traceback": _log_traceback(error, stage, folder),
         }
 

@@ -1,35 +1,72 @@
 """One HTTP client for both services: one limit for all threads, bounded retries, clear errors.
 
 A GET (or PATCH) may be sent again, a POST only after a 429: whatever else happens to a POST, its
-outcome is unknown and the caller must ask the service before spending again.
+outcome is unknown and the caller must ask the service before spending again. Nothing of an answer
+is trusted: it has a deadline and a largest size, and no redirect is followed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretStr
-from pyrate_limiter import InMemoryBucket, Limiter, Rate, SingleBucketFactory
+from pyrate_limiter import Limiter, Rate
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from urllib3.exceptions import HTTPError
 
-from helpers.core import clock
-from helpers.core.errors import (
-    AccessError,
-    CreditError,
-    KitError,
-    ParameterError,
-    ServiceError,
-    UnknownOutcome,
-)
+from helpers.core import clock, connections
+from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
+from helpers.core.privacy import clean_text
 
 KEPT = "What was fetched so far is kept; run again to go on."
+LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
+WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
+THREADS = 64  # connections kept open
+THROTTLED = (429, 503)
+REFUSED = (ServiceError, "the request was refused", KEPT)
+REFUSALS = {
+    401: (
+        AccessError,
+        "token refused",
+        "Set {key} in .env and run again; what was fetched is kept.",
+    ),
+    402: (CreditError, "no credits, or the subscription has expired", "Look at its billing page."),
+    403: (
+        AccessError,
+        "token refused",
+        "Set {key} in .env and run again; what was fetched is kept.",
+    ),
+    404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
+}
+"""By status: the error, what happened, what to do."""
+TOKENS = {
+    "account_inactive": ("the account is not active", "Renew it there; the token itself is good."),
+    "unauthorized_scope": ("the token lacks a permission", "Set {key} to a token that has it."),
+    "unauthorized_params": ("the token may not ask for this", "Set {key} to one that may."),
+}
+"""By code of a 401 or 403: what happened, what to do."""
+FAILURES = (
+    ("TooLarge", "it is too large", False, False),
+    (
+        "InvalidSchema|InvalidURL|ProxyScheme",
+        "a SOCKS proxy needs the package pysocks",
+        True,
+        False,
+    ),
+    ("CERTIFICATE_VERIFY", "its certificate is not trusted by this machine", True, False),
+    ("NewConnection|NameResolution|ConnectTimeout|Tunnel", "it could not be reached", True, True),
+    ("Timeout", "it was not whole within the time allowed", False, True),
+    ("", "it dropped the connection or the answer", False, True),
+)
+"""By what an exception says: what happened; whether nothing was sent; whether to ask again."""
 
 
 class Client:
@@ -40,7 +77,7 @@ class Client:
     service : str
         Name for messages: "Wistia", "Mavera".
     base_url : str
-        Address that every path is appended to.
+        Address that every path is appended to; see ``settings.ADDRESS``.
     token : SecretStr
         Sent as ``Authorization: Bearer``; never part of a message.
     per_minute : int, optional
@@ -59,7 +96,7 @@ class Client:
 
     ATTEMPTS = 8
     CONNECT_TIMEOUT = 10.0  # seconds
-    READ_TIMEOUT = 60.0  # seconds: stalls of 30 s were seen on live pages
+    READ_TIMEOUT = 60.0  # seconds for a whole answer: stalls of 30 s were seen on live pages
     FIRST_WAIT = 1.0  # seconds; doubles
     DEADLINE = 110.0  # seconds without any good answer: a service that is not there
     THROTTLED_DEADLINE = 300.0  # seconds of nothing but 429
@@ -74,21 +111,25 @@ class Client:
         token_setting: str = "WISTIA_API_TOKEN",
         permission: str = "",
     ):
-        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
-            raise ParameterError(
-                f"{service}: its base address must look like https://host/path, without blanks. "
-                f"Correct {token_setting.split('_')[0]}_BASE_URL in the environment or .env."
-            )
         self.service, self.base_url = service, base_url.rstrip("/")
         self.token_setting, self.permission = token_setting, permission
         self._token = token
-        self._gate = _Gate()
-        self._limit = _Limit(per_minute) if per_minute else None
+        self._pause = connections.Pause()
+        self._limiter = Limiter(Rate(per_minute, WINDOW)) if per_minute else None
         self._lock, self._closed = threading.Lock(), threading.Event()
-        self._idle: list[requests.Session] = []  # connections that wait for a thread
         self._first_sent: float | None = None
         self._last_good = 0.0
         self.counts = {"requests": 0, "retries": 0, "throttled": 0, "seconds": 0.0}
+        self._session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, connections.Adapter(pool_maxsize=THREADS))
+        # As an auth object, so that a ~/.netrc cannot put its own credentials in.
+        self._session.auth = self._sign
+        # A proxy of the environment cannot reach a sandbox on this machine.
+        self._session.trust_env = self.base_url.lower().startswith("https")
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        headers = {"Accept": "application/json", "User-Agent": "viewer-personas"}
+        self._session.headers.update(headers)
 
     def get(
         self,
@@ -121,7 +162,7 @@ class Client:
         CreditError
             402.
         ServiceError
-            Any other refusal, or no good answer in time.
+            Any other refusal, a redirect, an answer without bounds, or no good answer in time.
         """
         return self._retrying(
             "GET", path, attempts=attempts, where=where, expect=expect, params=params
@@ -129,7 +170,7 @@ class Client:
 
     def patch(self, path: str, payload: Mapping[str, Any], *, where: str = "") -> dict:
         """PATCH `path`: may be repeated, so retried and refused like :meth:`get`."""
-        return self._retrying("PATCH", path, where=where, expect=dict, json=payload)
+        return self._retrying("PATCH", path, where=where, json=payload)
 
     def post(
         self, path: str, payload: Mapping[str, Any], *, where: str = "", read_timeout: float = 180.0
@@ -143,24 +184,12 @@ class Client:
         ServiceError
             Refused, or never sent (no connection).
         """
-        try:
-            return self._retrying(
-                "POST", path, where=where, expect=dict, json=payload, read_timeout=read_timeout
-            )
-        except _Failed as error:
-            if error.never_sent or error.status_code == 429:
-                raise
-            raise UnknownOutcome(
-                f"{error} Whether the service carried it out is not known: do not repeat it "
-                "before asking the service.",
-                status_code=error.status_code,
-            ) from error
+        return self._retrying("POST", path, where=where, json=payload, read_timeout=read_timeout)
 
     def close(self) -> None:
         """Close the connections; threads that wait or retry give up."""
         self._closed.set()
-        while self._idle:
-            self._idle.pop().close()
+        self._session.close()
 
     def __enter__(self) -> Client:
         return self
@@ -172,13 +201,10 @@ class Client:
         started = time.monotonic()
         failures = 0
 
-        def again(error: BaseException) -> bool:
-            return isinstance(error, _Failed) and (method != "POST" or error.status_code == 429)
-
-        def stop(state: RetryCallState) -> bool:
+        def give_up(state: RetryCallState) -> bool:
             nonlocal failures
             error = state.outcome.exception()
-            failures += not error.throttled
+            failures += error.status_code not in THROTTLED
             limit = self.THROTTLED_DEADLINE if error.status_code == 429 else self.DEADLINE
             quiet = time.monotonic() - max(started, self._last_good)
             return (
@@ -188,134 +214,117 @@ class Client:
         backoff = wait_exponential_jitter(
             multiplier=self.FIRST_WAIT / 2, max=16, jitter=self.FIRST_WAIT / 4
         )
-        for attempt in Retrying(
-            retry=retry_if_exception(again),
-            stop=stop,
-            # The shared gate holds throttled requests back, so they need no wait of their own.
-            wait=lambda state: 0 if state.outcome.exception().throttled else backoff(state),
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
+            stop=give_up,
+            # The shared pause holds throttled requests back: they need no wait of their own.
+            wait=lambda now: (
+                0 if now.outcome.exception().status_code in THROTTLED else backoff(now)
+            ),
             before_sleep=lambda state: self._count(retries=1),
             sleep=self._closed.wait,
             reraise=True,
-        ):
-            with attempt:
-                return self._once(method, path, started=started, **request)
+        )
+        return retrying(self._ask, method, path, started, **request)
 
-    def _once(
-        self, method, path, *, started, where, expect, params=None, json=None, read_timeout=None
-    ):
+    def _ask(
+        self, method, path, started, *, where, expect=dict, read_timeout=None, **content
+    ) -> Any:
         place = f"{method} {path}" + (f" ({where})" if where else "")
         sent = self._wait_for_turn()
         left = self.DEADLINE - (sent - max(started, self._last_good))
-        timeout = read_timeout or min(self.READ_TIMEOUT, max(5.0, left))
-        session = self._session()
+        whole = read_timeout or min(self.READ_TIMEOUT, max(5.0, left))
+        timeout = self.CONNECT_TIMEOUT, whole
         try:
-            answer = session.request(
-                method,
-                self.base_url + path,
-                params=params,
-                json=json,
-                timeout=(self.CONNECT_TIMEOUT, timeout),
+            answer, body = connections.exchange(
+                self._session, method, self.base_url + path, timeout, **content
             )
-        except requests.Timeout as error:
-            raise _Failed(
-                f"{self.service}: no answer on {place} within the time allowed. {KEPT}",
-                never_sent=isinstance(error, requests.ConnectTimeout),
-            ) from None
-        except requests.RequestException as error:
-            refused = "NewConnectionError" in repr(error) or "NameResolution" in repr(error)
-            what = "could not be reached" if refused else "dropped the connection or the answer"
-            raise _Failed(
-                f"{self.service}: {what} on {place}. Check the network and the address. {KEPT}",
-                never_sent=refused,
-            ) from None
+        except (requests.RequestException, HTTPError) as error:
+            text = "Timeout" if time.monotonic() - sent >= whole else repr(error)
+            what, *facts = next(row[1:] for row in FAILURES if re.search(row[0], text))
+            raise self._failure(method, f"no answer on {place}: {what}.", None, *facts) from None
         finally:
-            self._idle.append(session)
             self._count(seconds=time.monotonic())
-        if not answer.ok:
-            raise self._refusal(answer, place, sent)
-        try:
-            found = answer.json()
-        except ValueError:
-            found = None
+        if not 200 <= answer.status_code < 300:
+            raise self._refusal(method, place, answer, body, sent)
+        found = _parsed(body)
         if not isinstance(found, expect):
             kind = "a list" if expect is list else "an object"
-            raise _Failed(
-                f"{self.service}: {answer.status_code} on {place}, but the answer is not JSON or "
-                f"not {kind}. Check that the base address is the service's. {KEPT}",
-                status_code=answer.status_code,
-            )
+            what = f"{answer.status_code} on {place}, but the answer is not JSON or not {kind}."
+            raise self._failure(method, what, answer.status_code)
         self._last_good = time.monotonic()
-        self._gate.passed(sent)
+        self._pause.end(sent)
         return found
 
-    def _refusal(self, answer: requests.Response, place: str, sent: float) -> KitError:
-        """The error that stands for a 4xx or 5xx answer."""
-        status = answer.status_code
-        said = f"{self.service}: {status} on {place}" + self._said(answer)
-        if status in (401, 403):
-            needs = f" It needs {self.permission}." if self.permission else ""
-            return AccessError(
-                f"{said}: token refused.{needs} Set {self.token_setting} in .env and run again; "
-                "what was fetched so far is kept.",
-                status_code=status,
-            )
-        if status == 402:
-            return CreditError(
-                f"{said}: credits used up, over budget, or the subscription has expired. "
-                "Look at the account's billing page.",
-                status_code=status,
-            )
-        if status in (429, 503):
-            wait = _seconds(answer.headers.get("Retry-After"))
-            self._gate.shut(sent, wait, self.FIRST_WAIT)
-            self._count(throttled=1)
-            asks = f" It asks to wait {wait:.0f} s." if wait else ""
-            what = "" if status == 429 else "out of service, or "
-            return _Failed(
-                f"{said}: {what}throttled for too long.{asks} {KEPT}",
-                status_code=status,
-                retry_after=wait,
-                throttled=True,
-            )
-        if status >= 500:
-            return _Failed(f"{said}: the service failed. {KEPT}", status_code=status)
-        what, then = "the request was refused", KEPT
-        if status == 404:
-            what = f"nothing is there. Check {self.token_setting.split('_')[0]}_BASE_URL, if set"
-        elif status in (400, 422):
-            what = f"{what}, and would be again. Correct what it names"
-            then = "What was fetched so far is kept."
-        return ServiceError(f"{said}: {what}. {then}", status_code=status)
+    def _failure(
+        self, method, what, status=None, never_sent=False, again=True, retry_after=None
+    ) -> ServiceError:
+        """No good answer: to be sent again; of a POST that was sent the outcome is unknown."""
+        facts = {"where": self.service, "status_code": status, "retry_after": retry_after}
+        if method == "POST" and status != 429 and not never_sent:
+            ask = "Whether the service carried it out is not known: do not repeat it before asking."
+            return UnknownOutcome(what, remedy=ask, **facts)
+        again &= method != "POST" or status == 429
+        remedy = KEPT if status else f"Check the network, a proxy and the address. {KEPT}"
+        return ServiceError(what, remedy=remedy, retryable=again, **facts)
 
-    def _said(self, answer: requests.Response) -> str:
-        """What the body says of the error: message and param, plain, 300 characters at most."""
-        try:
-            body = answer.json()
-        except ValueError:
-            return ""
-        error = body.get("error", body) if isinstance(body, dict) else body
-        if isinstance(error, dict):
-            param = f" (param: {error['param']})" if error.get("param") else ""
-            error = f"{error.get('message') or error.get('code') or ''}{param}"
-        text = re.sub(r"\s+", " ", error).strip() if isinstance(error, str) else ""
-        text = text.replace(self._token.get_secret_value(), "…")[:300]
-        return f', which says "{text}"' if text else ""
+    def _refusal(self, method, place, answer, body, sent) -> KitError:
+        """The error that stands for a 3xx, 4xx or 5xx answer."""
+        status, headers = answer.status_code, answer.headers
+        code, said = _said(body)
+        what = f"{status} on {place}"
+        what += f', which says "{self._shown(said)}"' if said else ""
+        if request := headers.get("x-request-id"):
+            what += f" (x-request-id {self._shown(request)})"
+        if status in THROTTLED:
+            wait = _seconds(headers.get("Retry-After"))
+            self._pause.begin(sent, min(wait, self.THROTTLED_DEADLINE), self.FIRST_WAIT)
+            self._count(throttled=1)
+            what += f": {'out of service, or ' * (status == 503)}throttled for too long."
+            what += f" It asks to wait {wait:.0f} s." if wait else ""
+            return self._failure(method, what, status, retry_after=wait)
+        if status >= 500:
+            return self._failure(method, f"{what}: the service failed.", status)
+        kind, happened, remedy = REFUSALS.get(status, REFUSED)
+        expected = ""
+        if kind is AccessError:
+            happened, remedy = TOKENS.get(code, (happened, remedy))
+            expected = f"a token with {self.permission}" if self.permission else ""
+        elif status in (400, 422):
+            remedy = "It would be again: correct what it names."
+        elif status < 400:
+            target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", headers.get("Location", ""))
+            happened = f"{self.base_url} redirects to {self._shown(target)}"
+            remedy = "No redirect is followed. Check {address}."
+        address = f"{self.token_setting.split('_')[0]}_BASE_URL"
+        return kind(
+            f"{what}: {happened}.",
+            where=self.service,
+            expected=expected,
+            remedy=remedy.format(key=self.token_setting, address=address),
+            status_code=status,
+        )
+
+    def _shown(self, text: str) -> str:
+        """Text of an answer for a message: on one line, without the token, not long."""
+        plain = " ".join(clean_text(text).split())
+        return plain.replace(self._token.get_secret_value(), "…")[:300]
 
     def _wait_for_turn(self) -> float:
-        """Wait for gate and limit; the monotonic time at which the request may leave."""
-        while True:
-            while (left := self._gate.left()) > 0 and not self._closed.wait(left):
-                pass
-            if self._limit:
-                self._limit.wait(self._closed)
-            if self._closed.is_set():
-                raise ServiceError(f"{self.service}: the connection was closed.")
-            if self._gate.left() <= 0:
-                break
-        sent = time.monotonic()
-        self._first_sent = self._first_sent or sent
-        self._count(requests=1)
-        return sent
+        """Wait for pause and limit; the monotonic time at which the request may leave."""
+        may_leave = self._limiter is None
+        while not self._closed.is_set():
+            if (left := self._pause.left()) > 0:
+                self._closed.wait(left)
+                may_leave = self._limiter is None
+            elif not may_leave:
+                may_leave = self._limiter.try_acquire("requests", timeout=1)
+            else:
+                sent = time.monotonic()
+                self._first_sent = self._first_sent or sent
+                self._count(requests=1)
+                return sent
+        raise ServiceError("The connection was closed.", where=self.service)
 
     def _count(self, *, seconds: float | None = None, **more: int) -> None:
         with self._lock:
@@ -324,96 +333,38 @@ class Client:
             if seconds:
                 self.counts["seconds"] = round(seconds - self._first_sent, 3)
 
-    def _session(self) -> requests.Session:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        session = requests.Session()
-        # As an auth object, so that a ~/.netrc cannot put its own credentials in.
-        session.auth = self._sign
-        # A proxy of the environment cannot reach a sandbox on this machine.
-        session.trust_env = urlsplit(self.base_url).hostname not in ("127.0.0.1", "localhost")
-        session.headers.update({"Accept": "application/json", "User-Agent": "viewer-personas"})
-        return session
-
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
         return request
 
 
-class _Failed(ServiceError):
-    """No good answer, and the same request may be sent again."""
-
-    def __init__(self, message: str, *, never_sent=False, throttled=False, **about):
-        super().__init__(message, retryable=True, **about)
-        self.never_sent, self.throttled = never_sent, throttled
-
-
-_Failed.__name__ = _Failed.__qualname__ = ServiceError.__name__  # all that a kernel tells of it
-
-
-class _Limit:
-    """At most `per_minute` requests in any 60 seconds, bursts allowed.
-
-    The window is a second longer than the service's: requests that leave a minute apart may
-    arrive closer together than that.
-    """
-
-    def __init__(self, per_minute: int, *, window: float = 61.0):
-        self._bucket = InMemoryBucket([Rate(per_minute, int(window * 1000))])
-        self._limiter = Limiter(SingleBucketFactory(self._bucket, schedule_leak=False))
-        self._turn = threading.Lock()
-
-    def wait(self, closed: threading.Event) -> None:
-        with self._turn:
-            while not self._limiter.try_acquire("requests", blocking=False):
-                if closed.wait(0.01):
-                    return
-            self._bucket.leak(self._bucket.now())
-
-
-class _Gate:
-    """One door for all threads: a throttled request shuts it, and nobody sends until it opens."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._opens = self._shut_at = self._wait = 0.0
-
-    def left(self) -> float:
-        """Seconds until it opens; none left when it stands open."""
-        return self._opens - time.monotonic()
-
-    def shut(self, sent: float, retry_after: float | None, first_wait: float) -> None:
-        """Shut for `retry_after` seconds, else for twice the last wait.
-
-        Requests that were under way when the door shut belong to the same wave: their 429s
-        say nothing new.
-        """
-        with self._lock:
-            now = time.monotonic()
-            if sent > self._shut_at:
-                self._wait = min(2 * self._wait or first_wait, 64 * first_wait)
-                self._shut_at = now
-                self._opens = max(self._opens, now + (retry_after or self._wait))
-            elif retry_after:
-                self._opens = max(self._opens, now + retry_after)
-
-    def passed(self, sent: float) -> None:
-        """A request sent since the door last opened was answered: the next wait is short again."""
-        with self._lock:
-            if sent > self._shut_at:
-                self._wait = 0.0
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds; it comes as a number or as a date. Unreadable is None."""
-    if not retry_after:
-        return None
+def _parsed(body: bytes) -> Any:
+    """JSON, or None where it is none, or nested deeper than anybody would."""
     try:
-        return max(0.0, float(retry_after))
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    """Code of an error body, and its message with the parameter it names."""
+    content = _parsed(body)
+    content = content if isinstance(content, dict) else {}
+    error = content.get("error", content)
+    if isinstance(error, str):
+        error = {"message": error, "code": content.get("code")}
+    error = error if isinstance(error, dict) else {}
+    param = f" (param: {error['param']})" if error.get("param") else ""
+    return str(error.get("code")), f"{error.get('message') or error.get('code') or ''}{param}"
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Retry-After in seconds, a day at most; 0 where it says nothing that can be read."""
+    try:
+        seconds = float(retry_after or 0)
     except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - clock.now()).total_seconds())
-    except (TypeError, ValueError):
-        return None
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - clock.now()).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+    return min(max(0.0, seconds), LONGEST_WAIT)

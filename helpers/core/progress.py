@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import sys
-import threading
+import time
 from collections.abc import Iterator
 
 from tqdm import tqdm
 
 AFTER = 2.0  # seconds
-EVERY = 1.0  # seconds, so that a wait without any news is seen to go on
 
 
 @contextlib.contextmanager
@@ -24,50 +21,20 @@ def progress(what: str, unit: str = "", total: int | None = None) -> Iterator[tq
     what : str
         What is being done.
     unit : str
-        What ``bar.update(n)`` counts; empty: only the time that passes is shown.
+        What ``bar.update(n)`` counts; empty: a wait that has no steps, told at once.
     total : int, optional
         How many there will be.
     """
     # Set in kernels that Jupyter's server started, before whose notebook somebody sits.
-    place = _Cell() if os.environ.get("JPY_SESSION_NAME") else sys.stderr
-    form = None if unit else "{desc} {elapsed}"
-    options = {"unit": f" {unit}", "total": total, "bar_format": form, "leave": False, "ncols": 80}
-    with tqdm(desc=what, file=place, delay=AFTER, disable=None, **options) as bar:
-        over = threading.Event()
-        ticker = threading.Thread(target=_tick, args=(bar, over), daemon=True)
-        if not bar.disable:
-            ticker.start()
-        try:
+    in_notebook = "JPY_SESSION_NAME" in os.environ
+    delay, begun = AFTER if unit else 0, time.monotonic()
+    options = {"unit": f" {unit}", "bar_format": None if unit else "{desc} …", "ncols": 80}
+    hidden = False if in_notebook else None  # None: where nobody looks
+    try:
+        with tqdm(None, what, total, False, delay=delay, disable=hidden, **options) as bar:
             yield bar
-        finally:
-            over.set()
-            if ticker.ident:
-                ticker.join()
+    finally:
+        if in_notebook and time.monotonic() - begun >= delay:
+            from IPython.display import clear_output
 
-
-def _tick(bar: tqdm, over: threading.Event) -> None:
-    if not over.wait(AFTER):
-        while not over.wait(EVERY):
-            bar.refresh()
-        bar.clear()
-
-
-class _Cell(io.StringIO):
-    """A notebook's cell as a terminal of one line, which is blank in the end."""
-
-    encoding = "utf-8"
-    shown = False
-
-    def isatty(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        from IPython.display import clear_output
-
-        line = text.strip()
-        if line or self.shown:
-            clear_output(wait=bool(line))
-        if line:
-            print(line)
-        self.shown = bool(line)
-        return len(text)
+            clear_output()

@@ -1,24 +1,23 @@
-"""Requests that fail in every way the services are known to fail."""
+"""Requests that fail in every way the services are known to fail, and in some of malice."""
 
 from __future__ import annotations
 
-import contextlib
+import gzip
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 import time
+import tracemalloc
 
+import hostile
 import pytest
 from fake_wistia import FakeWistia
 from pydantic import SecretStr
 
-from helpers.core import http
-from helpers.core.errors import (
-    AccessError,
-    CreditError,
-    ParameterError,
-    ServiceError,
-    UnknownOutcome,
-)
+from helpers.core import connections, http
+from helpers.core.errors import AccessError, CreditError, ServiceError, UnknownOutcome
 
 TOKEN = "a-very-secret-token"
 PATH = "/v1/medias.json"
@@ -35,8 +34,9 @@ def fake():
         yield server
 
 
-def client(fake, **options) -> http.Client:
-    return http.Client("Wistia", fake.url, SecretStr(TOKEN), permission='"Read"', **options)
+def client(server, **options) -> http.Client:
+    address = server if isinstance(server, str) else server.url
+    return http.Client("Wistia", address, SecretStr(TOKEN), permission='"Read"', **options)
 
 
 def answers(*first):
@@ -57,6 +57,8 @@ def answers(*first):
         (200, {}, "<html>welcome</html>"),
         (200, {}, "[1, 2"),
         (200, {}, '{"error": "odd"}'),
+        (200, {}, "[" * 200_000),
+        (200, {"Content-Encoding": "gzip"}, "[1]"),
         (0, {}, "[1, 2, 3, 4, 5, 6]"),
         (0, {}, None),
     ],
@@ -80,48 +82,56 @@ def test_a_stall_is_cut_off_and_sent_again(fake, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "error"),
-    [(401, AccessError), (403, AccessError), (402, CreditError), (404, ServiceError),
-     (400, ServiceError), (422, ServiceError)],
-)  # fmt: skip
-def test_a_refusal_is_final_and_says_what_to_do(fake, status, error):
-    fake.before = lambda *_: (status, {}, f'{{"error": "because {TOKEN}"}}')
+    ("status", "error", "then"),
+    [
+        (401, AccessError, 'Expected a token with "Read". Set WISTIA_API_TOKEN in .env'),
+        (403, AccessError, 'Expected a token with "Read". Set WISTIA_API_TOKEN in .env'),
+        (402, CreditError, "billing"),
+        (404, ServiceError, "Check WISTIA_BASE_URL, if set"),
+        (409, ServiceError, "run again to go on"),
+        (400, ServiceError, "correct what it names"),
+        (422, ServiceError, "correct what it names"),
+    ],
+)
+def test_a_refusal_is_final_and_says_what_to_do(fake, status, error, then):
+    headers = {"x-request-id": "req-77\u00ad"}
+    fake.before = lambda *_: (status, headers, f'{{"error": "because\\u202e {TOKEN}"}}')
     with client(fake) as wistia, pytest.raises(error) as caught:
         wistia.get(PATH, where="page 3")
     assert wistia.counts["requests"] == 1
-    assert f"Wistia: {status} on GET /v1/medias.json (page 3)" in str(caught.value)
-    assert "because" in str(caught.value)
-    assert TOKEN not in str(caught.value)
+    told = str(caught.value)
+    assert f'Wistia: {status} on GET /v1/medias.json (page 3), which says "because …"' in told
+    assert "x-request-id req-77)" in told and then in told
+    assert TOKEN not in told
     assert caught.value.status_code == status
-    if error is AccessError:
-        assert 'It needs "Read". Set WISTIA_API_TOKEN in .env' in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("status", "then"),
-    [(400, "Correct what it names"), (422, "Correct what it names"),
-     (404, "Check WISTIA_BASE_URL, if set"), (409, "run again to go on")],
-)  # fmt: skip
-def test_a_refusal_advises_to_run_again_where_that_may_help(fake, status, then):
-    fake.before = lambda *_: (status, {}, "")
-    with client(fake) as wistia, pytest.raises(ServiceError) as caught:
+    ("code", "meaning", "remedy"),
+    [
+        ("unauthorized_credentials", "token refused", "Set WISTIA_API_TOKEN in .env"),
+        ("account_inactive", "the account is not active", "Renew it"),
+        ("unauthorized_scope", "lacks a permission", "a token that has it"),
+        ("unauthorized_params", "may not ask for this", "one that may"),
+        ("something_new", "token refused", "Set WISTIA_API_TOKEN in .env"),
+    ],
+)
+def test_each_kind_of_401_says_what_it_asks_of_the_owner(fake, code, meaning, remedy):
+    fake.before = lambda *_: (401, {}, json.dumps({"code": code, "error": "No."}))
+    with client(fake) as wistia, pytest.raises(AccessError) as caught:
         wistia.get(PATH)
-    assert then in str(caught.value)
-    assert ("run again" in str(caught.value)) == (status not in (400, 422))
+    assert meaning in caught.value.what and remedy in caught.value.remedy
 
 
-def test_an_error_body_of_mavera_shows_message_and_param(fake):
+def test_an_error_body_of_mavera_shows_message_and_param_and_not_more(fake):
     body = {"error": {"message": "bad field", "type": "t", "code": "c", "param": "name"}}
-    fake.before = lambda *_: (400, {}, json.dumps(body))
-    with client(fake) as wistia, pytest.raises(ServiceError, match=r"bad field \(param: name\)"):
-        wistia.post("/personas", {})
-
-
-def test_a_long_error_body_is_cut_at_300_characters(fake):
-    fake.before = lambda *_: (400, {}, json.dumps({"error": "x" * 5000}))
-    with client(fake) as wistia, pytest.raises(ServiceError) as caught:
-        wistia.get(PATH)
-    assert str(caught.value).count("x") <= 301
+    fake.before = answers((400, {}, json.dumps(body)), (400, {}, json.dumps({"error": "x" * 5000})))
+    with client(fake) as wistia:
+        with pytest.raises(ServiceError, match=r"bad field \(param: name\)"):
+            wistia.post("/personas", {})
+        with pytest.raises(ServiceError) as caught:
+            wistia.get(PATH)
+    assert 250 < str(caught.value).count("x") <= 301
 
 
 def test_retries_are_bounded(fake):
@@ -138,8 +148,9 @@ def test_throttling_ends_with_a_clear_error(fake, monkeypatch):
         wistia.get(PATH)
 
 
-def test_a_wait_longer_than_the_deadline_is_not_waited_for(fake):
-    fake.before = lambda *_: (429, {"Retry-After": "86400"}, "")
+@pytest.mark.parametrize("text", ["86400", "1e12", "inf"])
+def test_a_wait_longer_than_the_deadline_is_not_waited_for(fake, text):
+    fake.before = lambda *_: (429, {"Retry-After": text}, "")
     with client(fake) as wistia, pytest.raises(ServiceError) as caught:
         wistia.get(PATH)
     assert caught.value.retry_after == 86400
@@ -149,25 +160,25 @@ def test_a_wait_longer_than_the_deadline_is_not_waited_for(fake):
 def test_a_service_that_is_not_there_is_told():
     with FakeWistia() as fake:
         wistia = client(fake)
-    with pytest.raises(ServiceError, match="could not be reached on GET"):
+    with pytest.raises(ServiceError, match="on GET /v1/medias.json: it could not be reached"):
         wistia.get(PATH)
 
 
 def test_bare_throttling_waits_a_second_then_doubles_until_an_answer():
-    gate, now = http._Gate(), time.monotonic()
+    pause, now = connections.Pause(), time.monotonic()
     waits = []
     for _ in range(3):
-        gate.shut(time.monotonic(), None, 1.0)
-        waits.append(round(gate._opens - time.monotonic()))
+        pause.begin(time.monotonic(), 0, 1.0)
+        waits.append(round(pause.left()))
         time.sleep(0.001)
     assert waits == [1, 2, 4]
-    gate.shut(now, None, 1.0)  # was under way before the door shut: the same wave
-    assert round(gate._opens - time.monotonic()) == 4
-    gate.passed(time.monotonic())
-    gate._opens = 0.0
+    pause.begin(now, 0, 1.0)  # was under way when the pause began: the same wave
+    assert round(pause.left()) == 4
+    pause.end(time.monotonic())
+    pause._until = 0.0
     time.sleep(0.001)
-    gate.shut(time.monotonic(), None, 1.0)
-    assert round(gate._opens - time.monotonic()) == 1
+    pause.begin(time.monotonic(), 0, 1.0)
+    assert round(pause.left()) == 1
 
 
 def test_throttling_of_one_thread_holds_all_of_them_back(fake):
@@ -184,32 +195,24 @@ def test_throttling_of_one_thread_holds_all_of_them_back(fake):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("7", 7.0), ("0.5", 0.5), ("soon", None), (None, None)]
-)
-def test_retry_after_is_read(text, seconds):
-    assert http._seconds(text) == seconds
-
-
-def test_retry_after_may_be_a_date(monkeypatch):
+    ("text", "seconds"),
+    [("7", 7), ("0.5", 0.5), ("soon", 0), (None, 0), ("nan", 0), ("-inf", 0), ("inf", 86400),
+     ("1e12", 86400), ("Wed, 21 Oct 2026 07:28:30 GMT", 30), ("Wed, 21 Oct 99999 07:28:30", 0)],
+)  # fmt: skip
+def test_retry_after_is_read_and_capped(monkeypatch, text, seconds):
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-10-21T07:28:00Z")
-    assert http._seconds("Wed, 21 Oct 2026 07:28:30 GMT") == 30.0
+    assert http._seconds(text) == seconds
 
 
 @pytest.mark.parametrize(
     "fault",
-    [(500, {}, ""), (503, {}, ""), (200, {}, "not json"), (0, {}, '{"id": 12345}'), (0, {}, None)],
-)
+    [(500, {}, ""), (503, {}, ""), (200, {}, "not json"), (200, {}, "[" * 200_000),
+     (0, {}, '{"id": 12345}'), (0, {}, None), (0.5, {}, None)],
+)  # fmt: skip
 def test_a_post_whose_outcome_is_unknown_is_never_repeated(fake, fault):
     fake.before = lambda *_: fault
     with client(fake) as mavera, pytest.raises(UnknownOutcome):
-        mavera.post("/personas", {"name": "x"})
-    assert len(fake.log) == 1
-
-
-def test_a_post_that_times_out_is_never_repeated(fake):
-    fake.before = lambda *_: (0.3, {}, None)
-    with client(fake) as mavera, pytest.raises(UnknownOutcome):
-        mavera.post("/personas", {}, read_timeout=0.1)
+        mavera.post("/personas", {"name": "x"}, read_timeout=0.3)
     assert len(fake.log) == 1
 
 
@@ -228,34 +231,23 @@ def test_a_post_that_never_left_has_a_known_outcome():
     assert not isinstance(caught.value, UnknownOutcome)
 
 
-def test_the_limit_allows_a_burst_and_then_no_more_than_the_window_holds():
-    limit = http._Limit(20, window=0.5)
+def test_the_limit_holds_for_all_threads_together_and_lets_a_burst_through(fake, monkeypatch):
+    monkeypatch.setattr(http, "WINDOW", 500)
     times = []
-    for _ in range(50):
-        limit.wait(threading.Event())
-        times.append(time.monotonic())
+    with client(fake, per_minute=20) as wistia:
+
+        def ask():
+            for _ in range(5):
+                times.append(wistia._wait_for_turn())
+
+        threads = [threading.Thread(target=ask) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    times.sort()
     assert times[19] - times[0] < 0.4
     assert all(later - earlier >= 0.49 for earlier, later in zip(times, times[20:], strict=False))
-
-
-def test_the_limit_holds_for_all_threads_together(fake):
-    def ask(wistia):
-        with contextlib.suppress(ServiceError):  # those that still wait when it is closed
-            wistia.get(PATH)
-
-    with client(fake, per_minute=30) as wistia:
-        for _ in range(40):
-            threading.Thread(target=ask, args=(wistia,)).start()
-        while len(fake.log) < 30:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        assert len(fake.log) == 30
-
-
-@pytest.mark.parametrize("address", ["", "api.wistia.com", "ftp://x", "https://"])
-def test_a_base_address_that_is_none_is_refused(address):
-    with pytest.raises(ParameterError, match="WISTIA_BASE_URL"):
-        http.Client("Wistia", address, SecretStr("t"))
 
 
 def test_the_token_travels_as_a_bearer_even_beside_a_netrc(fake, tmp_path, monkeypatch):
@@ -287,3 +279,90 @@ def test_closing_ends_the_waiting_of_all_threads(fake):
     for thread in threads:
         thread.join(10)
     assert len(ends) == 5
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+DRIPS = {
+    "headers": hostile.drip(HEAD + b"x-header: ", b"x"),
+    "a body without an end": hostile.drip(HEAD + b"\r\n[]"),
+    "a body of a length": hostile.drip(HEAD + b"Content-Length: 1000\r\n\r\n[]"),
+    "the size of a chunk": hostile.drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+    "the body of a refusal": hostile.drip(b"HTTP/1.1 500 Oh\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_an_answer_that_drips_is_cut_off_in_time(monkeypatch, name):
+    monkeypatch.setattr(http.Client, "READ_TIMEOUT", 0.5)
+    begun = time.monotonic()
+    with hostile.serve(DRIPS[name]) as (url, asked), client(url) as wistia:
+        with pytest.raises(ServiceError) as caught:
+            wistia.get(PATH, attempts=2)
+        with pytest.raises(UnknownOutcome):
+            wistia.post("/personas", {}, read_timeout=0.5)
+    assert time.monotonic() - begun < 5
+    assert caught.value.exit_status == 4 and len(asked) == 3
+
+
+BLANKS = gzip.compress(b" " * 2**26)  # 64 MB in 64 KB
+FLOODS = {
+    "plain": hostile.flood(HEAD + b"\r\n", b" " * 2**20, 100),
+    "packed": hostile.answer(BLANKS * 4 + gzip.compress(b"[]"), "Content-Encoding: gzip"),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_an_answer_without_bounds_is_not_read_to_its_end(name):
+    with hostile.serve(FLOODS[name]) as (url, asked), client(url) as wistia:
+        tracemalloc.start()
+        with pytest.raises(ServiceError, match="too large"):
+            wistia.get(PATH)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        with pytest.raises(UnknownOutcome):
+            wistia.post("/personas", {})
+    assert len(asked) == 2, "it would be as large again"
+    assert peak < 160 * 2**20
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Again", "308 Moved"])
+def test_no_redirect_is_followed_and_both_addresses_are_named(fake, status):
+    target = fake.url.replace("http://", "http://user:secret@") + PATH
+    redirect = hostile.answer(b"", f"Location: {target}?key=1", status=status)
+    with hostile.serve(redirect) as (url, asked), client(url) as wistia:
+        with pytest.raises(ServiceError) as caught:
+            wistia.get(PATH)
+        with pytest.raises(ServiceError):
+            wistia.post(PATH, {"name": "x"})
+    told = str(caught.value)
+    assert url in told and fake.url + PATH in told and "WISTIA_BASE_URL" in told
+    assert "secret" not in told and "key=1" not in told
+    assert caught.value.exit_status == 4 and len(asked) == 2 and fake.log == []
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes the certificate")
+def test_a_server_that_signed_its_own_certificate_is_refused_at_once(tmp_path):
+    pem = tmp_path / "own.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = [*command.split(), str(tmp_path / "key"), "-out", str(pem), *names]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, tmp_path / "key")
+    with hostile.serve(hostile.answer(b"[]"), context) as (url, asked):
+        wistia = client(url.replace("http://127.0.0.1", "https://localhost"))
+        with pytest.raises(ServiceError, match="certificate") as caught:
+            wistia.post("/personas", {})
+    assert not isinstance(caught.value, UnknownOutcome) and asked == []
+    assert wistia.counts["requests"] == 1
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "gopher://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_told_at_once(monkeypatch, proxy):
+    monkeypatch.setitem(__import__("sys").modules, "socks", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    wistia = client("https://wistia.example")
+    with pytest.raises(ServiceError, match="proxy"):
+        wistia.get(PATH)
+    assert wistia.counts["requests"] == 1
