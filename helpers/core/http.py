@@ -38,7 +38,7 @@ REFUSALS = {
         "token refused",
         "Set {key} in .env and run again; what was fetched is kept.",
     ),
-    402: (CreditError, "no credits, or the subscription has expired", "Look at its billing page."),
+    402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
     403: (
         AccessError,
         "token refused",
