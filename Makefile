@@ -1,6 +1,6 @@
 # Each target sets up what it needs (.venv, from constraints.txt), then does its job.
 .DEFAULT_GOAL := help
-.PHONY: help report test lab lint format notebooks clean
+.PHONY: help report test lab lint format notebooks audit clean
 PY := .venv/bin/python
 
 # A moved or copied folder has a .venv that points elsewhere: its stamp names another place.
@@ -43,6 +43,10 @@ notebooks: .venv/.ready  ## execute the committed notebooks anew, against the sa
 	  VIEWER_PERSONAS_ENV_FILE=/dev/null VIEWER_PERSONAS_OUTPUTS=$$outputs \
 	  $(PY) -m helpers.batch.kernels notebooks/0*.ipynb; \
 	status=$$?; rm -rf $$outputs; exit $$status
+
+audit: .venv/.ready  ## look up known weaknesses of the dependencies
+	@.venv/bin/uv tool run --quiet pip-audit -r constraints.txt --no-deps --disable-pip || \
+	  echo 'No answer, or something was found: see above.'
 
 clean:  ## remove .venv and caches; outputs stay
 	@rm -rf .venv *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
