@@ -107,6 +107,7 @@ def _ours(monkeypatch, words: list[str]) -> None:
     monkeypatch.setattr(runner, "run", planned)
     monkeypatch.setattr(summary, "summarize", lambda folder: [])
     monkeypatch.setattr(accounts, "run", lambda path, given, **_: accounts.read(path, given) and 0)
+    monkeypatch.setattr(command.click, "confirm", lambda *_, **__: True)
     monkeypatch.setattr(kernels, "check_kernel", lambda: "it answers")
     monkeypatch.setattr("helpers.sandbox.main", lambda words: not server._options(words))
     with pytest.raises(SystemExit) as ended:
@@ -161,7 +162,7 @@ def test_every_page_is_listed_in_the_index_and_the_readme():
 
 def test_troubleshooting_has_a_heading_for_each_kind_of_error():
     told = dict(re.findall(r"^## (\w+)[^(\n]*\(status (\d)\)", TROUBLE, re.M))
-    kinds = {kind.__name__: str(kind.exit_status) for kind in errors.KINDS}
+    kinds = {name: str(kind.exit_status) for name, kind in errors.BY_NAME.items()}
     assert told == {name: status for name, status in kinds.items() if name != "UnknownOutcome"}
 
 
