@@ -34,7 +34,7 @@ KILLS = 200
 def serve(a_day: int, visitors: int, latency: float, per_minute: int, days: int) -> None:
     """Serve `a_day` sessions on each of `days` days up to LAST, and so many visitors."""
     import uvicorn
-    from fake_wistia import event, media, visitor
+    from fetching import event, media, visitor
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
@@ -151,7 +151,7 @@ def fetch_here(start: str, end: str) -> None:
     from fetching import go
 
     begun = time.monotonic()
-    facts = go(start_date=start, end_date=end).facts
+    facts = go(start_date=start, end_date=end).model_dump()
     facts["wall"] = round(time.monotonic() - begun, 1)
     facts["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(facts))
@@ -234,24 +234,23 @@ def daily(folder: Path) -> list[str]:
 def kills(folder: Path, points: int = KILLS) -> list[str]:
     """Kill -9 spread over a fetch, then go on: the tables must equal those of one not disturbed."""
     import fetching
-    from fake_wistia import FakeWistia, account, media
 
     window = {"start_date": "2026-09-16", "end_date": "2026-09-30"}
-    events, visitors = account(15, 11, 120)
+    served = fetching.Served(*fetching.rows_of(15, 11, 120)).start()
+    environment = fetching.settings(folder / "kills", served.url)
+    environment["VIEWER_PERSONAS_ENV_FILE"] = os.devnull
+    os.environ.update(environment)
+    fetching.quick(5)
+    fetching.go(**window)
+    store = fetching.Store(folder / "kills" / "store" / "live")
+    expected, requests = fetching.tables(store), len(served.log)
     same = twice = 0
-    with FakeWistia(events, visitors, [media("0012345678")]) as fake:
-        environment = fetching.settings(folder / "kills", fake.url)
-        environment["VIEWER_PERSONAS_ENV_FILE"] = os.devnull
-        os.environ.update(environment)
-        fetching.quick(5)
-        fetching.go(**window)
-        store = fetching.Store(folder / "kills" / "store" / "live")
-        expected, requests = fetching.tables(store), len(fake.log)
-        for point in range(points):
-            at, late = 1 + point * requests // points, (point % 10) * 0.01
-            found, again = fetching.kill_and_go_on(fake, environment, 5, at, late, window)
-            same += found == expected
-            twice += len(again)
+    for point in range(points):
+        at, late = 1 + point * requests // points, (point % 10) * 0.01
+        found, again = fetching.kill_and_go_on(served, environment, 5, at, late, window)
+        same += found == expected
+        twice += len(again)
+    served.stop()
     assert same == points and twice == 0
     return [
         f"| kill -9, spread over the {requests} requests of a fetch and the time after each "

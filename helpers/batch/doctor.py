@@ -200,8 +200,8 @@ def compare() -> list[Finding]:
     with wistia, mavera:
         for client, paths in ((wistia, contract.WISTIA), (mavera, contract.MAVERA)):
             usual = page if client is wistia else {"limit": 100}
-            for path, schema in paths.items():
-                finding, rows = _compared(client, path, queries.get(path, usual), schema)
+            for path, shape in paths.items():
+                finding, rows = _compared(client, path, queries.get(path, usual), shape)
                 findings.append(finding)
                 found += [{"service": client.service, **row} for row in rows]
     content = {
@@ -216,19 +216,18 @@ def compare() -> list[Finding]:
 
 
 def _compared(
-    client: Client, path: str, query: dict[str, Any], schema: dict[str, Any]
+    client: Client, path: str, query: dict[str, Any], shape: contract.Shape
 ) -> tuple[Finding, list[dict[str, Any]]]:
     name = client.service.lower()
     try:
-        kind = list if schema["type"] == "array" else dict
-        answer = client.get(path, query, expect=kind, attempts=3)
+        answer = client.get(path, query, expect=shape.kind, attempts=3)
     except KitError as error:
         relied = path not in contract.DISPENSABLE
         row = {"path": path, "key": "(the answer)", "expected": "an answer", "rows": 1}
         return Finding(name, str(error), error if relied else None), [{**row, "relied_on": relied}]
-    rows = contract.differences(path, answer, schema) + contract.order(path, answer)
+    rows = contract.differences(path, answer, shape) + contract.order(path, answer)
     broken = [row for row in rows if row["relied_on"]]
-    count = len(answer if kind is list else answer.get("data") or [answer])
+    count = len(shape.rows(answer) or [])
     if not broken:
         return Finding(name, f"{path}: {count} rows as relied on; {len(rows)} new keys"), rows
     keys = ", ".join(f"{row['key']} (expected {row['expected']})" for row in broken[:3])

@@ -84,6 +84,8 @@ class Store:
         self.staging = folder / ".staging"
         self.visitors_path = folder / "visitors.parquet"
         self.medias_path = folder / "medias.parquet"
+        self.engagement_path = folder / "engagement.parquet"
+        self.media_stats_path = folder / "media_stats.parquet"
         self.derived = folder / ".shards"  # copies of rows, made again when they are missing
 
     # ---- opening and locks

@@ -19,6 +19,7 @@ from helpers.wistia.rows import (
     Row,
     RowProblem,
     Session,
+    Token,
     Visitor,
     parse_row,
 )
@@ -98,11 +99,7 @@ class Wistia:
             answer = self.client.get(TOKEN_PATH, where="scopes", expect=dict, attempts=3)
         except (AccessError, ServiceError):
             return None  # not there, or not for this token: the lists themselves will tell
-        scopes = answer.get("scopes", answer.get("scope"))
-        if isinstance(scopes, str):
-            scopes = scopes.replace(",", " ").split()
-        if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-            return None
+        scopes = parse_row(Token, answer).scopes
         if scopes and not STATS_SCOPES & set(scopes):
             raise AccessError(
                 f"this token may read {', '.join(sorted(scopes))}, but not stats.",
@@ -110,7 +107,7 @@ class Wistia:
                 expected=f"a token with the permission {STATS_PERMISSION}",
                 remedy="Make one, set WISTIA_API_TOKEN in .env and run again.",
             )
-        return set(scopes)
+        return scopes and set(scopes)
 
     def sessions(self, page: int, *, start: date, end: date) -> Page:
         """Page of the viewing sessions from `start` to `end`, UTC days, inclusive; newest first."""

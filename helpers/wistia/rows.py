@@ -15,6 +15,7 @@ import copy
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache, reduce
+from itertools import takewhile
 from operator import getitem
 from typing import Annotated, Any, ClassVar
 
@@ -83,6 +84,10 @@ Share = Annotated[
 ]
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Scopes = Annotated[
+    list[str],
+    BeforeValidator(lambda v: v.replace(",", " ").split() if isinstance(v, str) else v),
+]
 Text = Annotated[str, AfterValidator(_clean)]
 Label = Annotated[str, AfterValidator(_label)]
 Address = Annotated[str, AfterValidator(lambda text: (_clean(text) or "").strip() or None)]
@@ -129,7 +134,8 @@ class Visitor(Row):
     """A person, or a cookie of one, who ever played."""
 
     UNREAD = (
-        "last_event_key identifying_event_key load_count play_count created_at user_agent_details"
+        "last_event_key identifying_event_key load_count play_count created_at browser "
+        "browser_version platform"
     )
     visitor_key: Key
     last_active_at: Moment | None = None
@@ -179,7 +185,14 @@ class Engagement(Row):
 
     UNREAD = "engagement"
     engagement_data: list[Count]
-    rewatch_data: list[Count] = []
+    rewatch_data: list[Count] | None = None
+
+
+class Token(Row):
+    """What a token may do."""
+
+    UNREAD = "id name object application expires_at type"
+    scopes: Scopes | None = Field(None, validation_alias=AliasChoices("scopes", "scope"))
 
 
 class RowProblem(Exception):
@@ -211,7 +224,7 @@ def parse_row(model: type[Row], raw: Any) -> Row:
     for place in places:
         if not place or place[0] in needed:
             raise RowProblem(raw, place[0] if place else "the row")
-        *path, name = place
+        *path, name = takewhile(lambda part: isinstance(part, str), place)  # a list goes whole
         reduce(getitem, path, raw)[name] = None
     return model.model_validate(raw)
 

@@ -291,9 +291,7 @@ class _SessionList:
     def _store(self, day: date, staged: StagedDay) -> None:
         unusable = len(self.unusable[day])
         staged.commit(
-            read_at=self.begun.isoformat(),
-            unusable=unusable,
-            **{"pass": self.reader.pass_number},
+            read_at=self.begun.isoformat(), unusable=unusable, **{"pass": self.reader.pass_number}
         )
         self.stored.append(day)
         self.reader.stored[day] = staged.rows, unusable

@@ -120,8 +120,8 @@ class _VisitorList:
         return self.facts
 
     def _is_past(self, page: Page) -> bool:
-        first = _times(page)[0]
-        return page.is_empty or bool(self.mark and first and first < self.mark)
+        newest = _times(page)[0]
+        return page.is_empty or bool(self.mark and newest and newest < self.mark)
 
     def _read_blocks(self) -> None:
         blocks = read_pages(
@@ -243,9 +243,9 @@ def _start(block: int) -> int:
 
 
 def _times(page: Page) -> tuple[datetime | None, datetime | None]:
-    """last_active_at of the first and the last row that have one."""
+    """The newest and the oldest last_active_at of a page."""
     times = [row.last_active_at for row in page.rows if row.last_active_at]
-    return (times[0], times[-1]) if times else (None, None)
+    return max(times, default=None), min(times, default=None)
 
 
 def _is_older(moment: datetime | None, than: datetime | None) -> bool:

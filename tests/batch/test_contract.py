@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
 import pytest
 
 from helpers.batch import contract
+from helpers.sandbox.server import create_app
 
 EVENTS = "/v1/stats/events.json"
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "captures"
 
 
+def rows_of_the_sandbox() -> dict[str, list[dict]]:
+    account = create_app(viewers=40).account
+    return {
+        EVENTS: [account.events[at] for at in range(50)],
+        "/v1/stats/visitors.json": [account.visitors[at] for at in range(40)],
+        "/v1/medias.json": account.medias,
+    }
+
+
 def test_an_answer_that_is_no_list_is_a_difference():
     (row,) = contract.differences(EVENTS, {"data": []}, contract.WISTIA[EVENTS])
-    assert (row["key"], row["expected"]) == ("(the answer)", "array, not object")
+    assert (row["key"], row["relied_on"]) == ("(the answer)", True)
 
 
-def test_every_key_that_is_relied_on_is_missed_when_it_goes():
-    for path, schema in contract.WISTIA.items():
-        needed = schema.get("items", {}).get("required", [])
-        row = dict.fromkeys(needed, "2026-06-30T10:00:00Z") | (
-            {"percent_viewed": 1} if "percent_viewed" in needed else {}
-        )
+def test_rows_of_the_sandbox_are_as_relied_on_and_a_key_that_goes_is_missed():
+    for path, rows in rows_of_the_sandbox().items():
+        shape = contract.WISTIA[path]
+        assert contract.differences(path, rows, shape) == []
+        needed = [
+            field.alias or name
+            for name, field in shape.row.model_fields.items()
+            if field.is_required()
+        ]
+        assert needed
         for key in needed:
-            less = copy.copy(row)
-            del less[key]
-            found = contract.differences(path, [less], schema)
-            assert [(r["key"], r["expected"]) for r in found] == [(f"[].{key}", "present")]
+            less = {name: value for name, value in rows[0].items() if name != key}
+            (found,) = contract.differences(path, [less], shape)
+            assert (found["key"], found["expected"]) == (f"[].{key}", "present")
+
+
+def test_another_kind_and_a_new_key_are_told_by_place_and_count_without_their_values():
+    rows = rows_of_the_sandbox()[EVENTS][:3]
+    for row in rows[:2]:
+        row |= {"percent_viewed": 55, "country": 49, "viewed_on": "jane@example.com"}
+        row["user_agent_details"] = {"mobile": "secret", "engine": "secret"}
+    found = contract.differences(EVENTS, rows, contract.WISTIA[EVENTS])
+    told = {(row["key"], row["rows"], row["relied_on"]) for row in found}
+    assert told == {
+        ("[].percent_viewed", 2, True),
+        ("[].country", 2, True),
+        ("[].user_agent_details.mobile", 2, True),
+        ("[].user_agent_details.engine", 2, False),
+        ("[].viewed_on", 2, False),
+    }
+    assert "secret" not in json.dumps(found) and "jane" not in json.dumps(found)
+    assert "55" not in json.dumps(found) and "49" not in json.dumps(found)
+    assert [r["expected"] for r in found if "country" in r["key"]] == ["a valid string, not int"]
 
 
 def test_a_list_out_of_order_is_a_difference_and_equal_times_are_not():
@@ -41,8 +72,8 @@ def test_a_list_out_of_order_is_a_difference_and_equal_times_are_not():
 
 
 def test_a_key_that_may_be_somebodys_text_is_not_written():
-    (row,) = contract.differences("/usage", {"credits": {"used": 1}, "jane@example.com": 1},
-                                  contract.MAVERA["/usage"])  # fmt: skip
+    usage = {"credits": {"used": 1}, "jane@example.com": 1}
+    (row,) = contract.differences("/usage", usage, contract.MAVERA["/usage"])
     assert row["key"] == "(odd name)" and not row["relied_on"]
 
 

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from fake_wistia import FakeWistia, event, media, visitor
+from fetching import event, media, visitor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from helpers.core.errors import AccessError, DataError
+from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.store.store import MEDIAS, SESSIONS, VISITORS
 from helpers.wistia.client import Wistia
 from helpers.wistia.rows import to_table
@@ -208,13 +208,14 @@ def test_scopes_of_an_unknown_shape_say_nothing(answer, scopes):
     assert wistia(answer).scopes() == scopes
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_token_page_that_is_not_there_is_no_obstacle(status):
-    with FakeWistia() as fake:
-        fake.before = lambda *_: (status, {}, "")
-        made = Wistia(fake.url, SecretStr("t"))
-        assert made.scopes() is None
-        made.close()
+@pytest.mark.parametrize("error", [AccessError("refused"), ServiceError("not there")])
+def test_a_token_page_that_is_not_there_is_no_obstacle(error):
+    def get(*_, **__):
+        raise error
+
+    made = wistia([])
+    made.client.get = get
+    assert made.scopes() is None
 
 
 text = st.text(max_size=20)
