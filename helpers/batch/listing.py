@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
-from helpers.store.store import Store
 
 HEAD = ("run", "state", "account", "wistia", "mavera", "viewers", "credits", "window", "parameters")
 
@@ -25,6 +24,8 @@ def list_runs(outputs: Path) -> list[str]:
 
 def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     def is_held(account: str) -> bool:
+        from helpers.store.store import Store  # Arrow is slow to import, and seldom needed here
+
         return Store(folder.parent / "store" / account).is_held()
 
     viewers, spent = manifest.counts.get("viewers"), manifest.credits.get("spent")
