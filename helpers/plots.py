@@ -244,17 +244,24 @@ def _finish(ax: Axes, finding: str, width: int = 72) -> Axes:
 
 def _shade(ax: Axes, grid: pd.DataFrame, *, form: str = "{:.0f} %", hidden: str = "few") -> None:
     """A shaded table of a grid under its own names; the number in a cell is the second cue."""
-    values = grid.to_numpy(float)
-    top = np.nanmax(values) or 1
-    ax.pcolormesh(np.nan_to_num(values), cmap=SHADES, vmin=0, vmax=top, edgecolors="white")
-    for (row, column), value in np.ndenumerate(values):
-        words = hidden if np.isnan(value) else form.format(value)
-        colour = "white" if value > top * 0.55 else INK
-        ax.text(column + 0.5, row + 0.5, words, color=colour, size=8, ha="center", va="center")
-    ax.set_xticks(np.arange(grid.shape[1]) + 0.5, grid.columns)
-    ax.set_yticks(np.arange(len(grid)) + 0.5, grid.index)
-    ax.tick_params(length=0)
-    ax.invert_yaxis()
+    import seaborn as sns
+
+    values = grid.astype(float)
+    words = values.map(lambda value: hidden if np.isnan(value) else form.format(value))
+    sns.heatmap(
+        values.fillna(0),
+        vmin=0,
+        cmap=SHADES,
+        annot=words,
+        fmt="",
+        annot_kws={"size": 8},
+        linewidths=1,
+        linecolor="white",
+        cbar=False,
+        ax=ax,
+    )
+    ax.set(xlabel="", ylabel="")
+    ax.tick_params(length=0, rotation=0)
 
 
 def _in_order(clusters: pd.Series) -> list[str]:
