@@ -24,21 +24,16 @@ COMPLETION = pd.DataFrame(
     {"sessions": [10, 30, 60]}, index=pd.Index(["exactly 0", "0–10", "exactly 100"])
 )
 COUNTS = pd.DataFrame(
-    [
-        ("skimmers", 2, 120, 30.0),
-        ("skimmers", 20, 10, 35.0),
-        ("bouncers", 1, 410, 14.0),
-        ("binge_watchers", 7, 1, 80.0),
-    ],
-    columns=["cluster", "videos", "viewers", "avg_percent_watched"],
+    {
+        "cluster": ["skimmers", "skimmers", "bouncers", "binge_watchers"],
+        "videos": [2, 20, 1, 7],
+        "viewers": [120, 10, 410, 1],
+        "avg_percent_watched": [30.0, 35.0, 14.0, 80.0],
+    }
 )
-AFFINITY = pd.DataFrame(
-    [
-        ("bouncers", "m1", "Costs $5 and $6", 40, 0.1),
-        ("skimmers", "m1", "Costs $5 and $6", 60, 0.3),
-        ("skimmers", "m2", "Tour", 10, 0.06),
-    ],
-    columns=["cluster", "media_id", "title", "viewers", "reach"],
+TITLES = ["Costs $5 and $6", "Costs $5 and $6", "Tour"]
+AFFINITY = pd.DataFrame({"media_id": ["m1", "m1", "m2"], "title": TITLES}).assign(
+    cluster=["bouncers", "skimmers", "skimmers"], viewers=[40, 60, 10], reach=[0.1, 0.3, 0.06]
 )
 WEEKS = pd.DataFrame(
     {"viewers": [30, None, 80], "people": [10, 10, None]},
@@ -98,6 +93,8 @@ def test_axes_carry_their_units():
     assert "[%]" in plots.completion_by_videos(COUNTS).get_xlabel()
     assert "[Europe/Oslo]" in plots.when_people_watched(TIMES, time_zone="Europe/Oslo").get_xlabel()
     assert plots.trend(WEEKS).get_ylabel() == "viewers and people in a week"
+    table = WEEKS.rename_axis("period").reset_index()
+    assert plots.trend(table).get_xlabel() == "first UTC day of the period"
 
 
 def test_a_hidden_count_is_a_gap_in_the_trend_and_few_in_a_table():
@@ -105,36 +102,23 @@ def test_a_hidden_count_is_a_gap_in_the_trend_and_few_in_a_table():
     assert words(plots.content_heatmap(AFFINITY)).count("few") == 1
 
 
-def test_a_trend_names_its_periods_by_the_first_column_where_it_has_no_index():
-    table = WEEKS.rename_axis("period").reset_index()
-    assert plots.trend(table).get_xlabel() == "first UTC day of the period"
-
-
 def test_every_share_of_cluster_sizes_stands_with_its_count_and_interval():
     said = words(plots.cluster_sizes(CLUSTERS))
     assert "89 viewers · 7 % (6–9 %)" in said and "67 identified" in said
 
 
-def test_a_group_of_fewer_viewers_than_min_cell_is_left_blank():
+def test_a_group_of_fewer_viewers_than_min_cell_is_left_blank_in_the_order_of_the_rules():
+    axis = plots.completion_by_videos(COUNTS)
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["binge watchers", "bouncers", "skimmers"]
     assert "80 %" not in words(plots.completion_by_videos(COUNTS, min_cell=10))
     assert "80 %" in words(plots.completion_by_videos(COUNTS, min_cell=1))
 
 
-def test_clusters_stand_in_the_order_of_the_rules():
-    names = [label.get_text() for label in plots.completion_by_videos(COUNTS).get_yticklabels()]
-    assert names == ["binge watchers", "bouncers", "skimmers"]
-
-
-def test_two_videos_of_the_same_title_stay_two_rows():
+def test_titles_are_shown_as_they_are_and_two_alike_stay_two_rows():
     assert len(plots.content_heatmap(AFFINITY.assign(title="Tour")).get_yticks()) == 2
-
-
-def test_a_dollar_in_a_title_is_no_formula():
     assert "Costs $5 and $6" in words(plots.content_heatmap(AFFINITY))
-    pixels(plots.content_heatmap(AFFINITY.assign(title="$\\frac{$")))
-
-
-def test_the_finding_of_the_heat_map_is_about_a_video_it_shows():
+    pixels(plots.content_heatmap(AFFINITY.assign(title="$\\frac{$")))  # a dollar is no formula
     axis = plots.content_heatmap(AFFINITY, videos=1)
     assert len(axis.get_yticks()) == 1 and "Costs $5" in axis.get_title(loc="left")
 

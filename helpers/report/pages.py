@@ -91,7 +91,9 @@ def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
     labels = {key: UNIT.sub("", text) or key for key, text in section["columns"].items()}
     if "title" in labels:  # the id is for machines
         labels.pop("media_id", None)
-    shown, width = tables.columns(labels, section["rows"]), ROW_NAME
+    shown = tables.columns(labels, section["rows"])
+    names = [word for row in section["rows"] for word in str(row[shown[0]["key"]]).split()]
+    width = max(ROW_NAME, *map(len, names))
     for column in shown[1:]:
         cells = [len(cell(row, column)) for row in section["rows"]]
         width += max(*cells, *(len(word) * HEADING for word in column["label"].split())) + 1
