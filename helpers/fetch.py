@@ -256,6 +256,7 @@ class _Fetch:
         window, settings = self.run.window, self.run.settings
         keep = (window.start, window.end) if self.run.params.start_date else (date.max,) * 2
         self.fetched.days_removed = self.store.drop_days(self._oldest_kept, keep=keep)
+        self.store.settle(self.reference - SETTLES)
         if self.fetched.days_removed or not (settings.dask or settings.shards):
             shards.remove(settings, self.store)  # copies of rows outlive no row
 

@@ -21,6 +21,7 @@ from helpers.core import http
 from helpers.run import Run
 from helpers.sandbox.account import Account, Table, stamp
 from helpers.sandbox.server import create_app, start_in_thread
+from helpers.store import duck
 from helpers.store.store import Store
 
 EVENTS, VISITORS, MEDIAS = "/v1/stats/events.json", "/v1/stats/visitors.json", "/v1/medias.json"
@@ -232,9 +233,10 @@ def kill_and_go_on(
 def tables(store: Store) -> dict[str, list]:
     """Everything in the store that must not depend on how it was fetched."""
     rows = {}
-    for path in sorted(store.folder.glob("sessions/day=*/part-*.parquet")):
-        day = path.parent.name.removeprefix("day=")
-        rows.setdefault(day, []).extend(pq.ParquetFile(path).read().to_pylist())
+    with duck.connect(None, store.folder / ".spill") as connection:
+        query = f"SELECT * EXCLUDE (row) FROM ({store.sessions.sql()})"
+        for row in connection.sql(query).to_arrow_table().to_pylist():
+            rows.setdefault(str(row.pop("day")), []).append(row)
     return {
         "days": [str(day) for day in store.days()],
         "sessions": [(day, _sorted(found)) for day, found in sorted(rows.items())],

@@ -299,7 +299,7 @@ def test_a_second_writer_waits_then_gives_way(wistia, bare_environment, monkeypa
     command_line = [sys.executable, "-c", code, str(run.store.folder)]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as other:
         other.stdout.readline()
-        with pytest.raises(LockError, match="another run works on it") as caught:
+        with pytest.raises(LockError, match="another run is in progress") as caught:
             fetch.everything(run)
         other.kill()
     assert caught.value.exit_status == 6

@@ -103,7 +103,7 @@ def counted_by_hand(store: Path) -> tuple[dict[str, int], int]:
     """Viewers of each cluster from the stored sessions, without a line of the kit's SQL."""
     kept: dict[str, tuple] = {}
     rows = 0
-    for path in store.glob("sessions/day=*/part-*.parquet"):
+    for path in (store / "sessions").rglob("*.parquet"):
         for row in pq.read_table(path).to_pylist():
             rows += 1
             rank = (-row["percent_viewed"], row["received_at"], row["visitor_key"], row["media_id"])

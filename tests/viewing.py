@@ -12,7 +12,7 @@ from helpers.store.engine import Engine
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TEXTS = (
     "media_name email country region city org page utm_source utm_medium utm_campaign",
-    "utm_term utm_content conversion_type browser platform",
+    "conversion_type",
 )
 TEXTS = " ".join(TEXTS).split()
 SESSION_COLUMNS = ["event_key", "visitor_key", "media_id", "received_at", "percent_viewed"]

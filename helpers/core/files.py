@@ -212,6 +212,23 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         raise _damaged(path, error) from None
 
 
+def read_through(path: Path) -> None:
+    """Read a Parquet file to its end.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        for _ in open_parquet(path).iter_batches():
+            pass
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+
+
 def _damaged(path: Path, error: Exception) -> DataError:
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
     return DataError(

@@ -20,9 +20,12 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from helpers.core import files
 from helpers.core.parameters import Window, bare_domain
 from helpers.core.settings import Settings
-from helpers.store.store import MEDIAS, SESSIONS, VISITORS, Store
+from helpers.store import duck
+from helpers.store.duck import connect, parquet, quoted
+from helpers.store.store import MEDIAS, VISITORS, Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
@@ -52,31 +55,6 @@ def features_sql(sessions: str = "sessions") -> str:
     return (sql("plays") + sql("features")).replace("FROM sessions", f"FROM {sessions}")
 
 
-def quoted(text: Path | str) -> str:
-    """A path to write to, or a text, as an SQL literal."""
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def parquet(*paths: Path | str, options: str = "hive_partitioning = false") -> str:
-    """``read_parquet`` of just these files: a path is no pattern, a folder no column."""
-    names = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
-    return f"read_parquet([{', '.join(map(quoted, names))}], {options})"
-
-
-def connect(memory_limit: str | None, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A fresh in-memory database in UTC that spills to ``spill`` beyond its memory limit."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET preserve_insertion_order = false")
-    with contextlib.suppress(duckdb.InvalidInputException):  # a kernel without ipywidgets has none
-        connection.execute("SET enable_progress_bar = false")
-    connection.execute("SET autoinstall_known_extensions = false")
-    connection.execute(f"SET temp_directory = {quoted(spill)}")
-    if memory_limit:
-        connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
-    return connection
-
-
 @dataclass(frozen=True)
 class Selection:
     """The sessions of a store that count."""
@@ -99,16 +77,12 @@ class Selection:
         values = {
             "window_start": f"DATE '{self.window.start}'",
             "window_end": f"DATE '{self.window.end}'",
-            "media_ids": _texts(self.media_ids),
-            "exclude_domains": _texts(domains),
+            "media_ids": duck.texts(self.media_ids),
+            "exclude_domains": duck.texts(domains),
         }
         variables = "".join(f"SET VARIABLE {name} = {text};\n" for name, text in values.items())
         people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
         return variables + sql("sessions").replace("{left_out}", people if domains else "true")
-
-
-def _texts(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(quoted, values))}]::VARCHAR[]"
 
 
 class Engine:
@@ -150,10 +124,12 @@ class Engine:
     def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A question to the tables at hand, asked in this process."""
         self._prepare(query)
-        return self.connection.execute(query, params).df()
+        with self._damage_told():
+            return self.connection.execute(query, params).df()
 
     def show(self, table: str, path: Path) -> None:
         """Make a Parquet file a view, to all methods."""
+        files.open_parquet(path).close()  # a damaged one is told by name
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {parquet(path)}")
 
     def export(self, query: str, path: Path, *, order_by: str = "") -> None:
@@ -174,11 +150,13 @@ class Engine:
 
     def _run(self, statements: str, params: dict[str, Any] | None = None) -> None:
         self._prepare(statements)
-        self.connection.execute(statements, params)
+        with self._damage_told():
+            self.connection.execute(statements, params)
 
     def _gather(self, query: str, params: dict[str, Any] | None) -> pa.Table:
         self._prepare(query)
-        return self.connection.sql(query, params=params).to_arrow_table()
+        with self._damage_told():
+            return self.connection.sql(query, params=params).to_arrow_table()
 
     def _frame(self, query: str, found: pa.Table) -> pd.DataFrame:
         self.connection.register("found", found)
@@ -186,6 +164,9 @@ class Engine:
             return self.connection.execute(query).df()
         finally:
             self.connection.unregister("found")
+
+    def _damage_told(self):
+        return self.selection.store.damage_told() if self.selection else contextlib.nullcontext()
 
     def _prepare(self, text: str) -> None:
         self._make(parts_in(text) if self.selection else set())
@@ -196,8 +177,9 @@ class Engine:
             {"sessions": self._make_sessions, "plays": self._make_plays}[part]()
 
     def _make_sessions(self) -> None:
-        show_sessions(self.connection, self.selection.store)
-        self.connection.execute(self.selection.statements)
+        with self._damage_told():
+            show_sessions(self.connection, self.selection.store)
+            self.connection.execute(self.selection.statements)
 
     def _kept(self, table: str) -> Path:
         """Where a table made of the sessions that count is kept until they change."""
@@ -282,27 +264,17 @@ def over_store(
 
 def show_sessions(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     """Make ``stored_sessions``, each with its UTC day and its place (row), and ``dropped_rows``."""
-    files, rows = store.session_files(), sum(day["rows"] for day in store.days().values())
-    connection.register("schema_of_sessions", SESSIONS.empty_table())
-    connection.execute("CREATE TEMP TABLE no_sessions AS FROM schema_of_sessions")
-    source = "SELECT *, NULL::DATE AS day, NULL::BIGINT AS row FROM no_sessions"
-    if files:
-        day = "make_timestamp(epoch_us(received_at))::DATE AS day"  # quicker than with a time zone
-        place = "(file_index::BIGINT << 40) | file_row_number AS row"
-        read = parquet(*files, options="hive_partitioning = false, union_by_name = true")
-        source += f" UNION ALL BY NAME SELECT *, {day}, {place} FROM {read}"
+    rows = sum(facts["rows"] for facts in store.days().values())
     kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
-    connection.execute(f"CREATE TEMP {kind} stored_sessions AS {source}")
+    connection.execute(f"CREATE TEMP {kind} stored_sessions AS {store.sessions.sql()}")
     connection.execute(sql("repeats"))
 
 
 def show_lists(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     """Make ``visitors`` and ``medias`` of the store views; empty where nothing was fetched."""
-    for table, path, schema in (
-        ("visitors", store.visitors_path, VISITORS),
-        ("medias", store.medias_path, MEDIAS),
+    for table, schema, path in (
+        ("visitors", VISITORS, store.visitors_path),
+        ("medias", MEDIAS, store.medias_path),
     ):
-        if path.is_file():
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {parquet(path)}")
-        else:
-            connection.register(table, schema.empty_table())
+        query = store.list_sql(schema, path)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {query}")

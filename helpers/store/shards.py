@@ -273,7 +273,8 @@ class ShardedEngine(Engine):
         parts = engine.parts_in(query)
         self._make(parts - {"sessions"})
         self._whole._make(parts & {"sessions"})
-        return self.connection.execute(query, params).df()
+        with self._damage_told():
+            return self.connection.execute(query, params).df()
 
     def show(self, table: str, path: Path) -> None:
         super().show(table, path)

@@ -1,73 +1,37 @@
-"""The store of an account: what was fetched, in Parquet, each closed UTC day whole or absent."""
+"""The store of an account: what was fetched, in Parquet, and who may write to it."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from helpers.core import files
 from helpers.core.errors import DataError, LockError, ParameterError
-from helpers.core.files import read_json, replace_file, write_json
+from helpers.core.files import open_parquet, read_json, write_json
+from helpers.store import duck
+from helpers.store.days import Days, StagedDay, digest
+from helpers.store.erased import Erased, fold
+from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
+
+__all__ = ["MEDIAS", "SESSIONS", "VISITORS", "StagedDay", "Store"]
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0
-PART_ROWS = 20_000
-"""Rows of a day that are held in memory before they go to a part file."""
-
-
-def _schema(required: dict[str, pa.DataType], optional: dict[str, pa.DataType]) -> pa.Schema:
-    return pa.schema(
-        [pa.field(name, kind, nullable=False) for name, kind in required.items()]
-        + [pa.field(name, kind) for name, kind in optional.items()]
-    )
-
-
-def _texts(names: str) -> dict[str, pa.DataType]:
-    return dict.fromkeys(names.split(), pa.string())
-
-
-_TIME = pa.timestamp("us", tz="UTC")
-SESSIONS = _schema(
-    {
-        **_texts("event_key visitor_key media_id"),
-        "received_at": _TIME,
-        "percent_viewed": pa.float64(),
-    },
-    {
-        **_texts("media_name email country region city org page utm_source utm_medium"),
-        **_texts("utm_campaign utm_term utm_content conversion_type browser platform"),
-        "mobile": pa.bool_(),
-    },
-)
-VISITORS = _schema(
-    _texts("visitor_key"),
-    {
-        "created_at": _TIME,
-        "last_active_at": _TIME,
-        "load_count": pa.int64(),
-        "play_count": pa.int64(),
-        **_texts("name email org_name org_title browser platform"),
-        "mobile": pa.bool_(),
-    },
-)
-MEDIAS = _schema(
-    _texts("media_id"),
-    {**_texts("name"), "duration": pa.float64(), **_texts("folder type"), "created": _TIME},
-)
+OF_THE_STATEMENT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException,
+                    duckdb.ConversionException, duckdb.OutOfMemoryException)  # fmt: skip
+"""SQL errors that no file is to blame for."""
 
 
 class Store:
@@ -87,6 +51,8 @@ class Store:
         self.engagement_path = folder / "engagement.parquet"
         self.media_stats_path = folder / "media_stats.parquet"
         self.derived = folder / ".shards"  # copies of rows, made again when they are missing
+        self.sessions, self.erased = Days(folder), Erased(folder)
+        self._linked: set[str] = set()
 
     # ---- opening and locks
 
@@ -96,7 +62,7 @@ class Store:
         Parameters
         ----------
         wistia : str
-            Address that the data come from, or ``sandbox``.
+            Address that the data come from, ``sandbox`` or ``file``.
 
         Raises
         ------
@@ -110,17 +76,15 @@ class Store:
         filled = self.visitors_path.exists() or self.medias_path.exists() or bool(self.days())
         if known.get("wistia", wistia) != wistia and filled:
             raise ParameterError(
-                f"Store of account {self.folder.name!r}: it was filled from {known['wistia']}, not "
-                f"from {wistia}. Two addresses never mix: set WISTIA_BASE_URL as it was, or choose "
-                "another VIEWER_PERSONAS_ACCOUNT for the new address."
+                f"it was filled from {known['wistia']}, not from {wistia}.",
+                where=f"Store of account {self.folder.name!r}",
+                remedy="Two addresses never mix: set WISTIA_BASE_URL as it was, or choose another "
+                "VIEWER_PERSONAS_ACCOUNT for the new address.",
             )
         if known.get("wistia") != wistia:
-            write_json(
-                self.folder / "store.json", {"schema_version": SCHEMA_VERSION, "wistia": wistia}
-            )
-        for aside in self.staging.glob("old-day=*"):  # killed between two renames
-            with contextlib.suppress(OSError):
-                os.rename(aside, self._day_folder(aside.name.removeprefix("old-day=")))
+            content = {"schema_version": SCHEMA_VERSION, "wistia": wistia}
+            write_json(self.folder / "store.json", content)
+        self.sessions.put_back()
         self.tidy()
 
     def tidy(self) -> None:
@@ -132,9 +96,10 @@ class Store:
         version = known.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             raise DataError(
-                f"Store of account {self.folder.name!r}: schema_version is {version!r}, and this "
-                f"kit reads {SCHEMA_VERSION}. Use the kit it was made with, or delete "
-                f"store/{self.folder.name} under the outputs folder to fetch it anew."
+                f"schema_version is {version!r}, and this kit reads {SCHEMA_VERSION}.",
+                where=f"Store of account {self.folder.name!r}",
+                remedy="Use the kit it was made with, or delete "
+                f"store/{self.folder.name} under the outputs folder to fetch it anew.",
             )
         return known
 
@@ -171,7 +136,7 @@ class Store:
             yield
 
     def is_held(self) -> bool:
-        """Whether a run works on the account now."""
+        """Whether a run of the account is in progress now."""
         if not (self.folder / "run.lock").exists():
             return False
         try:
@@ -188,9 +153,9 @@ class Store:
             lock.acquire(timeout=wait)
         except Timeout:
             raise LockError(
-                f"Account {self.folder.name!r}: another run works on it and still did after "
-                f"{wait:.0f} s. One run at a time writes a store; wait for it to end, then run "
-                "again."
+                f"another run is in progress, and still was after {wait:.0f} s.",
+                where=f"Account {self.folder.name!r}",
+                remedy="One run at a time writes a store; wait for it to end, then run again.",
             ) from None
         try:
             yield
@@ -200,31 +165,60 @@ class Store:
     # ---- what is there
 
     def days(self) -> dict[date, dict[str, Any]]:
-        """Stored days, oldest first, each with its day.json: rows, read_at, pass.
+        """Stored days, oldest first, each with its facts: rows, read_at, pass.
 
         Raises
         ------
         DataError
-            The store has another schema version.
+            The store has another schema version, or a file of it is damaged.
         """
         self._check_version()
-        found = {}
-        for path in sorted(self.folder.glob("sessions/day=*/day.json")):
-            with contextlib.suppress(ValueError):
-                found[date.fromisoformat(path.parent.name.removeprefix("day="))] = read_json(path)
-        return found
+        return self.sessions.facts()
+
+    def list_sql(self, schema: pa.Schema, path: Path) -> str:
+        """A query for visitors or medias; no rows where nothing was fetched."""
+        return duck.rows(schema, [path] if path.is_file() else [])
 
     def fingerprint(self, *more: Any) -> str:
-        """Names what is stored now; another once a day, the visitors or the medias change."""
-        files = [path for path in (self.visitors_path, self.medias_path) if path.is_file()]
-        stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-        days = [(str(day), facts) for day, facts in self.days().items()]
-        return hashlib.sha256(json.dumps([more, stamps, days]).encode()).hexdigest()[:16]
+        """Names what is stored: another when a row of sessions, visitors or medias changes."""
+        paths = [self.visitors_path, self.medias_path]
+        paths += [*self.sessions.months(), *self.sessions.parts()]
+        stamps = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths
+                  if path.is_file()]  # fmt: skip
+        if getattr(self, "_stamps", None) != stamps:
+            with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
+                lists = [
+                    connection.execute(f"SELECT {digest(schema)} FROM ({query})").fetchall()
+                    for schema, query in (
+                        (VISITORS, self.list_sql(VISITORS, self.visitors_path)),
+                        (MEDIAS, self.list_sql(MEDIAS, self.medias_path)),
+                    )
+                ]
+                self._digests = [*lists, self.sessions.digests(connection)]
+            self._stamps = stamps
+        return hashlib.sha256(json.dumps([more, self._digests]).encode()).hexdigest()[:16]
 
-    def session_files(self) -> list[Path]:
-        """The Parquet files of all stored sessions, oldest first."""
-        folders = (self._day_folder(day) for day in self.days())
-        return [part for folder in folders for part in sorted(folder.glob("part-*.parquet"))]
+    @contextlib.contextmanager
+    def damage_told(self) -> Iterator[None]:
+        """Where an SQL error comes from a damaged file of the store, raise DataError, naming it."""
+        try:
+            yield
+        except duckdb.Error as error:
+            if not isinstance(error, OF_THE_STATEMENT):
+                self.check_files()
+            raise
+
+    def check_files(self) -> None:
+        """Read every file of the store.
+
+        Raises
+        ------
+        DataError
+            One of them is damaged; it is named.
+        """
+        lists = [self.visitors_path, self.medias_path, *self.derived.glob("*.parquet")]
+        for path in [*filter(Path.is_file, lists), *self.sessions.months(), *self.sessions.parts()]:
+            files.read_through(path)
 
     def state(self) -> dict[str, Any]:
         """How far fetching got; empty at first."""
@@ -234,184 +228,123 @@ class Store:
         """Remember how far fetching got."""
         write_json(self.folder / "fetch.json", state)
 
-    def _day_folder(self, day: date | str) -> Path:
-        return self.folder / "sessions" / f"day={day}"
-
-    # ---- days
+    # ---- writing
 
     def stage(self, day: date) -> StagedDay:
         """Begin to write a day; it takes the old one's place when it is committed."""
-        return StagedDay(self._day_folder(day), self.staging)
+        return self.sessions.stage(day)
 
     def doubt(self, days: Iterable[date]) -> None:
-        """Mark stored days as perhaps incomplete, so that they are read again."""
+        """Mark days, just stored, as perhaps incomplete, so that they are read again."""
         for day in days:
-            path = self._day_folder(day) / "day.json"
-            write_json(path, {**read_json(path), "doubted": True})
+            self.sessions.doubt(day)
 
     def drop_days(self, before: date, *, keep: tuple[date, date]) -> int:
-        """Let go of the sessions of days before `before` and outside `keep`; how many days."""
-        gone = [day for day in self.days() if day < before and not keep[0] <= day <= keep[1]]
-        for day in gone:
-            aside = self.staging / f"gone-{day}"
-            self.staging.mkdir(exist_ok=True)
-            os.replace(self._day_folder(day), aside)  # whole or absent, also when killed here
-            shutil.rmtree(aside)
+        """Remove the sessions of days before `before` and outside `keep`; how many days."""
+        gone = {day for day in self.days() if day < before and not keep[0] <= day <= keep[1]}
+        with self.damage_told():
+            self.sessions.remove(gone)
         return len(gone)
+
+    def settle(self, before: date) -> None:
+        """End a fetch: months that ended before a day become one file each."""
+        if self._linked:
+            self._remove_rows(self._linked)
+        with self.damage_told():
+            self.sessions.compact(before)
 
     def replace(self, path: Path, table: pa.Table) -> None:
         """Put `table` in the place of the Parquet file `path`, at once."""
-        with replace_file(path) as staged:
-            pq.write_table(table, staged, compression="zstd")
+        files.write_parquet(path, table)
 
-    # ---- people who asked to be forgotten
+    # ---- people who asked to be erased
 
-    def _mark(self, kind: str, value: str) -> str:
-        return hmac.new(self._erase_key, f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()
+    def identify(self, *people: str) -> tuple[set[str], set[str]]:
+        """All stored visitor_keys and e-mails (folded) of a person.
 
-    @cached_property
-    def _erase_key(self) -> bytes:
-        path = self.folder / "erased.key"
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(32))
-        return path.read_bytes()
+        Parameters
+        ----------
+        *people : str
+            E-mails or visitor_keys; from each to the others: key, its e-mails, their keys, ...
+        """
+        visitors = self.list_sql(VISITORS, self.visitors_path)
+        stored = f"({self.sessions.sql()}) UNION ALL BY NAME ({visitors})"
+        wanted = {person.strip() for person in people}
+        with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
+            pairs = connection.execute(
+                f"SELECT DISTINCT visitor_key, email FROM ({stored}) WHERE contains(email, '@') "
+                f"OR list_contains({duck.texts(wanted)}, visitor_key)"
+            ).fetchall()
+        by_email: dict[str, set[str]] = {}
+        by_key: dict[str, set[str]] = {}
+        for key, email in pairs:
+            folded = {fold(email)} if email and "@" in email else set()
+            by_key.setdefault(key, set()).update(folded)
+            for address in folded:
+                by_email.setdefault(address, set()).add(key)
+        keys = wanted & by_key.keys()
+        emails = {fold(person) for person in wanted if "@" in person}
+        while True:
+            more_emails = set().union(emails, *(by_key[key] for key in keys))
+            more_keys = set().union(keys, *(by_email.get(email, set()) for email in more_emails))
+            if (more_keys, more_emails) == (keys, emails):
+                return keys, emails
+            keys, emails = more_keys, more_emails
 
     def keys_of(self, person: str) -> set[str]:
-        """Every stored visitor_key of an e-mail (in any case), or the visitor_key itself."""
-        wanted, keys = person.strip().casefold(), set()
-        for path in [*self.folder.glob("sessions/day=*/part-*.parquet"), self.visitors_path]:
-            if not path.exists():
-                continue
-            for batch in pq.ParquetFile(path).iter_batches(columns=["visitor_key", "email"]):
-                for key, email in zip(*(batch[name].to_pylist() for name in (0, 1)), strict=True):
-                    if key == person.strip() or (email or "").strip().casefold() == wanted:
-                        keys.add(key)
-        return keys
+        """Every stored visitor_key of a person, by e-mail (in any case) or visitor_key."""
+        return self.identify(person)[0]
 
-    def forget(self, person: str) -> dict[str, int]:
+    def forget(self, *people: str) -> dict[str, int]:
         """Remove a person's rows and keep intake from bringing them back.
 
-        What stays is a keyed hash of e-mail and visitor_keys, which says nothing about a person
+        What stays is a keyed hash of e-mails and visitor_keys, which says nothing about a person
         but lets the next fetch recognise them. Wistia's own copy stays at Wistia.
 
         Parameters
         ----------
-        person : str
-            E-mail (all visitor_keys that ever bore it) or visitor_key.
+        *people : str
+            E-mails or visitor_keys of one person.
 
         Returns
         -------
         dict
             keys, sessions, visitors: how many were removed.
         """
-        keys = self.keys_of(person)
-        known = set(read_json(self.folder / "erased.json").get("hashes", []))
-        marks = {self._mark("visitor", key) for key in keys | {person.strip()}}
-        if "@" in person:
-            marks.add(self._mark("email", person.strip().casefold()))
-        write_json(self.folder / "erased.json", {"hashes": sorted(known | marks)})
-        sessions = 0
-        for day in self.folder.glob("sessions/day=*"):
-            dropped = sum(_filter_file(path, keys) for path in sorted(day.glob("part-*.parquet")))
-            if dropped:
-                about = read_json(day / "day.json")
-                write_json(day / "day.json", {**about, "rows": about["rows"] - dropped})
-            sessions += dropped
-        visitors = _filter_file(self.visitors_path, keys) if self.visitors_path.exists() else 0
-        return {"keys": len(keys), "sessions": sessions, "visitors": visitors}
+        keys, emails = self.identify(*people)
+        self.erased.add(keys | {person.strip() for person in people}, emails)
+        return {"keys": len(keys), **self._remove_rows(keys)}
 
-    def is_forgotten(self, visitor_key: str, email: str | None = None) -> bool:
-        """Whether this visitor_key or e-mail belongs to a person who was erased."""
-        hashes = self._forgotten
-        return bool(hashes) and (
-            self._mark("visitor", visitor_key) in hashes
-            or bool(email) and self._mark("email", email.strip().casefold()) in hashes
-        )  # fmt: skip
+    def remember(self, person: str) -> int:
+        """Take back the requests to erase a person; how many there were."""
+        return self.erased.remove(person)
 
-    @property
-    def _forgotten(self) -> frozenset[str]:
-        path = self.folder / "erased.json"
-        stamp = path.stat().st_mtime_ns if path.exists() else 0
-        if getattr(self, "_forgotten_at", None) != stamp:
-            self._forgotten_at = stamp
-            self._forgotten_now = frozenset(read_json(path).get("hashes", []))
-        return self._forgotten_now
+    def _remove_rows(self, keys: set[str]) -> dict[str, int]:
+        before, visitors = sum(facts["rows"] for facts in self.days().values()), 0
+        with self.damage_told():
+            self.sessions.remove_rows(keys)
+        if self.visitors_path.is_file():
+            table = open_parquet(self.visitors_path).read()
+            gone = pc.is_in(table["visitor_key"], pa.array(sorted(keys), pa.string()))
+            kept = table.filter(pc.invert(gone))
+            visitors = len(table) - len(kept)
+            if visitors:
+                self.replace(self.visitors_path, kept)
+        after = sum(facts["rows"] for facts in self.days().values())
+        return {"sessions": before - after, "visitors": visitors}
 
     def without_forgotten(self, table: pa.Table) -> pa.Table:
-        """The rows of `table` (visitor_key, email) that may be stored."""
-        if not self._forgotten:
+        """The rows of `table` (visitor_key, email) that may be stored.
+
+        A new visitor_key with the e-mail of an erased person is that person's from then on.
+        """
+        if not self.erased:
             return table
         pairs = zip(table["visitor_key"].to_pylist(), table["email"].to_pylist(), strict=True)
-        return table.filter(pa.array([not self.is_forgotten(*pair) for pair in pairs], pa.bool_()))
-
-
-class StagedDay:
-    """A day being written, in a folder of its own until it is whole.
-
-    Attributes
-    ----------
-    rows, held : int
-        Rows taken so far; of them in memory.
-    parts, replaces : list of str
-        Files written so far; files of the stored day that this one will replace.
-    """
-
-    def __init__(self, folder: Path, staging: Path):
-        self._final, self._staged = folder, staging / folder.name
-        self._tables: list[pa.Table] = []
-        self.held = self.rows = 0
-        self.parts: list[str] = []
-        self.replaces = sorted(str(path) for path in folder.glob("part-*.parquet"))
-        shutil.rmtree(self._staged, ignore_errors=True)
-
-    def add(self, table: pa.Table) -> None:
-        """Take rows of the day; many of them go to a file at once."""
-        self._tables.append(table)
-        self.held += len(table)
-        self.rows += len(table)
-        if self.held >= PART_ROWS:
-            self.spill()
-
-    def spill(self) -> None:
-        """Write the rows held in memory to a part file of the staged day."""
-        self._staged.mkdir(parents=True, exist_ok=True)
-        if self.held:
-            path = self._staged / f"part-{len(self.parts):03d}.parquet"
-            pq.write_table(pa.concat_tables(self._tables), path, compression="zstd")
-            self.parts.append(str(path))
-        self._tables, self.held = [], 0
-
-    def commit(self, **about: Any) -> None:
-        """Put the day in its place, whole; `about` goes to its day.json beside ``rows``."""
-        self.spill()
-        write_json(self._staged / "day.json", {"rows": self.rows, **about})
-        self._final.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._staged.with_name(f"old-{self._final.name}")
-        if self._final.exists():
-            os.replace(self._final, aside)
-        os.replace(self._staged, self._final)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _filter_file(path: Path, keys: set[str]) -> int:
-    """Rewrite a Parquet file without the rows of these visitor_keys; how many were dropped."""
-    file = pq.ParquetFile(path)
-    gone = pa.array(sorted(keys), pa.string())
-    if not any(
-        pc.any(pc.is_in(batch["visitor_key"], gone)).as_py()
-        for batch in file.iter_batches(columns=["visitor_key"])
-    ):
-        return 0
-    kept = 0
-    with (
-        replace_file(path) as staged,
-        pq.ParquetWriter(staged, file.schema_arrow, compression="zstd") as writer,
-    ):
-        for batch in file.iter_batches():
-            rest = batch.filter(pc.invert(pc.is_in(batch["visitor_key"], gone)))
-            writer.write_batch(rest)
-            kept += len(rest)
-    return file.metadata.num_rows - kept
+        kept = []
+        for key, email in pairs:
+            kept.append(not self.erased.has(key, email))
+            if not kept[-1] and not self.erased.has(key):
+                self.erased.link(key, email)
+                self._linked.add(key)
+        return table.filter(pa.array(kept, pa.bool_()))

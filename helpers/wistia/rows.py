@@ -122,11 +122,7 @@ class Session(Row):
     utm_source: _embed("utm_source") = None
     utm_medium: _embed("utm_medium") = None
     utm_campaign: _embed("utm_campaign") = None
-    utm_term: _embed("utm_term") = None
-    utm_content: _embed("utm_content") = None
     conversion_type: Label | None = None
-    browser: Label | None = _path("user_agent_details", "browser")
-    platform: Label | None = _path("user_agent_details", "platform")
     mobile: bool | None = _path("user_agent_details", "mobile")
 
 
@@ -143,12 +139,6 @@ class Visitor(Row):
     email: Address | None = _path("visitor_identity", "email")
     org_name: Text | None = _path("visitor_identity", "org", "name")
     org_title: Text | None = _path("visitor_identity", "org", "title")
-    created_at: Moment | None = None
-    load_count: Count | None = None
-    play_count: Count | None = None
-    browser: Label | None = _path("user_agent_details", "browser")
-    platform: Label | None = _path("user_agent_details", "platform")
-    mobile: bool | None = _path("user_agent_details", "mobile")
 
 
 class Media(Row):
@@ -165,8 +155,6 @@ class Media(Row):
         None,
         validation_alias=AliasChoices(AliasPath("folder", "name"), AliasPath("project", "name")),
     )
-    type: Label | None = None
-    created: Moment | None = None
 
 
 class MediaStats(Row):

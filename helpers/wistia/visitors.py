@@ -209,7 +209,8 @@ class _VisitorList:
                 "old_rows",
                 pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches()),
             )
-            self.sql("INSERT INTO old BY NAME SELECT *, 0 AS turn FROM old_rows")
+            kept = [name for name in file.schema_arrow.names if name in VISITORS.names]
+            self.sql(f"INSERT INTO old BY NAME SELECT {', '.join(kept)}, 0 AS turn FROM old_rows")
         new, rows = self.sql(
             "SELECT count(DISTINCT visitor_key) FILTER (visitor_key NOT IN "
             "(SELECT visitor_key FROM old)), count(*) FROM met"

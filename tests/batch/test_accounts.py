@@ -243,7 +243,8 @@ def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_pat
         text = (outputs / name / "2026-07-01" / "run.json").read_text()
         assert not [other for other in names if other != name and other in text]
     assert not list((outputs / "south" / "store").rglob("*.parquet"))
-    stored = [pq.read_table(path).num_rows for path in (outputs / "north").rglob("part-*.parquet")]
+    north = outputs / "north" / "store" / "north" / "sessions"
+    stored = [pq.read_table(path).num_rows for path in north.rglob("*.parquet")]
     assert sum(stored) > 0
 
     page = BeautifulSoup((outputs / "index.html").read_text("utf-8"), "html.parser")

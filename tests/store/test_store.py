@@ -1,123 +1,26 @@
-"""The store: days whole or absent, one writer, one address, and people who are gone for good."""
+"""The store: one writer, one address, damaged files by name, and people who are gone for good."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import stat
 import subprocess
 import sys
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from storing import DAY, commit, keys_in, new_store, sessions, visitors
 
 from helpers.core.errors import DataError, LockError, ParameterError
-from helpers.store.store import PART_ROWS, SESSIONS, VISITORS, Store
-
-DAY = date(2026, 6, 1)
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-def sessions(*keys: str, email: str | None = None) -> pa.Table:
-    rows = [
-        dict.fromkeys(SESSIONS.names)
-        | {
-            "event_key": f"event-{number}",
-            "visitor_key": key,
-            "media_id": "0012345678",
-            "received_at": NOON,
-            "percent_viewed": 0.5,
-            "email": email,
-        }
-        for number, key in enumerate(keys)
-    ]
-    return pa.Table.from_pylist(rows, schema=SESSIONS)
-
-
-def visitors(*rows: tuple[str, str | None]) -> pa.Table:
-    return pa.Table.from_pylist(
-        [dict.fromkeys(VISITORS.names) | {"visitor_key": k, "email": e} for k, e in rows], VISITORS
-    )
-
-
-def commit(store: Store, day: date, table: pa.Table) -> None:
-    staged = store.stage(day)
-    staged.add(table)
-    staged.commit(read_at=NOON.isoformat())
-
-
-def keys_in(store: Store) -> list[str]:
-    files = sorted(store.folder.glob("sessions/day=*/part-*.parquet"))
-    return [key for path in files for key in pq.read_table(path)["visitor_key"].to_pylist()]
+from helpers.store.store import MEDIAS, Store
 
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    made = Store(tmp_path / "store" / "live")
-    made.open("https://api.wistia.com")
-    return made
-
-
-def test_a_day_is_absent_until_it_is_committed_and_then_whole(store):
-    staged = store.stage(DAY)
-    staged.add(sessions("a", "b"))
-    staged.spill()
-    assert store.days() == {} and store.sessions_glob() is None
-    staged.commit(read_at=NOON.isoformat(), **{"pass": 3})
-    assert store.days() == {DAY: {"rows": 2, "read_at": "2026-06-01T12:00:00+00:00", "pass": 3}}
-    assert keys_in(store) == ["a", "b"]
-    assert Path(store.sessions_glob()).parent.parent == store.folder / "sessions"
-
-
-def test_an_empty_day_is_stored_too(store):
-    store.stage(DAY).commit(read_at=NOON.isoformat())
-    assert store.days()[DAY]["rows"] == 0
-    assert store.sessions_glob() is None
-
-
-def test_a_day_that_is_read_again_takes_the_old_ones_place(store):
-    commit(store, DAY, sessions("a", "b"))
-    commit(store, DAY, sessions("c"))
-    assert keys_in(store) == ["c"]
-    assert store.days()[DAY]["rows"] == 1
-
-
-def test_many_rows_of_a_day_go_to_files_as_they_come(store):
-    staged = store.stage(DAY)
-    piece = sessions(*["a"] * (PART_ROWS // 2))
-    for _ in range(5):
-        staged.add(piece)
-        assert staged.held < PART_ROWS
-    staged.commit(read_at=NOON.isoformat())
-    assert len(keys_in(store)) == 5 * (PART_ROWS // 2)
-
-
-def test_a_kill_between_the_two_renames_of_a_day_costs_nothing(store):
-    commit(store, DAY, sessions("a"))
-    store.staging.mkdir(exist_ok=True)
-    os.rename(store.folder / "sessions" / f"day={DAY}", store.staging / f"old-day={DAY}")
-    assert store.days() == {}
-    store.open("https://api.wistia.com")
-    assert keys_in(store) == ["a"]
-    assert not store.staging.exists()
-
-
-def test_a_doubted_day_says_so_and_keeps_its_rows(store):
-    commit(store, DAY, sessions("a"))
-    store.doubt([DAY])
-    assert store.days()[DAY]["doubted"] is True
-    assert keys_in(store) == ["a"]
-
-
-def test_days_beyond_retention_go_unless_the_window_needs_them(store):
-    for number in (1, 2, 3, 4):
-        commit(store, date(2026, 6, number), sessions("a"))
-    kept = (date(2026, 6, 1), date(2026, 6, 1))
-    assert store.drop_days(date(2026, 6, 3), keep=kept) == 1
-    assert list(store.days()) == [date(2026, 6, 1), date(2026, 6, 3), date(2026, 6, 4)]
+    return new_store(tmp_path)
 
 
 def test_another_address_is_refused_and_named(store):
@@ -155,7 +58,7 @@ def test_one_process_writes_at_a_time_and_a_killed_one_frees_the_lock(store):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         for taking in (store.lock, store.run_lock):
-            with pytest.raises(LockError, match="another run works on it"), taking(wait=0.2):
+            with pytest.raises(LockError, match="another run is in progress"), taking(wait=0.2):
                 pass
         holder.kill()
     with store.lock(wait=10):
@@ -169,30 +72,126 @@ def test_a_kernel_of_a_run_takes_only_the_writers_lock(store, monkeypatch):
             pass
 
 
-def test_a_person_is_forgotten_by_email_with_all_keys_and_never_comes_back(store):
+def test_a_person_is_everybody_that_keys_and_addresses_lead_to(store):
     commit(store, DAY, sessions("a", "b", email="Ann@Example.com"))
-    commit(store, date(2026, 6, 2), sessions("b", "c"))
-    store.replace(store.visitors_path, visitors(("c", "ann@example.com "), ("d", "x@y.org")))
-    assert store.keys_of("ANN@example.com") == {"a", "b", "c"}
-    assert store.forget("ANN@example.com") == {"keys": 3, "sessions": 4, "visitors": 1}
-    assert keys_in(store) == []
-    assert store.days()[DAY]["rows"] == 0
-    assert pq.read_table(store.visitors_path)["visitor_key"].to_pylist() == ["d"]
-    again = pa.concat_tables([sessions("a", "z"), sessions("new", email="ann@example.com")])
+    commit(store, date(2026, 6, 2), sessions("b", "c", "d"))
+    commit(store, date(2026, 6, 3), sessions("b", email="ann@home.example"))
+    rows = ("c", "ann@home.example "), ("d", "x@y.org"), ("e", "customer-17"), ("f", "customer-17")
+    store.replace(store.visitors_path, visitors(*rows))
+    for who in ("ANN@example.com", " a ", "c", "ann@HOME.example"):
+        assert store.identify(who) == ({"a", "b", "c"}, {"ann@example.com", "ann@home.example"})
+    assert store.identify("e") == ({"e"}, set())  # an identifier is no address: others have it too
+    assert store.identify("nobody") == (set(), set())
+    assert store.forget("a") == {"keys": 3, "sessions": 5, "visitors": 1}
+    assert keys_in(store) == ["d"]
+    assert [day["rows"] for day in store.days().values()] == [0, 1, 0]
+    assert pq.read_table(store.visitors_path)["visitor_key"].to_pylist() == ["d", "e", "f"]
+
+
+def test_nobody_who_was_erased_comes_back_under_another_key_or_address(store):
+    commit(store, DAY, sessions("a", email="ann@example.com"))
+    commit(store, date(2026, 5, 1), sessions("a", "z"))
+    store.settle(date(2026, 6, 1))
+    store.forget("ann@example.com")
+    again = pa.concat_tables([sessions("a", "z"), sessions("new", email="ANN@example.com")])
     assert store.without_forgotten(again)["visitor_key"].to_pylist() == ["z"]
+    commit(store, DAY, store.without_forgotten(sessions("new", "z")))  # it is hers, by its address
+    assert keys_in(store) == ["z", "z"]
 
 
-def test_a_person_is_forgotten_by_visitor_key_alone(store):
+def test_rows_of_a_new_key_that_came_before_its_address_go_when_the_fetch_ends(store):
+    store.forget("ann@example.com")
+    commit(store, DAY, store.without_forgotten(sessions("new", "z")))
+    assert store.without_forgotten(visitors(("new", "ann@example.com"))).num_rows == 0
+    store.settle(DAY)
+    assert keys_in(store) == ["z"]
+
+
+def test_a_request_is_taken_back_as_a_whole(store):
     commit(store, DAY, sessions("a", "b", email="ann@example.com"))
-    assert store.forget("a") == {"keys": 1, "sessions": 1, "visitors": 0}
-    assert keys_in(store) == ["b"]
-    assert store.is_forgotten("a") and not store.is_forgotten("b", "ann@example.com")
+    store.forget("a", "old-key-of-a-run")
+    store.forget("bob@example.com")
+    assert store.remember("ann@example.com") == 1
+    assert store.without_forgotten(sessions("a", "b", "old-key-of-a-run")).num_rows == 3
+    assert store.erased.has("x", "Bob@example.com")
+    assert store.remember("nobody@example.com") == 0
 
 
-def test_the_mark_of_a_forgotten_person_says_nothing_about_them(store):
+def test_a_list_of_an_earlier_version_is_understood(store):
+    store.forget("a")
+    (store.folder / "erased.json").write_text(
+        json.dumps({"hashes": [store.erased._mark("visitor", key) for key in ("a", "b")]})
+    )
+    known = Store(store.folder)
+    assert known.without_forgotten(sessions("a", "b", "c"))["visitor_key"].to_pylist() == ["c"]
+    assert known.remember("a") == 1 and known.erased.has("b")
+
+
+def test_the_mark_of_an_erased_person_says_nothing_about_them(store):
     commit(store, DAY, sessions("a", email="ann@example.com"))
     store.forget("ann@example.com")
     texts = [path.read_bytes() for path in store.folder.rglob("*") if path.is_file()]
     assert not any(b"ann@example.com" in text.lower() for text in texts)
-    mode = stat.S_IMODE((store.folder / "erased.key").stat().st_mode)
-    assert mode == 0o600
+    assert stat.S_IMODE((store.folder / "erased.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:-9], lambda raw: raw[:80] + bytes(300) + raw[380:]]
+)
+@pytest.mark.parametrize("name", ["visitors.parquet", "sessions/day=2026-06-01/part-000.parquet",
+                                  "sessions/2026-05.parquet"])  # fmt: skip
+def test_a_damaged_table_is_told_by_its_name(store, name, damage):
+    for day in (date(2026, 5, 30), DAY):
+        commit(store, day, sessions(*(f"key-{n}" for n in range(400)), email="ann@example.com"))
+    store.settle(DAY)
+    store.replace(store.visitors_path, visitors(*((f"key-{n}", None) for n in range(400))))
+    path = store.folder / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f"{path.name} is damaged") as told:
+        store.forget("ann@example.com")
+    assert told.value.exit_status == 7
+
+
+@pytest.mark.parametrize("name", ["sessions/day=2026-06-01/day.json", "erased.json", "store.json"])
+def test_a_damaged_list_is_never_read_as_empty(store, name):
+    commit(store, DAY, sessions("a"))
+    store.forget("nobody@example.com")
+    (store.folder / name).write_text('{"rows": 1')
+    with pytest.raises(DataError, match=f"{name.rpartition('/')[2]} is damaged"):
+        store.days() and store.without_forgotten(sessions("a"))
+
+
+def test_hashes_without_their_key_are_an_error_and_not_an_empty_list(store):
+    store.forget("a")
+    (store.folder / "erased.key").unlink()
+    with pytest.raises(DataError, match="erased.key is not there"):
+        Store(store.folder).without_forgotten(sessions("a"))
+
+
+def test_the_fingerprint_changes_with_the_content_and_with_nothing_else(store, tmp_path):
+    may, june = sessions("a", "b", "c"), sessions("a", "d")
+    commit(store, date(2026, 5, 1), may)
+    commit(store, DAY, june)
+    store.replace(store.visitors_path, visitors(("a", "x@y.org"), ("b", None)))
+    first = store.fingerprint()
+    shutil.copytree(store.folder, tmp_path / "copied")
+    assert Store(tmp_path / "copied").fingerprint() == first
+    commit(store, DAY, june.take([1, 0]), read_at="later")
+    commit(store, date(2026, 6, 2), sessions())
+    store.settle(DAY)
+    assert store.fingerprint() == first
+    changes = [
+        lambda: commit(store, date(2026, 5, 1), sessions("a", "b")),
+        lambda: commit(store, DAY, sessions("a", "e")),
+        lambda: store.replace(store.visitors_path, visitors(("a", "x@y.org"), ("b", "z@y.org"))),
+        lambda: store.replace(store.medias_path, pa.table({"media_id": ["m"]}).cast(
+            pa.schema([MEDIAS.field("media_id")]))),
+        lambda: store.forget("e"),
+        lambda: store.drop_days(DAY, keep=(date.max, date.max)),
+    ]  # fmt: skip
+    seen = {first}
+    for change in changes:
+        change()
+        assert store.fingerprint() not in seen
+        seen.add(store.fingerprint())
+    assert store.fingerprint("window") != store.fingerprint()

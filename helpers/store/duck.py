@@ -1,0 +1,66 @@
+"""DuckDB as the kit uses it: connections, and files as SQL."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+TYPES = {
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}
+
+
+def connect(memory_limit: str | None, spill: Path | str) -> duckdb.DuckDBPyConnection:
+    """A fresh in-memory database in UTC that spills to ``spill`` beyond its memory limit."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET preserve_insertion_order = false")
+    with contextlib.suppress(duckdb.InvalidInputException):  # a kernel without ipywidgets has none
+        connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET autoinstall_known_extensions = false")
+    connection.execute(f"SET temp_directory = {quoted(spill)}")
+    if memory_limit:
+        connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
+    return connection
+
+
+def quoted(text: Path | str) -> str:
+    """A path to write to, or a text, as an SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str]) -> str:
+    """A list of texts as an SQL literal."""
+    return f"[{', '.join(map(quoted, values))}]::VARCHAR[]"
+
+
+def parquet(*paths: Path | str) -> str:
+    """``read_parquet`` of just these files: a path is no pattern, a folder no column."""
+    names = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
+    files = ", ".join(map(quoted, names))
+    return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+
+
+def rows(schema: pa.Schema, files: Iterable[Path], computed: str = "") -> str:
+    """A query for the rows of files with the columns of a schema, null where a file has none.
+
+    Parameters
+    ----------
+    computed : str
+        Columns of the schema that no file has, as SQL: ``", lower(name) AS folded"``.
+    """
+    columns = ", ".join(f"NULL::{TYPES[field.type]} AS {field.name}" for field in schema)
+    source, listed = f"SELECT {columns} WHERE false", list(files)
+    if listed:
+        source += f" UNION ALL BY NAME SELECT *{computed} FROM {parquet(*listed)}"
+    return f"SELECT {', '.join(schema.names)} FROM ({source})"

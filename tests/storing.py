@@ -1,0 +1,61 @@
+"""Small stores typed by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import pyarrow as pa
+
+from helpers.store import duck
+from helpers.store.store import SESSIONS, VISITORS, Store
+
+DAY = date(2026, 6, 1)
+
+
+def new_store(folder: Path) -> Store:
+    store = Store(folder / "store" / "live")
+    store.open("https://api.wistia.com")
+    return store
+
+
+def sessions(*keys: str, email: str | None = None) -> pa.Table:
+    """A session of each viewer; :func:`commit` gives them their day."""
+    rows = [
+        dict.fromkeys(SESSIONS.names)
+        | {
+            "event_key": f"event-{number}",
+            "visitor_key": key,
+            "media_id": "0012345678",
+            "received_at": datetime.combine(DAY, time(12), UTC),
+            "percent_viewed": 0.5,
+            "email": email,
+        }
+        for number, key in enumerate(keys)
+    ]
+    return pa.Table.from_pylist(rows, schema=SESSIONS)
+
+
+def visitors(*rows: tuple[str, str | None]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [dict.fromkeys(VISITORS.names) | {"visitor_key": k, "email": e} for k, e in rows], VISITORS
+    )
+
+
+def commit(store: Store, day: date, table: pa.Table, **facts) -> None:
+    """Store a day of these sessions, at noon."""
+    noon = pa.array([datetime.combine(day, time(12), UTC)] * len(table), SESSIONS.field(3).type)
+    staged = store.stage(day)
+    staged.add(table.set_column(3, SESSIONS.field(3), noon))
+    staged.commit(**{"read_at": "2026-06-09T00:00:00+00:00"} | facts)
+
+
+def rows_in(store: Store) -> list[tuple[date, str]]:
+    """Day and viewer of every stored session, as a question sees them."""
+    with duck.connect(None, store.folder / ".spill") as connection:
+        query = f"SELECT day, visitor_key FROM ({store.sessions.sql()}) ORDER BY ALL"
+        return connection.execute(query).fetchall()
+
+
+def keys_in(store: Store) -> list[str]:
+    return [key for _, key in rows_in(store)]
