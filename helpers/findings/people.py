@@ -120,7 +120,9 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
         caught_by_rest (the same by the score without its points for clicks, on the same scale).
     """
     clicked, recent = people["clicked"].astype(bool), people["days"] <= scores.call_days
-    rest = (people["score"] - people["clicks"]) * 100 / max(100 - scores.weights.clicks, 1e-9)
+    rest = (
+        (people["score"] - people["clicks_points"]) * 100 / max(100 - scores.weights.clicks, 1e-9)
+    )
     counted = {
         "people": people["score"],
         "to_call": people["score"][recent],
@@ -156,8 +158,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Returns
     -------
     Section
-        table: cluster, minutes [minutes, of min_cell viewers or more], minutes_per_viewer, known
-        (0 to 1 of sessions: those whose video has a known length). Part videos: the same by
+        table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of a
+        viewer], known (0 to 1 of sessions: those whose video has a known length). Part videos: by
         media_id and title, its minutes in tens.
     """
     summed = engine.counts(tables.sql("watch_time"))
@@ -175,13 +177,17 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     )
     # In tens: all videos together are as long as all clusters, a hidden one would be what is left.
     videos["minutes"] = videos["minutes"].round(-1)
-    names = {"minutes": "minutes watched", "known": "share of sessions with a known length"}
+    names = {
+        "minutes": "minutes watched",
+        "minutes_per_viewer": "minutes a viewer",
+        "known": "share of sessions with a known length",
+    }
     columns = ["cluster", "minutes", "minutes_per_viewer", "known"]
     hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
-    by_video = Section(
-        finding="Minutes watched by video.",
-        table=videos.sort_values("minutes", ascending=False)[["media_id", "title", *columns[1:]]],
-        labels=label_columns("title minutes minutes_per_viewer known", title="video", **names),
+    by_video = Section(  # no mean a viewer: minutes by it give the number of viewers
+        "Minutes watched by video.",
+        videos.sort_values("minutes", ascending=False)[["media_id", "title", "minutes", "known"]],
+        label_columns("title minutes known", title="video", **names),
     )
     return Section(
         finding=f"{hours:,.0f} hours were watched, as far as the length of the video is known.",

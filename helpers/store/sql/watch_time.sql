@@ -4,7 +4,7 @@ SELECT
     cluster,
     media_id,
     count(DISTINCT visitor_key) AS viewers,
-    sum(sessions) AS sessions,
+    coalesce(sum(sessions), 0) AS sessions,
     coalesce(sum(sessions) FILTER (duration > 0), 0) AS known_sessions,
     coalesce(fsum(best * duration), 0) / 60 AS minutes
 FROM plays
