@@ -13,53 +13,25 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from helpers.mavera.figures import Figure, find_figures
+from helpers.mavera.figures import VOCABULARY, Figure, find_figures
 
 FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
 ALL = "all"  # in the place of a cluster: all viewers
 CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
 CLOSE_SHARE = 2.6  # the same for a fraction [points]: 48 % is half in prose, and 45 % is not
 
-COLUMNS = {
-    "total_viewers": ("size", "count"), "viewers": ("size", "count"), "share": ("size", "percent"),
-    "identified_viewers": ("identified", "count"), "identified_share": ("identified", "percent"),
-    "avg_videos": ("videos", "number"), "videos_per_viewer": ("videos", "number"),
-    "avg_visits": ("visits", "number"), "visits_per_viewer": ("visits", "number"),
-    "avg_percent_watched": ("completion", "percent"), "percent_watched": ("completion", "percent"),
-    "avg_minutes_watched": ("time", "minutes"), "hours_watched": ("time", "hours"),
-    "new_viewers": ("new", "count"), "new_people": ("new people", "count"),
-}  # fmt: skip
-"""Measure and kind of each number that is sent; countries, mobile and titles are measures too."""
 KINDS = {
     "": {"count", "number"}, "percent": {"percent"}, "fraction": {"percent"},
     "hours": {"hours"}, "minutes": {"minutes"},
 }  # fmt: skip
 """Kinds of number that a unit may stand for."""
-
-CUES = {
-    "anonymous": r"anonymous|unidentified|not identified",
-    "identified": r"identified|e-?mail|address|known by|writ(?:e|ten) to|call|contact\w*|reach\w*",
-    "time": r"hours|minutes|watch time|as long|longer", "new": r"new|joined|since the last run",
-    "completion": r"complet\w*|finish\w*|sees?|saw|seen|watch(?:es|ed)?|holds?"
-    r"|of (?:a|each|every|the|their) (?:\w+ )?video|of what",
-    "videos": r"videos?", "visits": r"visits?|come back|returns?|times each",
-    "mobile": r"mobile|phones?|tablets?", "most_active": r"week(?:day|end)s?|active",
-    "people": r"people|contacts|names", "size": r"viewers|visitors|audience|of all|group|add up|outnumber",
-    "other": r"conver\w*|uplift|lift|repl(?:y|ies)|respon\w*|rates?|click\w*|discount|worth|deals?"
-    r"|revenue|pipeline|benchmarks?|gr[eo]w\w*|probab\w*|likel\w*|chances?",
-    "US": r"US|U\.S\.|USA|United States|America\w*", "GB": r"GB|UK|Brit\w*|England",
-    "CA": r"CA|Canad\w*", "DE": r"DE|German\w*", "AU": r"AU|Austral\w*",
-}  # fmt: skip
-"""Words that name a measure; "other" are measures of which no data were sent."""
-CUE = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in CUES.items()), re.I)
-MAIN = {"size", "identified", "completion", "videos", "visits"}  # where no measure is named
 MEANT = {"people": {"size", "identified", "new people"}, "new": {"new", "new people"}}
+"""What else a word may name beside its own measure."""
+MAIN = {"size", "identified", "completion", "videos", "visits"}  # where no measure is named
 COMMON = ("viewer", "watcher", "visitor", "user")  # last words of titles that any text has
 THEY = re.compile(r"\b(?:they|them|their|these|this)\b", re.I)
 JOINED = re.compile(r"\s*(?:,|and|&|or|\+|,\s*and)\s*(?:the\s)?")
-ATTACHED = re.compile(
-    r"[\s*_-]*(?:(?:of|the|these|those|our|your|all|new|identified|anonymous|mobile|\d[\d,]*)[\s*_]+)*"
-)
+ATTACHED = re.compile(rf"[\s*_-]*(?:(?:{VOCABULARY['between']})[\s*_]+)*")
 SENTENCE = re.compile(r"(?:[\W_]*\d{1,2}[.)]\s)?.+?(?:[.!?](?=\s)|$)")
 CLAUSE_END = re.compile(r"[,;:](?=\s)|[()|]|\s[–—-]\s")
 PERCENTILE = re.compile(r"\b(?:or more|or less|or fewer|between|at least|at most)\b", re.I)
@@ -112,9 +84,11 @@ class SentData:
                 if kind == "count" and measure != "size":
                     share = 100 * sum(same) / max(data.get("total_viewers") or 0, 1)
                     self.facts.append(Fact(ALL, measure, "percent", share, DERIVED))
-        self.titles = {fact.measure for fact in sent} - set(CUES)
-        names = (rf"(?P<{name}>{_pattern(title)})" for name, title in titles.items())
-        self.named = re.compile("|".join(names) or "$^", re.I)
+        others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
+        self.titles = {name for name in others if len(name) > 2}
+        countries = {name: f"(?-i:{name})" for name in others - self.titles if name.isalpha()}
+        self.cues = _named_groups(VOCABULARY["measures"] | countries)
+        self.named = _named_groups({name: _pattern(title) for name, title in titles.items()})
         rules = " ".join(str(row.get("rule")) for row in rows)
         self.limits = {float(number) for number in re.findall(r"[<>=]\s*(\d+)", rules)}
 
@@ -144,7 +118,7 @@ class SentData:
 
 def _facts(row: dict[str, Any], cluster: str, measure: str = "", kind: str = "") -> Iterator[Fact]:
     for key, value in row.items():
-        name, of = COLUMNS.get(key, (key, kind))
+        name, of = VOCABULARY["fields"].get(key, (key, kind))
         if isinstance(value, list):
             for part in value:
                 yield from _facts(part, cluster, part.get("title") or part.get("name"))
@@ -162,11 +136,16 @@ def _anonymous(row: dict[str, Any]) -> Iterator[Fact]:
         yield Fact(row["cluster"], "anonymous", "percent", 100 - 100 * known / size, DERIVED)
 
 
+def _named_groups(patterns: dict[str, str]) -> re.Pattern:
+    groups = (rf"(?P<{name}>\b(?:{pattern})\b)" for name, pattern in patterns.items())
+    return re.compile("|".join(groups) or "$^", re.I)
+
+
 def _pattern(title: str) -> str:
     """A title, in the singular too, or its last word alone where no other text has it."""
     *first, last = (re.escape(word.removesuffix("s")) for word in title.split())
     words = r"s?\s".join(first) + r"s?\s" if first else ""
-    return rf"\b(?:{words}){'?' if last.lower() not in COMMON else ''}{last}s?\b"
+    return rf"(?:{words}){'?' if last.lower() not in COMMON else ''}{last}s?"
 
 
 class _Sentence:
@@ -176,8 +155,8 @@ class _Sentence:
         self.data, self.text, self.context = data, text, context
         self.clusters = list(data.named.finditer(text))
         taken = {place for match in self.clusters for place in range(*match.span())}
-        self.cues = [cue for cue in CUE.finditer(text) if cue.start() not in taken]
-        self.titles = {title for title in data.titles if title.lower() in text.lower()}
+        self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
+        self.titles = {title for title in data.titles if _is_quoted(title, text)}
 
     def judge(self, figure: Figure) -> str:
         """The verdict on a figure; "" for a limit of the rules and for hours of no viewing."""
@@ -273,6 +252,16 @@ class _Sentence:
                     yield one - other
 
 
+def _is_quoted(title: str, text: str) -> bool:
+    """Whether a text names a video: in quotes, or by three words or more."""
+    quotes = "" if len(title.split()) > 2 else "[“\"‘'*_]"
+    return bool(
+        re.search(
+            quotes + re.escape(title) + quotes.replace("“", "”").replace("‘", "’"), text, re.I
+        )
+    )
+
+
 def _close(figure: Figure, fact: float) -> str:
     """Whether a figure says a number as it is written, or about it; "" if neither."""
     for value, half in figure.readings:
@@ -280,7 +269,7 @@ def _close(figure: Figure, fact: float) -> str:
         if not share and not figure.hedge and abs(value - fact) <= half + 1e-9 * abs(fact):
             return FOUND
         if figure.hedge or share:
-            reach = CLOSE_SHARE if share else max(CLOSE * value, half)
+            reach = min(CLOSE_SHARE, value / 10) if share else max(CLOSE * value, half)
             low = value - reach * (2 if figure.hedge == "under" else figure.hedge != "over")
             high = value + reach * (2 if figure.hedge == "over" else figure.hedge != "under")
             if low - half <= fact <= high + half:
