@@ -20,8 +20,8 @@ from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
 from helpers.core.sources import Sources
-from helpers.mavera.client import Mavera
 from helpers.mavera.bill import PRICES
+from helpers.mavera.client import Mavera
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
 from helpers.wistia.client import Wistia

@@ -27,10 +27,10 @@ KINDS = {
 """Kinds of number that a unit may stand for."""
 MEANT = {"people": {"size", "identified", "new people"}, "new": {"new", "new people"}}
 """What else a word may name beside its own measure."""
-MAIN = {"size", "identified", "completion", "videos", "visits"}  # where no measure is named
+MAIN = {"size", "identified", "completion", "videos", "visits", "drop"}  # where no measure is named
 COMMON = ("viewer", "watcher", "visitor", "user")  # last words of titles that any text has
 THEY = re.compile(r"\b(?:they|them|their|these|this)\b", re.I)
-JOINED = re.compile(r"\s*(?:,|and|&|or|\+|,\s*and)\s*(?:the\s)?")
+JOINED = re.compile(r"\s*(?:,|and|&|or|\+|,\s*and)\s*(?:the\s|\d[\d,]*\s)?")
 ATTACHED = re.compile(rf"[\s*_-]*(?:(?:{VOCABULARY['between']})[\s*_]+)*")
 SENTENCE = re.compile(r"(?:[\W_]*\d{1,2}[.)]\s)?.+?(?:[.!?](?=\s)|$)")
 CLAUSE_END = re.compile(r"[,;:](?=\s)|[()|]|\s[–—-]\s")

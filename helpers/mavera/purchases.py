@@ -246,8 +246,9 @@ class Account:
         try:
             with progress(f"{entry.name}: waiting for Mavera"):
                 answer = send(entry)
-        except UnknownOutcome as error:
-            return None, 0 if error.status_code == 500 else QUIET[entry.kind]
+        except (UnknownOutcome, RecursionError) as error:  # the latter: JSON nested too deep
+            failed = getattr(error, "status_code", None) == 500
+            return None, 0 if failed else QUIET[entry.kind]
         except KitError as error:  # refused, or never sent
             self.ledger.void(entry)
             if entry.kind == "persona" and error.status_code in (400, 422):
