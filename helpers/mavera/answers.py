@@ -121,8 +121,8 @@ def excerpt(
 ) -> list[str]:
     """The first lines of an answer as plain text; figures that are not in the data are marked."""
     marked = _mark(visible(answer), figures, "", f" [{MISSING}]")
-    plain = to_text(markdown_html(marked)).split("\n")[:lines]
-    return [payloads.clean(line, length) for line in plain]
+    plain = re.sub(r"</?[a-z][^<>]*>", "", to_text(markdown_html(marked)), flags=re.I)
+    return [payloads.clean(line, length) for line in plain.split("\n")[:lines]]
 
 
 def links(sources: object) -> list[Source]:

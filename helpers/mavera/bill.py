@@ -59,5 +59,6 @@ class Bill(BaseModel):
             rows.append({"item": "balance after, at least", "credits": self.remaining - self.total})
         if self.auto_recharge:
             rows.append({"item": AUTO})
+        rows = [{"status": ""} | row for row in rows]
         frame = pd.DataFrame(rows, columns=["item", "status", "credits"])
-        return frame.fillna({"status": ""}).astype({"credits": "Int64"})
+        return frame.astype({"credits": "Int64"})

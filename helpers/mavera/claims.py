@@ -226,6 +226,8 @@ class _Sentence:
             if named - {"size"}:
                 videos = self.data.titles if "completion" in named and not figure.unit else set()
                 return named | videos | {"size"}
+            if named and figure.unit in ("", "percent"):
+                break  # "30 viewers at 90 %": what a later clause names is not meant
         return {"size"} if figure.unit == "times" else MAIN
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.mavera import answers
+from helpers.mavera.answers import Source
+from helpers.mavera.claims import FOUND, MISSING, Claim
 
 TITLES = {"binge_watchers": "Binge Watchers", "bouncers": "Bouncers", "b2": "Bouncers, late"}
 
@@ -27,9 +29,26 @@ def test_nothing_that_runs_or_loads_passes(text):
     assert " onmouseover=" not in html.replace("&quot;", "") or "<a" not in html
 
 
-def test_links_open_nothing_by_themselves_and_keep_their_address():
-    html = answers.markdown_html("[guide](https://a.example/x)")
-    assert 'href="https://a.example/x"' in html and 'rel="noopener noreferrer nofollow"' in html
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[guide](https://a.example/x)", "guide</a> (a.example)"),
+        ("[https://app.mavera.io](https://elsewhere.example)", "</a> (elsewhere.example)"),
+        ("**[a](http://b.example?x=1)**", "a</a> (b.example)"),
+    ],
+)  # fmt: skip
+def test_the_host_stands_beside_each_link(text, shown):
+    html = answers.markdown_html(text)
+    assert shown in html and 'rel="noopener noreferrer nofollow"' in html
+
+
+@pytest.mark.parametrize("text", ["[x](https://ann@evil.example/)", "[x](/local)", "[x](#here)"])
+def test_an_address_without_a_host_or_with_a_user_is_no_link(text):
+    assert answers.markdown_html(text).strip() == "<p>x</p>"
+
+
+def test_signs_that_hide_or_turn_text_are_removed():
+    assert answers.visible("a\u202eb\u200bc\x07d\ue000\te\u00a0f\ng") == "abcd e\u00a0f\ng"
 
 
 def test_headings_begin_at_the_level_asked_for_and_keep_their_order():
@@ -42,18 +61,32 @@ def test_tables_and_lists_are_kept():
     assert "<td>2</td>" in html and "<li>x</li>" in html
 
 
-def test_unsupported_figures_are_marked_where_they_stand_as_figures():
-    text = "**99 viewers** watched within 99 hours; 199 did not. [99](https://a.example/99)"
-    html = answers.markdown_html(text, ["99"])
-    marked = '<mark class="unsupported" title="not in the data that was sent">99</mark>'
-    assert html.count(marked) == 2 and "99 hours" in html and "199 did not" in html
-    assert 'href="https://a.example/99"' in html
+def claim(text, line, verdict=MISSING):
+    return Claim(text, line, verdict, 0)
+
+
+def test_a_figure_that_is_not_in_the_data_is_marked_in_its_line_and_nowhere_else():
+    text = "**64** of the 402 Bouncers.\n\n64 Binge Watchers. [64](https://a.example/64)"
+    marks = [claim("64", "**64** of the 402 Bouncers."), claim("402", "64 Binge Watchers.", FOUND)]
+    html = answers.markdown_html(text, marks)
+    assert html.count('<mark class="unsupported" title="not in the data">64</mark>') == 1
+    assert html.index("<mark") < html.index("Bouncers") and 'href="https://a.example/64"' in html
+    everywhere = answers.markdown_html("99 of 199, and 99 %", ["99", "99 %"])
+    assert everywhere.count("<mark") == 2 and "199" in everywhere
 
 
 @given(st.text(max_size=200), st.lists(st.sampled_from(["1", "12", "5 %"]), max_size=3))
 def test_no_text_leaves_a_tag_open_or_a_sign_behind(text, figures):
     html = answers.markdown_html(text, figures)
     assert html.count("<mark") == html.count("</mark>") and "\ue000" not in html
+
+
+def test_an_excerpt_is_plain_text_with_its_figures_marked():
+    text = "## Skimmers <b>now</b>\n\n- **402** of them & [go](https://a.example)\n\nThird\n\nLast"
+    marks = [claim("402", "- **402** of them & [go](https://a.example)")]
+    assert answers.excerpt(text, marks) == [
+        "Skimmers now", "402 [not in the data] of them & go (a.example)", "Third",
+    ]  # fmt: skip
 
 
 def test_sources_are_http_links_only():
@@ -64,22 +97,29 @@ def test_sources_are_http_links_only():
         {"title": "Quote", "url": 'https://d.example/"onload="x'},
     ]  # fmt: skip
     assert answers.links(sources) == [
-        {"title": "Twice", "url": "https://a.example/x"},
-        {"title": "b.example", "url": "http://b.example"},
+        Source("Twice", "https://a.example/x", "a.example"),
+        Source("b.example", "http://b.example", "b.example"),
     ]
-    assert answers.links(None) == []
+    assert answers.links(None) == answers.links("text") == []
 
 
 @pytest.mark.parametrize(
     ("text", "asks"),
     [
-        ("Which clusters do you mean?", True), ("Sure. What is your product?\n", True),
-        ("## Binge Watchers\nCall them?", False), ("Call them.", False), ("x" * 900 + "?", False),
-        ("**Bouncers**\nWhy?", False),
+        ("Which clusters do you mean?", True), ("Sure. What is your product?", True), ("", True),
+        ("## Binge Watchers\nCall them?", False), ("Call them.", False), ("x" * 2100 + "?", False),
+        ("## First\n1. Which of 17 industries?\n\nLet me know.", True),
     ],
 )  # fmt: skip
-def test_a_clarifying_question_is_short_and_ends_with_a_question_mark(text, asks):
-    assert answers.is_clarifying(text) is asks
+def test_an_answer_that_only_asks_is_told_from_advice(text, asks):
+    assert answers.asks_back(text, answers.split_answer(text, TITLES)) is asks
+
+
+def parts(text, points=()):
+    """Text by cluster, and what stands under the last heading if it is of no cluster."""
+    pieces = answers.split_answer(text, TITLES, points)
+    named = {piece.cluster: piece.text for piece in pieces if piece.cluster}
+    return named, pieces[-1].text if named and not pieces[-1].cluster else None
 
 
 def test_an_answer_is_split_by_the_titles_of_the_clusters():
@@ -87,8 +127,8 @@ def test_an_answer_is_split_by_the_titles_of_the_clusters():
         "Intro\n\n## Binge Watchers\nCall.\n### Outreach\nBy phone.\n\n"
         "## Bouncers\nWait.\n\n## Closing\nDo it."
     )
-    parts, closing = answers.sections(text, TITLES)
-    assert parts == {"binge_watchers": "Call.\n### Outreach\nBy phone.", "bouncers": "Wait."}
+    named, closing = parts(text)
+    assert named == {"binge_watchers": "Call.\n### Outreach\nBy phone.", "bouncers": "Wait."}
     assert closing == "Do it."
 
 
@@ -99,8 +139,7 @@ def test_an_answer_is_split_by_the_titles_of_the_clusters():
      "## Cluster 1: Binge Watchers"],
 )  # fmt: skip
 def test_headings_are_recognised_however_they_are_written(heading):
-    parts, _ = answers.sections(f"{heading}\nCall.\n", TITLES)
-    assert parts == {"binge_watchers": "Call."}
+    assert parts(f"{heading}\nCall.\n")[0] == {"binge_watchers": "Call."}
 
 
 def test_the_longer_title_wins_and_points_at_the_same_level_stay_inside():
@@ -108,30 +147,25 @@ def test_the_longer_title_wins_and_points_at_the_same_level_stay_inside():
         "## Bouncers, late\n## Persona profile\nTom.\n## Bouncers\nWait.\n"
         "## Content gaps\nNone.\n## End\nBye."
     )
-    parts, closing = answers.sections(text, TITLES, ["Persona profile", "Content gaps"])
-    assert parts == {"b2": "## Persona profile\nTom.", "bouncers": "Wait.\n## Content gaps\nNone."}
+    named, closing = parts(text, ["Persona profile", "Content gaps"])
+    assert named == {"b2": "## Persona profile\nTom.", "bouncers": "Wait.\n## Content gaps\nNone."}
     assert closing == "Bye."
 
 
 def test_an_answer_without_sections_has_no_parts():
-    assert answers.sections("Just call them.", TITLES) == ({}, None)
+    assert parts("Just call them.") == ({}, None)
 
 
 def test_what_is_shown_has_a_text_for_a_terminal():
-    assert (
-        repr(answers.Shown("<p>One &amp; <em>two</em></p><p>three</p>")) == "One &amp; two\nthree"
+    shown = answers.Shown(
+        "<p>One &amp; <em>two</em></p><table><tr><th>a</th><td>86</td></tr></table>"
     )
+    assert repr(shown).split() == ["One", "&", "two", "a", "86"]
 
 
-def test_a_text_with_data_shows_its_words_and_folds_the_data_away():
-    text = answers.Text('Use <these>:\n\n```json\n{"viewers": 86}\n```\nThank you')
-    html = text._repr_html_()
-    assert "&lt;these&gt;" in html and html.count("<details>") == 1
-    assert "<summary>The data that go with it, 15 characters of JSON</summary>" in html
-    assert html.endswith("Thank you</pre>")
-    assert answers.Text("Only words")._repr_html_().count("<pre") == 1
-
-
-def test_the_cells_of_a_table_stay_apart_where_html_cannot_be_shown():
-    shown = answers.Shown("<table><tr><th>viewers</th><td>86</td></tr></table>")
-    assert repr(shown).split() == ["viewers", "86"]
+def test_a_message_shows_its_words_and_folds_its_data_away():
+    text = 'Use <these>:\n\n```json\n{"viewers": 86}\n```\n'
+    shown = answers.show_message(text)
+    html = shown._repr_html_()
+    assert "&lt;these&gt;" in html and html.count("<details>") == 1 and repr(shown) == text
+    assert "<details" not in answers.show_message("Only words")._repr_html_()

@@ -11,6 +11,7 @@ from helpers.core.errors import CreditError, KitError, ServiceError
 from helpers.mavera import ledger, payloads, purchases
 from helpers.mavera.bill import Bill, BillRow
 from helpers.mavera.purchases import Account
+from helpers.sandbox import faults
 
 PAYLOAD = payloads.Persona(name="Skimmers", description="Look for one answer.")
 
@@ -51,6 +52,25 @@ def test_what_was_made_but_not_answered_is_found_and_not_made_again(make_world, 
     entry, answer = buy(account)
     assert (entry.credits, entry.by, answer["name"]) == (300, "search", "Skimmers")
     assert len(world.sent("POST", "/personas")) == 1 and world.mavera.used == 300
+
+
+class DeepAnswer:
+    """Carries a purchase out, and answers with JSON that no parser reads."""
+
+    async def __call__(self, app, scope, receive, send, transport):
+        if scope["method"] == "POST" and scope["path"].endswith("/personas"):
+            await faults._run(app, scope, receive)
+            await faults._send(send, 200, b"[" * 200_000)
+        else:
+            await app(scope, receive, send)
+
+
+def test_json_nested_too_deep_is_an_unknown_outcome_and_nothing_is_bought_twice(make_world):
+    world = make_world()
+    account = account_of(world)
+    world.app.faults = DeepAnswer()
+    assert buy(account)[0].by == "search"
+    assert len(world.mavera.personas) == 1 and len(world.sent("POST", "/personas")) == 1
 
 
 @pytest.mark.parametrize("kind", ["500_before", "drop_before", "502", "504", "html_200", "empty"])
@@ -123,7 +143,7 @@ def test_a_run_has_spent_nothing_before_its_first_question(make_world):
     world = make_world()
     run = world.run()
     Account(run).begin()
-    assert run.manifest()["credits"] == {"ledger_from": 0, "spent": 0}
+    assert run.manifest().credits == {"ledger_from": 0, "spent": 0}
 
 
 def test_a_persona_that_is_listed_and_cannot_be_read_is_described_by_its_row(make_world):
