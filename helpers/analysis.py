@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 import html
-import json
-from typing import Any
 
-import jsonschema
 import pandas as pd
+from pydantic import ValidationError
 
 from helpers import personas
+from helpers.core import files
 from helpers.core.errors import ParameterError
-from helpers.core.files import write_json
-from helpers.mavera import answers, claims, payloads
-from helpers.mavera import prompts as asking
-from helpers.mavera.ledger import fingerprint
-from helpers.mavera.purchases import PRICES, Account
+from helpers.findings.section import Section
+from helpers.mavera import answers, payloads, prompts
+from helpers.mavera.answers import Shown
+from helpers.mavera.bill import BillRow
+from helpers.mavera.claims import DERIVED, FOUND, MISSING, SentData
+from helpers.mavera.ledger import Entry
+from helpers.mavera.purchases import Account, open_account
+from helpers.mavera.results import Analysis, Confidence, PersonaRow, Reply
 from helpers.run import Run
 
 FILE = "analysis.json"
-ANALYSIS = "Mave's analysis"
-NOTHING: dict[str, Any] = {
-    "schema_version": 1, "status": "not_asked", "reason": None, "asked_on": None, "reused": False,
-    "question": None, "answer": None, "by_cluster": {}, "closing": None, "sources": [],
-    "credits": 0, "thread_id": None, "unsupported_figures": [], "confidence": None, "replies": [],
-    "follow_ups": [],
-}  # fmt: skip
+EDITS, FOLLOW_UP = "Mave's edits", "Follow-up question"
 LOST = "(The reply was charged and did not arrive.)"
 EMPTY = "(The reply was empty.)"
+NOT_SENT = "max_credits is 0: the question is shown, and not asked."
 
 
-def question(run: Run) -> answers.Text:
+def question(run: Run) -> Shown:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
-    return answers.Text(asking.text(asking.build(run, _personas(run))))
+    return answers.show_message(prompts.write_question(_numbers(run)))
 
 
-def _personas(run: Run) -> list[dict[str, Any]]:
-    return [
-        {**row, "description": row["description"] or row["draft"]["description"]}
-        for row in personas.read(run)["personas"]
-    ]
+def _numbers(run: Run) -> payloads.Numbers:
+    return personas.numbers_of(run, personas.read(run))
 
 
-def read(run: Run) -> dict[str, Any]:
+def read(run: Run) -> Analysis:
     """analysis.json of the run."""
-    return json.loads(run.need(FILE, "05_mave_analysis").read_text("utf-8"))
+    return Analysis.model_validate(files.read_json(run.need(FILE, "05_mave_analysis")))
+
+
+def _write(run: Run, content: Analysis) -> None:
+    run.write_json(FILE, content.model_dump())
+    run.record(analysis={"status": content.status, "reused": content.reused})
 
 
 def bill(run: Run) -> pd.DataFrame:
@@ -52,37 +51,10 @@ def bill(run: Run) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: item, status (reuse, ask), credits [at most]; then the total.
+    DataFrame: item, status (reuse, ask), credits [at most]; then the total and the balance.
     """
-    with run.store.lock():
-        account = Account(run)
-        account.settle_pending()
-        rows = _bill_rows(account, *_to_ask(run))
-    total = sum(row["credits"] for row in rows)
-    return pd.DataFrame(
-        [*rows, {"item": "total, at most", "status": "", "credits": total}],
-        columns=["item", "status", "credits"],
-    )
-
-
-def _to_ask(run: Run) -> tuple[payloads.Numbers, list[dict[str, Any]]]:
-    """The data block, and the personas to be asked for a reply."""
-    rows = _personas(run)
-    numbers = asking.build(run, rows)
-    who = [row for row in rows if row["persona_id"]] if run.params.ask_personas else []
-    return numbers, who
-
-
-def _bill_rows(account: Account, numbers: payloads.Numbers, who: list[dict]) -> list[dict]:
-    if not numbers.clusters:
-        return []
-    items = [(ANALYSIS, "mave", asking.fingerprint_of(numbers))]
-    items += [(_reply_name(row), "reply", asking.reply_fingerprint(row)) for row in who]
-    return [
-        {"item": item, "status": "reuse" if known else "ask", "credits": 0 if known else price}
-        for item, kind, print_ in items
-        for known, price in [(account.kept(print_) is not None, PRICES[kind])]
-    ]
+    with open_account(run) as account:
+        return account.bill(personas.questions(run, account, personas.read(run))).table()
 
 
 def ask(run: Run) -> pd.DataFrame:
@@ -102,133 +74,115 @@ def ask(run: Run) -> pd.DataFrame:
     ServiceError, AccessError
         Mavera failed or refused.
     """
-    numbers, who = _to_ask(run)
-    content = {**NOTHING, "question": asking.text(numbers)}
-    if not numbers.clusters:
-        content |= {"question": None, "reason": "There are no viewers in the window."}
+    known, content = personas.read(run), Analysis(reason="There are no viewers in the window.")
+    if not known.personas:
         _write(run, content)
         return _status(content)
-    with run.store.lock():
-        account = Account(run)
-        account.settle_pending()
-        total = sum(row["credits"] for row in _bill_rows(account, numbers, who))
+    numbers = personas.numbers_of(run, known)
+    message = prompts.write_question(numbers)
+    titles = {cluster.cluster: cluster.title for cluster in numbers.clusters}
+    content = Analysis(question=message)
+    with open_account(run) as account:
         try:
-            if account.buys and total:
-                before = account.approve(total)["remaining"]
-                run.record(credits={"bill": account.spent() + total, "before_analysis": before})
-            content |= _asked(run, account, numbers)
-            for row in who:
-                reply = _reply(account, row)
-                if reply:
-                    content["replies"] = [*content["replies"], reply]
+            _approve(account, personas.questions(run, account, known))
+            content = _ask(account, personas.ANALYSIS, message, numbers.body(), titles)
+            for row in known.personas:
+                if run.params.ask_personas and row.persona_id:
+                    content.replies += _reply(account, row)
         finally:
             _write(run, content)
-            run.record(
-                analysis={"status": content["status"], "reused": content["reused"]},
-                credits={"spent": account.spent(), "by_item": account.by_item()},
-            )
-        personas.balance(run, account)
+            account.record()
+        account.balance()
     return _status(content)
 
 
-def _asked(run: Run, account: Account, numbers: payloads.Numbers) -> dict[str, Any]:
-    """Mave's answer: from the store, else from Mave."""
-    print_ = asking.fingerprint_of(numbers)
+def _status(content: Analysis) -> pd.DataFrame:
+    row = {key: getattr(content, key) for key in ("status", "reused", "credits")}
+    row["sections"] = len(content.by_cluster)
+    counted = ("sources", "unsupported_figures", "replies")
+    return pd.DataFrame([row | {key: len(getattr(content, key)) for key in counted}])
+
+
+def _approve(account: Account, rows: list[BillRow]) -> None:
+    wanted = account.bill(rows)
+    if account.buys and wanted.total:
+        account.approve(wanted)
+
+
+def _ask(
+    account: Account, name: str, message: str, data: dict, titles: dict, thread: str | None = None
+) -> Analysis:
+    """Mave's answer: from the store, else from Mave; taken apart, its figures looked up."""
+    print_ = prompts.fingerprint_of(message, thread)
     if account.kept(print_) is None:
         if not account.buys:
-            return {"reason": "max_credits is 0: the question is shown, and not asked."}
+            return Analysis(question=message, reason=NOT_SENT)
 
-        def send(entry):
-            payload = payloads.Chat(message=asking.text(numbers, entry.mark))
-            return account.mavera.chat(payload)
+        def send(entry: Entry) -> dict:
+            signed = prompts.signed(message, entry.mark)
+            return account.mavera.chat(payloads.Chat(message=signed, thread_id=thread))
 
-        account.charge("mave", ANALYSIS, send, fingerprint=print_)
-    found = _understood(account, print_, numbers.body())
-    if not found.get("by_cluster") and _asks_back(found["answer"]):
-        found |= {"status": "clarifying", "closing": None, "unsupported_figures": []}
+        account.charge("mave", name, send, fingerprint=print_, thread_id=thread)
+    kept, charged = account.kept(print_) or {}, account.spent(fingerprint=print_)
+    text = answers.visible(str(kept.get("content") or "")).strip()
+    found = Analysis(
+        status="answered", question=message, answer=text, asked_on=kept.get("asked_on"),
+        credits=charged, reused=not charged, thread_id=kept.get("thread_id"),
+        sources=answers.links(kept.get("sources")), confidence=_confidence(kept.get("validation")),
+    )  # fmt: skip
+    pieces = answers.split_answer(text, titles, prompts.POINTS)
+    if answers.asks_back(text, pieces if titles else None):
+        found.status, found.reason = "clarifying", None if text else "Mave's answer was empty."
+        return found
+    sent = SentData(data)
+    for piece in pieces:
+        found.figures += sent.check(f"{piece.heading}\n{piece.text}", piece.cluster)
+        if piece.cluster:
+            before = found.by_cluster.get(piece.cluster, "")
+            found.by_cluster[piece.cluster] = f"{before}\n\n{piece.text}".strip()
+    wrong = [figure.text for figure in found.figures if figure.verdict == MISSING]
+    found.unsupported_figures = list(dict.fromkeys(wrong))
+    if found.by_cluster and not pieces[-1].cluster:
+        found.closing = pieces[-1].text or None
     return found
 
 
-def _asks_back(text: str) -> bool:
-    """Whether an answer without a section on any cluster is a list of questions."""
-    return len(text) <= 2000 and "?" in text
-
-
-def _understood(account: Account, print_: str, data: dict[str, Any]) -> dict[str, Any]:
-    """An answer of the store taken apart: clusters, closing, sources, figures, confidence."""
-    kept = account.kept(print_)
-    if kept is None or not str(kept.get("content") or "").strip():
-        return {"status": "clarifying", "reason": "Mave's answer was empty.", "answer": ""}
-    text = str(kept["content"])
-    charged = sum(
-        account.credits_of(entry) for entry in account.bought("mave") if entry.fingerprint == print_
-    )
-    found = {
-        "status": "clarifying" if answers.is_clarifying(text) else "answered",
-        "asked_on": kept["asked_on"],
-        "reused": not charged,
-        "answer": text,
-        "credits": charged,
-        "thread_id": kept.get("thread_id"),
-        "sources": answers.links(kept.get("sources")),
-        "confidence": _confidence(kept.get("validation")),
-    }
-    if found["status"] == "answered":
-        titles = {row["cluster"]: row["title"] for row in data["clusters"]}
-        parts, closing = answers.sections(text, titles, [name for name, _ in asking.POINTS])
-        found |= {"by_cluster": parts, "closing": closing}
-        found["unsupported_figures"] = claims.unsupported(text, data)
-    return found
-
-
-def _confidence(validation: Any) -> dict[str, Any] | None:
+def _confidence(validation: object) -> Confidence | None:
     """What Mavera says of its own answer; guides promise it, the reference does not."""
     if not isinstance(validation, dict):
         return None
-    claimed = validation.get("unsupported_claims")
-    return {
-        "score": next((v for v in [validation.get("confidence_score")]
-                       if isinstance(v, int | float)), None),
-        "risk": payloads.clean(validation.get("hallucination_risk") or "", 60) or None,
-        "unsupported_claims": [
-            payloads.clean(claim, 300)
-            for claim in (claimed if isinstance(claimed, list) else [])[:20]
-            if isinstance(claim, str)
-        ],
-    }  # fmt: skip
+    score, claimed = validation.get("confidence_score"), validation.get("unsupported_claims")
+    claims = claimed[:20] if isinstance(claimed, list) else []
+    return Confidence(
+        score=score if isinstance(score, int | float) else None,
+        risk=payloads.clean(validation.get("hallucination_risk") or "", 60) or None,
+        unsupported_claims=[payloads.clean(c, 300) for c in claims if isinstance(c, str)],
+    )
 
 
-def _reply_name(row: dict[str, Any]) -> str:
-    return f"Reply of {row['name']}"
-
-
-def _reply(account: Account, row: dict[str, Any]) -> dict[str, Any] | None:
-    """One persona's own words; as text when they break the schema; None when not bought."""
-    print_, reply = asking.reply_fingerprint(row), {"cluster": row["cluster"], "name": row["name"]}
+def _reply(account: Account, row: PersonaRow) -> list[Reply]:
+    """One persona's own words; as text when they break the schema; none when not bought."""
+    print_, about = prompts.fingerprint_of_reply(row), {"cluster": row.cluster, "name": row.name}
     if account.kept(print_) is None:
         if not account.buys:
-            return None
-        payload = asking.reply_payload(row)
+            return []
+        response = prompts.build_response(row)
         account.charge(
-            "reply",
-            _reply_name(row),
-            lambda _: account.mavera.respond(payload),
-            fingerprint=print_,
-            cluster=row["cluster"],
-        )
+            "reply", f"Reply of {row.name}", lambda _: account.mavera.respond(response),
+            fingerprint=print_, cluster=row.cluster,
+        )  # fmt: skip
     try:
         text = str(account.kept(print_)["output"][0]["content"][0]["text"] or "")
     except (TypeError, KeyError, IndexError):
-        return {**reply, "text": LOST}
+        return [Reply(**about, text=LOST)]
     try:
-        said = json.loads(text)
-        jsonschema.validate(said, payloads.REPLY_SCHEMA)
-    except (ValueError, jsonschema.ValidationError):
-        return {**reply, "text": payloads.clean(text, 1500) or EMPTY}
-    return {**reply, **{key: payloads.clean(value, 1500) for key, value in said.items()}}
+        said = payloads.Reply.model_validate_json(text).body()
+    except ValidationError:
+        return [Reply(**about, text=payloads.clean(text, 1500) or EMPTY)]
+    return [Reply(**about, **{key: payloads.clean(value, 1500) for key, value in said.items()})]
 
 
-def follow_up(run: Run, text: str) -> answers.Shown:
+def follow_up(run: Run, text: str) -> Shown:
     """Ask Mave something more in the thread of its answer, within ``max_credits``.
 
     Parameters
@@ -243,80 +197,112 @@ def follow_up(run: Run, text: str) -> answers.Shown:
     CreditError, ServiceError, AccessError
         See :func:`ask`.
     """
-    plain, content = payloads.question_of_analyst(text), read(run)
-    thread = content["thread_id"]
+    plain, content = payloads.check_question(text), read(run)
+    thread = content.thread_id
     if not thread:
         raise ParameterError(
-            "Follow-up question: Mave has not answered in this run, so there is no thread to go on "
-            "in. Run analysis.ask(run) with credits allowed first."
+            "Mave has not answered in this run, so there is no thread to go on in.",
+            where="Follow-up question",
+            remedy="Run analysis.ask(run) with credits allowed first.",
         )
-    print_ = fingerprint(["follow-up", thread, plain])
-    with run.store.lock():
-        account = Account(run)
-        account.settle_pending()
-        if account.kept(print_) is None:
-            if not account.buys:
-                return answers.Shown("<p>max_credits is 0: the question was not sent.</p>")
-            account.approve(PRICES["mave"])
-
-            def send(entry):
-                message = f"{plain}\n\n{asking.SIGN}{entry.mark}\n"
-                return account.mavera.chat(payloads.Chat(message=message, thread_id=thread))
-
-            account.charge("mave", "Follow-up question", send, fingerprint=print_, thread_id=thread)
-        numbers, _ = _to_ask(run)
-        found = {"question": plain, **_understood(account, print_, numbers.body())}
-        content["follow_ups"] = [
-            known for known in content["follow_ups"] if known["question"] != plain
-        ] + [found]
+    data = personas.numbers_of(run, personas.read(run)).body()
+    with open_account(run) as account:
+        _approve(account, [account.ask(FOLLOW_UP, "mave", prompts.fingerprint_of(plain, thread))])
+        found = _ask(account, FOLLOW_UP, plain, data, {}, thread)
+        others = [known for known in content.follow_ups if known.question != plain]
+        content.follow_ups = [*others, found]
         _write(run, content)
-        run.record(credits={"spent": account.spent(), "by_item": account.by_item()})
-    return answers.Shown(
-        _banner(run, found) + answers.markdown_html(found["answer"], found["unsupported_figures"])
+        account.record()
+    return _show(run, found)
+
+
+def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
+    """Ask Mave once for edits where videos lose their viewers, within ``max_credits``.
+
+    Parameters
+    ----------
+    drops : DataFrame
+        media_id, title, minutes [length of the video], second, lost and left [shares of those at
+        the start, 0 to 1]; nothing else of it is sent.
+
+    Returns
+    -------
+    Section
+        One row per video: title, edits [plain text, figures that are not in the data marked].
+
+    Raises
+    ------
+    CreditError, ServiceError, AccessError
+        See :func:`ask`.
+    """
+    if drops.empty:
+        return Section("No video loses its viewers at one place, so Mave was asked for no edits.")
+    sent = payloads.build_drops(drops)
+    rows = [{"cluster": f"v{n}"} | video for n, video in enumerate(sent.body()["videos"])]
+    titles, message = {row["cluster"]: row["title"] for row in rows}, prompts.write_edits(sent)
+    with open_account(run) as account:
+        _approve(account, [account.ask(EDITS, "mave", prompts.fingerprint_of(message))])
+        found = _ask(account, EDITS, message, {"clusters": rows}, titles)
+        content = read(run) if run.find(FILE) else Analysis(reason="Stage 05 has not run.")
+        content.edits = found
+        _write(run, content)
+        account.record()
+    if found.status == "not_asked":
+        return Section(f"Mave was not asked for edits, at most 75 credits. {found.reason}")
+    texts = found.by_cluster or {"": found.answer}
+    table = pd.DataFrame(
+        {
+            "title": [titles.get(name, "all videos") for name in texts],
+            "edits": ["\n".join(answers.excerpt(text, found.figures, lines=99, length=1500))
+                      for text in texts.values()],
+        }
+    )  # fmt: skip
+    places = f"{len(drops)} place{'s' if len(drops) > 1 else ''}"
+    return Section(
+        f"Mave proposes edits at {places} where viewers leave.",
+        table,
+        {"title": "video", "edits": "edits"},
+        answers.to_text(_banner(run, found)),
     )
 
 
-def _write(run: Run, content: dict[str, Any]) -> None:
-    write_json(run.data(FILE), content)
-
-
-def _status(content: dict[str, Any]) -> pd.DataFrame:
-    row = {key: content[key] for key in ("status", "reused", "credits")}
-    row["sections"] = len(content["by_cluster"])
-    row |= {key: len(content[key]) for key in ("sources", "unsupported_figures", "replies")}
-    return pd.DataFrame([row])
-
-
-def answer(run: Run) -> answers.Shown:
+def answer(run: Run) -> Shown:
     """Mave's answer as HTML: marked as written by AI, figures the data do not hold marked too."""
     content = read(run)
-    if content["status"] == "not_asked":
-        return answers.Shown(f"<p>Mave was not asked. {html.escape(content['reason'])}</p>")
-    wrong = content["unsupported_figures"]
-    parts = [_banner(run, content), answers.markdown_html(content["answer"], wrong)]
-    if content["status"] == "clarifying":
-        parts.insert(1, "<p><strong>Mave asks back; this is a question, not advice.</strong></p>")
-    if wrong:
-        listed = ", ".join(html.escape(figure) for figure in wrong)
-        parts.append(f"<p>Figures that are not in the data that was sent: {listed}.</p>")
-    for name, link in ((row["title"], row["url"]) for row in content["sources"]):
-        parts.append(
-            f'<p>Source: <a href="{html.escape(link)}" rel="noopener noreferrer nofollow">'
-            f"{html.escape(name)}</a></p>"
+    if content.status == "not_asked":
+        return Shown(f"<p>Mave was not asked. {html.escape(content.reason or '')}</p>")
+    shown = _show(run, content).html
+    for reply in content.replies:
+        said = reply.text or (
+            f"To watch on: {reply.watch_on} To talk to sales: {reply.talk_to_sales}"
         )
-    for reply in content["replies"]:
-        said = reply.get("text") or (
-            f"To watch on: {reply['watch_on']} To talk to sales: {reply['talk_to_sales']}"
-        )
-        parts.append(f"<p><strong>{html.escape(reply['name'])}</strong>: {html.escape(said)}</p>")
-    return answers.Shown("\n".join(parts))
+        shown += f"<p><strong>{html.escape(reply.name)}</strong>: {html.escape(said)}</p>\n"
+    return Shown(shown)
 
 
-def _banner(run: Run, content: dict[str, Any]) -> str:
+def _show(run: Run, content: Analysis) -> Shown:
+    parts = [_banner(run, content)]
+    if content.status == "not_asked":
+        return Shown(f"<p>{html.escape(content.reason or '')}</p>")
+    if content.status == "clarifying":
+        parts.append("<p><strong>Mave asks back; this is a question, not advice.</strong></p>")
+    parts.append(answers.markdown_html(content.answer, content.figures))
+    verdicts = [figure.verdict for figure in content.figures]
+    if verdicts:
+        counts = ", ".join(f"{verdicts.count(name)} {name}" for name in (FOUND, DERIVED, MISSING))
+        parts.append(f"<p>Figures: {counts}. A number that is found may still be misread.</p>")
+    for source in content.sources:
+        link = f'<a href="{html.escape(source.url)}" rel="noopener noreferrer nofollow">'
+        named = f"{html.escape(source.title)}</a> ({html.escape(source.host)})"
+        parts.append(f"<p>Source: {link}{named}</p>")
+    return Shown("\n".join(parts) + "\n")
+
+
+def _banner(run: Run, content: Analysis) -> str:
     origin = "Written by AI: Mave, Mavera's research agent."
     if run.source.mavera == "sandbox":
         origin = "A sandbox answer: a program composed it from the numbers sent; no AI wrote it."
-    again = f" Answered on {content['asked_on']}, and kept." if content.get("reused") else ""
-    score = (content.get("confidence") or {}).get("score")
+    again = f" Answered on {content.asked_on}, and kept." if content.reused else ""
+    score = content.confidence.score if content.confidence else None
     score = "" if score is None else f" Confidence as Mavera states it: {score:g}."
     return f"<p><em>{html.escape(origin + again + score)}</em></p>"

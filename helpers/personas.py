@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
-from helpers.core import settings
-from helpers.core.errors import CreditError, ServiceError
-from helpers.core.files import write_json
-from helpers.mavera import answers, prompts
+from helpers import cluster
+from helpers.core import files
+from helpers.core.errors import DataError, ParameterError
+from helpers.core.parameters import suggest
+from helpers.findings.profiles import describe_profiles
+from helpers.findings.section import Section
 from helpers.mavera import drafts as drafting
+from helpers.mavera import owned, prompts
 from helpers.mavera import payloads as sending
-from helpers.mavera.ledger import Entry, fingerprint
-from helpers.mavera.payloads import ClusterNumbers
-from helpers.mavera.purchases import PRICES, Account
+from helpers.mavera.answers import Shown
+from helpers.mavera.bill import Bill, BillRow
+from helpers.mavera.purchases import Account, open_account
+from helpers.mavera.results import STATUSES, PersonaRow, PersonasFile
 from helpers.run import Run
 
 FILE = "personas.json"
+ANALYSIS = "Mave's analysis"
 LAST_STAGE = "05_mave_analysis"
-NOTHING_SENT = "Nothing is sent: every persona that is needed is there, or there is no viewer."
-AUTO = "note: auto-recharge is on, so Mavera buys credits by itself when they run low"
 
 
 def drafts(run: Run) -> pd.DataFrame:
@@ -32,75 +33,95 @@ def drafts(run: Run) -> pd.DataFrame:
     Parameters
     ----------
     run : Run
-        Reads ``data/clusters.csv``, ``data/affinity.csv``, the viewers and their sessions.
+        Reads ``data/clusters.csv``, the viewers, their sessions and plays.
 
     Returns
     -------
     DataFrame, index cluster; no viewers in, no rows out
-        name, pipeline, statements [sentences, each of a number or of the clusters file],
-        characters.
+        name, chosen (whether a persona may be bought), pipeline, statements [sentences, each of a
+        number or of the clusters file], characters.
 
     Raises
     ------
     ParameterError
-        ``persona:`` of the clusters file has an unknown or malformed field.
+        ``persona:`` of the clusters file has an unknown or malformed field, or persona_clusters
+        names a cluster that is not there.
     DataError
         Stage 03 has not run.
     """
-    rules = drafting.rules_of(run)
-    for rule in rules.clusters:
-        sending.persona_fields(rule)
-    rows, names = [], set()
-    by_name = {rule.name: rule for rule in rules.clusters}
-    for known in drafting.of_clusters(run):
-        said = drafting.statements(known, days=run.window.days, zone=run.params.time_zone)
-        name = _name(rules.name_prefix, known, names)
-        text = " ".join(line["text"] for line in said) or known.title
-        payload = sending.persona(by_name[known.cluster], name=name, description=text)
-        rows.append(
-            {
-                "cluster": known.cluster,
-                "title": known.title,
-                "name": name,
-                "draft": payload.body(),
-                "status": "draft",
-                "persona_id": None,
-                "credits": 0,
-                "facts": said,
-                "numbers": known.body(),
-                "description": None,
-            }
-        )
-    _write(run, {"schema_version": 1, "personas": rows, "bill": None, "credits": None})
-    frame = pd.DataFrame(
-        {
-            "name": [row["name"] for row in rows],
-            "pipeline": [row["draft"]["pipeline_type"] for row in rows],
-            "statements": [len(row["facts"]) for row in rows],
-            "characters": [len(row["draft"]["description"]) for row in rows],
-        },
-        index=pd.Index([row["cluster"] for row in rows], name="cluster", dtype=object),
-    )
+    check_chosen(run)
+    table, params = cluster.read_table(run), run.params
+    profiles = describe_profiles(run.engine, table, params.min_cell, time_zone=params.time_zone)
+    rows: list[PersonaRow] = []
+    by_name = {rule.name: rule for rule in run.rules.clusters}
+    for numbers in sending.build_clusters(
+        run.rules, profiles.clusters, profiles.parts, profiles.videos
+    ):
+        facts = drafting.write_statements(numbers, days=run.window.days, zone=params.time_zone)
+        text = " ".join(fact.text for fact in facts) or numbers.title
+        name = _name(f"{run.rules.name_prefix} {numbers.title}", numbers.cluster, rows)
+        draft = sending.build_persona(by_name[numbers.cluster], name=name, description=text)
+        named = numbers.cluster in params.persona_clusters
+        chosen = named or (not params.persona_clusters and numbers.viewers is not None)
+        about = {"cluster": numbers.cluster, "title": numbers.title, "name": name, "facts": facts}
+        rows.append(PersonaRow(draft=draft, numbers=numbers, chosen=chosen, **about))
+    viewers = int(table["viewers"].sum())
+    _write(run, PersonasFile(min_cell=params.min_cell, total_viewers=viewers, personas=rows))
+    frame = _frame(rows, ["name", "chosen"])
+    frame["pipeline"] = [row.draft.pipeline_type for row in rows]
+    frame["statements"] = [len(row.facts) for row in rows]
+    frame["characters"] = [len(row.draft.description) for row in rows]
     return frame
 
 
-def _name(prefix: str, known: ClusterNumbers, taken: set[str]) -> str:
+def check_chosen(run: Run) -> None:
+    """Refuse persona_clusters that names a cluster which the rules do not have."""
+    for name in run.params.persona_clusters:
+        if name not in run.rules.names:
+            raise ParameterError(
+                f"persona_clusters names {name!r}, and there is no such cluster.",
+                where=run.stage,
+                expected=f"some of {', '.join(run.rules.names)}",
+                remedy=suggest(name, run.rules.names),
+            )
+
+
+def _name(name: str, cluster: str, rows: list[PersonaRow]) -> str:
     """Prefix and title, 2 to 100 characters, the same every time and never twice."""
-    name = sending.clean(f"{prefix} {known.title}", sending.NAME_LENGTH)
-    if name in taken:
-        tail = f" ({known.cluster})"
+    name = sending.clean(name, sending.NAME_LENGTH)
+    if name in {row.name for row in rows}:
+        tail = f" ({cluster})"
         name = sending.clean(name, sending.NAME_LENGTH - len(tail)) + tail
-    taken.add(name)
     return name
 
 
-def read(run: Run) -> dict[str, Any]:
-    """personas.json of the run."""
-    return json.loads(run.need(FILE, "04_personas").read_text("utf-8"))
+def read(run: Run) -> PersonasFile:
+    """personas.json of the run.
+
+    Raises
+    ------
+    DataError
+        It is missing, of an earlier version, or made with another ``min_cell``.
+    """
+    content = files.read_json(run.need(FILE, "04_personas"))
+    if (content.get("schema_version"), content.get("min_cell")) != (2, run.params.min_cell):
+        raise DataError(
+            f"data/{FILE} was made with another min_cell, or by an earlier version.",
+            where=run.stage,
+            remedy="Run 04_personas again, then this notebook.",
+        )
+    return PersonasFile.model_validate(content)
 
 
-def _write(run: Run, content: dict[str, Any]) -> None:
-    write_json(run.data(FILE), content)
+def _write(run: Run, content: PersonasFile) -> None:
+    run.write_json(FILE, content.model_dump(by_alias=True, exclude_none=True))
+
+
+def _frame(rows: list[PersonaRow], columns: list[str]) -> pd.DataFrame:
+    index = pd.Index([row.cluster for row in rows], name="cluster", dtype=object)
+    return pd.DataFrame(
+        {name: [getattr(row, name) for row in rows] for name in columns}, index=index
+    )
 
 
 def bill(run: Run) -> pd.DataFrame:
@@ -108,8 +129,9 @@ def bill(run: Run) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: item, status (reuse, update, buy, ask), credits [at most]; then the total, the
-    balance before and after by the service's count, and a note when auto-recharge is on.
+    DataFrame: item, status (reuse, update, buy, ask, not chosen, too few viewers), credits [at
+    most]; then the total, the balance before and after by the service's count, and a note when
+    auto-recharge is on.
 
     Raises
     ------
@@ -118,143 +140,71 @@ def bill(run: Run) -> pd.DataFrame:
     AccessError, ServiceError
         Mavera refused or failed.
     """
-    with run.store.lock():
-        account = Account(run)
-        account.begin()
-        account.settle_pending()
-        content = read(run)
-        rows = _bill_rows(run, account, _plan(account, content["personas"]))
-        usage = account.mavera.usage()
-    total = sum(row["credits"] for row in rows)
-    content["bill"] = {"rows": rows, "total": total, "auto_recharge": usage["auto_recharge"]}
-    content["credits"] = {"before": usage, "after": None, "spent": account.spent()}
-    _write(run, content)
-    run.record(credits={"bill": total, "before": usage["remaining"]})
-    return _bill_frame(rows, total, usage)
-
-
-def _bill_frame(rows: list[dict], total: int, usage: dict[str, Any]) -> pd.DataFrame:
-    table = [*rows, {"item": "total, at most", "status": "", "credits": total}]
-    left = usage["remaining"]
-    if left is not None:
-        table.append({"item": "balance before", "status": "", "credits": left})
-        table.append({"item": "balance after, at least", "status": "", "credits": left - total})
-    if usage["auto_recharge"]:
-        table.append({"item": AUTO, "status": "", "credits": None})
-    frame = pd.DataFrame(table, columns=["item", "status", "credits"])
-    return frame.astype({"credits": "Int64"})
-
-
-def _bill_rows(run: Run, account: Account, plan: list[dict]) -> list[dict[str, Any]]:
-    prices = {"buy": PRICES["persona"]}
-    rows = [
-        {"item": step["row"]["name"], "status": step["status"],
-         "credits": prices.get(step["status"], 0)}
-        for step in plan
-    ]  # fmt: skip
-    if not plan or not (run.is_dev or LAST_STAGE in run.manifest().stages):
-        return rows
-    known = [
-        {**step["row"], "persona_id": step["persona_id"],
-         "description": described(account, step["persona_id"], step["row"])[0]}
-        for step in plan if step["status"] == "reuse"
-    ]  # fmt: skip
-    kept = len(known) == len(plan) and account.kept(
-        prompts.fingerprint_of(prompts.build(run, known))
-    )
-    items = [("Mave's analysis", 0 if kept else PRICES["mave"])]
-    if run.params.ask_personas:
-        said = [row for row in known if account.kept(prompts.reply_fingerprint(row))]
-        items += [("replies of the personas", (len(plan) - len(said)) * PRICES["reply"])]
-    return rows + [
-        {"item": item, "status": "ask" if price else "reuse", "credits": price}
-        for item, price in items
-    ]
-
-
-def facts_of(row: dict[str, Any]) -> dict[str, Any]:
-    """What a draft was written from, as the ledger remembers it."""
-    fields = {key: value for key, value in row["draft"].items() if key != "description"}
-    return {"fields": fields, "numbers": row["numbers"]}
-
-
-def _plan(account: Account, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each draft: the persona that is ours already, or that one must be bought.
-
-    Found by the ledger (same name, else same cluster), if the account still lists it, else by exact
-    name among the account's own personas; the oldest, if there are several.
-    """
-    listed = {row["id"]: row for row in account.refresh()}
-    by_age = sorted(listed.values(), key=lambda row: (row.get("created_at") or 0, row["id"]))
-    names = {row["name"] for row in rows}
-    found: dict[str, tuple[str, Entry | None]] = {}
-    taken: set[str] = set()
-
-    def take(row: dict, persona_id: str | None, entry: Entry | None) -> None:
-        if persona_id in listed and persona_id not in taken and row["name"] not in found:
-            found[row["name"]] = (persona_id, entry)
-            taken.add(persona_id)
-
-    bought = account.bought("persona")[::-1]
-    for row in rows:
-        for entry in bought:
-            if entry.name == row["name"]:
-                take(row, entry.persona_id, entry)
-        for known in by_age:
-            if known.get("name") == row["name"]:
-                take(row, known["id"], None)
-    for row in rows:  # a title that changed: the persona is renamed, not bought anew
-        for entry in bought:
-            if entry.cluster == row["cluster"] and entry.name not in names:
-                take(row, entry.persona_id, entry)
-    place = settings.flag(account.run.settings.outputs)
-    return [_step(row, *found.get(row["name"], (None, None)), bought, place) for row in rows]
-
-
-def _step(
-    row: dict, persona_id: str | None, entry: Entry | None, bought: list[Entry], place: str
-) -> dict:
-    if persona_id is None:
-        for known in bought:
-            if known.name == row["name"] and known.by == "hand" and not known.persona_id:
-                raise CreditError(
-                    f"Mavera: ledger entry {known.entry} was settled by hand as made, but the "
-                    f"account lists no persona {row['name']!r}. Nothing is bought. If it is truly "
-                    f"not there, run `viewer-personas settle {known.entry} not-made{place}`."
-                )
-        return {"row": row, "status": "buy", "persona_id": None, "entry": None}
-    changed = bool(entry and entry.facts and drafting.differ(entry.facts, facts_of(row)))
-    status = "update" if changed else "reuse"
-    return {"row": row, "status": status, "persona_id": persona_id, "entry": entry}
-
-
-class Payloads(list):
-    """Requests as dicts of request and payload; a notebook shows them as JSON, to be unfolded."""
-
-    def _repr_html_(self) -> str:
-        return "".join(answers.folded(*told) for told in self._told()) or f"<p>{NOTHING_SENT}</p>"
-
-    def __repr__(self) -> str:
-        return "\n\n".join(map("\n".join, self._told())) or NOTHING_SENT
-
-    def _told(self) -> Iterator[tuple[str, str]]:
-        for row in self:
-            text = json.dumps(row["payload"], indent=2, ensure_ascii=False)
-            yield f"{row['request']}: {row['payload']['name']}, {len(text):,} characters", text
-
-
-def payloads(run: Run) -> Payloads:
-    """Exactly what will be sent to make or change personas; what is reused sends nothing."""
     content = read(run)
-    status = {row["item"]: row["status"] for row in (content["bill"] or {"rows": []})["rows"]}
-    sent = Payloads()
-    for row in content["personas"]:
-        payload = sending.Persona(**row["draft"])
-        if status.get(row["name"], "buy") == "buy":
-            sent.append({"request": "POST /personas", "payload": payload.body()})
-        elif status[row["name"]] == "update":
-            sent.append({"request": "PATCH /personas/{id}", "payload": payload.body()})
-    return sent
+    with open_account(run) as account:
+        account.begin()
+        content.bill = known = _bill(run, account, content)
+        _write(run, content)
+    facts = {"bill": known.total, "before": known.remaining, "auto_recharge": known.auto_recharge}
+    run.record(credits=facts)
+    return known.table()
+
+
+def _bill(run: Run, account: Account, content: PersonasFile) -> Bill:
+    """Of the personas, and of what later stages of this run will ask."""
+    rows = owned.plan_personas(account, content.personas)
+    later = questions(run, account, content)
+    if run.params.ask_edits:
+        later.append(account.ask("Mave's edits", "mave"))
+    if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
+        later = []
+    return account.bill([*rows, *later])
+
+
+def questions(run: Run, account: Account, content: PersonasFile) -> list[BillRow]:
+    """What stage 05 asks: Mave about all clusters, and with ``ask_personas`` each persona.
+
+    An answer is known where all personas are there and unchanged and the same was asked before.
+    """
+    rows = [row for row in content.personas if row.persona_id or row.chosen]
+    as_it_is = all(row.persona_id and row.plan != "update" for row in rows)
+    message = prompts.write_question(numbers_of(run, content))
+    asks = [account.ask(ANALYSIS, "mave", prompts.fingerprint_of(message) if as_it_is else "")]
+    for row in rows if run.params.ask_personas else ():
+        known = prompts.fingerprint_of_reply(row) if row.persona_id else ""
+        asks.append(account.ask(f"Reply of {row.name}", "reply", known, row.cluster))
+    return asks if content.personas else []
+
+
+def numbers_of(run: Run, content: PersonasFile) -> sending.Numbers:
+    """The data block of the question to Mave."""
+    path = run.find("insights.json")
+    change = files.read_json(path).get("change", {}) if path else {}
+    news = change.get("parts", {}).get("news")
+    frame = Section.from_json(news).table if news else pd.DataFrame()
+    total = content.total_viewers if content.total_viewers >= run.params.min_cell else None
+    return prompts.build_numbers(
+        content.personas, sending.build_news(frame), viewers=total, days=run.window.days
+    )
+
+
+def payloads(run: Run) -> pd.DataFrame:
+    """Exactly what will be sent to make or change personas; what is reused sends nothing.
+
+    Returns
+    -------
+    DataFrame: request, name, payload [JSON].
+    """
+    content = read(run)
+    known = {row.item: row.status for row in (content.bill or Bill()).rows}
+    requests = {"buy": "POST /personas", "update": "PATCH /personas/{id}"}
+    sent = [
+        (requests[status], row.name, json.dumps(row.draft.body(), ensure_ascii=False))
+        for row in content.personas
+        for status in [known.get(row.name, "buy" if row.chosen else "")]
+        if status in requests
+    ]
+    return pd.DataFrame(sent, columns=["request", "name", "payload"])
 
 
 def buy(run: Run) -> pd.DataFrame:
@@ -273,155 +223,55 @@ def buy(run: Run) -> pd.DataFrame:
         Mavera failed or refused.
     """
     content = read(run)
-    if not content["personas"]:
-        run.record(credits={"spent": 0, "bill": 0, "by_item": {}})
-        return _statuses(content["personas"])
-    with run.store.lock():
-        account = Account(run)
-        account.settle_pending()
-        plan = _plan(account, content["personas"])
-        rows = _bill_rows(run, account, plan)
+    with open_account(run) as account:
+        known = _bill(run, account, content)
         try:
-            if account.buys:
-                _approve(account, content, sum(row["credits"] for row in rows))
-                _carry_out(account, plan)
-            else:
-                for step in plan:
-                    _note(step, account, "draft" if step["status"] == "buy" else "reused")
+            if account.buys and content.personas:
+                account.approve(known, shown=content.bill)
+            for row in content.personas:  # the first purchase is checked before all others
+                if account.buys:
+                    owned.carry_out(account, row)
+                owned.note(account, row)
         finally:
-            _close(run, account, content)
-        content["credits"]["after"] = balance(run, account)
-        _write(run, content)
-    return _statuses(content["personas"])
+            statuses = [row.status for row in content.personas]
+            run.record(personas={name: statuses.count(name) for name in STATUSES})
+            account.record()
+            _write(run, content)
+        account.balance()
+    return _frame(content.personas, ["name", "status", "credits"])
 
 
-def balance(run: Run, account: Account) -> dict[str, Any]:
-    """The account's credits after spending, also written to run.json."""
-    usage = account.mavera.usage()
-    run.record(credits={"after": usage["remaining"]})
-    return usage
+# ---- showing
 
 
-def _approve(account: Account, content: dict, total: int) -> None:
-    """Budget and balance must allow the bill, and it must be no more than was shown."""
-    shown = (content["bill"] or {"total": total})["total"]
-    if total > shown:
-        raise CreditError(
-            f"Credits: the bill was {shown} when it was shown and is {total} now: personas went "
-            "from the account meanwhile. Nothing was bought. Run again to see the new bill."
-        )
-    account.approve(total)
-
-
-def _carry_out(account: Account, plan: list[dict]) -> None:
-    """Each step in turn, the first purchase before all others: its answer is checked alone."""
-    for step in plan:
-        row = step["row"]
-        payload = sending.Persona(**row["draft"])
-        facts = facts_of(row)
-        about = {"cluster": row["cluster"], "fingerprint": fingerprint(row["draft"])}
-        if step["status"] == "buy":
-            entry = _bought(account, row, payload, facts=facts, **about)
-            step |= {"persona_id": entry.persona_id, "entry": entry}
-        elif step["status"] == "update":
-            account.update(step["persona_id"], payload)
-            step["entry"] = account.ledger.settle(
-                step["entry"], name=row["name"], facts=facts, **about
-            )
-        elif step["entry"] is None:  # another machine's, or made by hand: ours from now on
-            account.adopt(row["name"], step["persona_id"], facts=facts, **about)
-        _note(step, account, "updated" if step["status"] == "update" else "reused")
-
-
-def _bought(account: Account, row: dict, payload: sending.Persona, **about: Any) -> Entry:
-    try:
-        return account.charge(
-            "persona", row["name"], lambda _: account.mavera.create_persona(payload), **about
-        )[0]
-    except ServiceError as error:
-        if error.status_code not in (400, 409, 422):
-            raise
-        # The name may be taken since the list was read: then it is there, and nothing was charged.
-        for known in account.refresh():
-            if known.get("name") == row["name"]:
-                return account.adopt(row["name"], known["id"], **about)
-        raise
-
-
-def _note(step: dict, account: Account, status: str) -> None:
-    """Write a step's outcome into its row of personas.json."""
-    row, entry = step["row"], step["entry"]
-    row["persona_id"] = step["persona_id"]
-    row["credits"] = account.credits_of(entry) if entry else 0
-    row["status"] = "bought" if row["credits"] else status  # also when a killed run bought it
-    if step["persona_id"]:
-        row["description"], row["traits"] = described(account, step["persona_id"], row)
-
-
-def described(account: Account, persona_id: str, row: dict) -> tuple[str, dict[str, str]]:
-    """What Mavera made of a draft: its description, and further texts by name."""
-    known = account.persona(persona_id)
-    text = known.get("description") or row["draft"]["description"]
-    details = known.get("details") if isinstance(known.get("details"), dict) else {}
-    traits = {}
-    for name, value in list(details.items())[:12]:
-        parts = value if isinstance(value, list) else [value]
-        texts = [sending.clean(part, 200) for part in parts[:6] if isinstance(part, str)]
-        if texts:
-            traits[sending.clean(name.replace("_", " "), 60)] = "; ".join(texts)
-    return sending.clean(text, 2000), traits
-
-
-def _close(run: Run, account: Account, content: dict[str, Any]) -> None:
-    """personas.json and run.json, whether the purchases went well or stopped half-way."""
-    rows = content["personas"]
-    spent = account.spent()
-    content["credits"] = {**(content["credits"] or {}), "spent": spent}
-    _write(run, content)
-    counts = {
-        status: sum(row["status"] == status for row in rows)
-        for status in ("draft", "bought", "reused", "updated")
-    }
-    run.record(personas=counts, credits={"spent": spent, "by_item": account.by_item()})
-
-
-def _statuses(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {key: [row[key] for row in rows] for key in ("name", "status", "credits")},
-        index=pd.Index([row["cluster"] for row in rows], name="cluster", dtype=object),
-    )
-
-
-def cards(run: Run) -> answers.Shown:
+def cards(run: Run) -> Shown:
     """A card for each persona: its name, what it was made from, and what Mavera made of it."""
-    content, parts = read(run), []
-    for row in content["personas"]:
-        text = row["description"] or row["draft"]["description"]
+    rows = read(run).personas
+    if not rows:
+        return Shown("<p>No viewers in the window, so no personas.</p>")
+    cards = [f"<p><em>{_writer(run, rows)}</em></p>"]
+    for row in rows:
         traits = "".join(
             f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
-            for name, value in (row.get("traits") or {}).items()
+            for name, value in row.traits.items()
         )
-        parts.append(
-            f"<article><h4>{html.escape(row['name'])}</h4><p>{html.escape(text)}</p>"
-            f"<dl>{traits}</dl><p><small>{html.escape(row['title'])} · {row['status']}</small></p>"
-            "</article>"
+        cards.append(
+            f"<article><h4>{html.escape(row.name)}</h4>"
+            f"<p>{html.escape(row.description or row.draft.description)}</p><dl>{traits}</dl>"
+            f"<p><small>{html.escape(row.title)} · {row.status}</small></p></article>"
         )
-    if not parts:
-        return answers.Shown("<p>No viewers in the window, so no personas.</p>")
-    return answers.Shown(f"<p><em>{_writer(run, content['personas'])}</em></p>" + "".join(parts))
+    return Shown("".join(cards))
 
 
-def _writer(run: Run, rows: list[dict[str, Any]]) -> str:
+def _writer(run: Run, rows: list[PersonaRow]) -> str:
     """Who wrote the cards' texts: the kit the drafts, the service what became of them."""
-    drafts = [row["status"] == "draft" for row in rows]
-    if all(drafts):
+    drafted = {row.status == "draft" for row in rows}
+    if drafted == {True}:
         return "Drafts: the kit wrote them from the numbers, and no AI did. Nothing was bought."
-    writer = "Mavera with AI"
-    if run.source.mavera == "sandbox":
-        writer = "the sandbox by rule: no AI wrote them"
-    if any(drafts):
-        return (
-            "Those marked draft were written by the kit from the numbers and not bought; the "
-            f"others were drafted so, and written out by {writer}."
-        )
-    return f"Drafted from the numbers, written out by {writer}."
+    sandbox = run.source.mavera == "sandbox"
+    writer = "the sandbox by rule: no AI wrote them" if sandbox else "Mavera with AI"
+    some = (
+        "Those marked draft were written by the kit from the numbers and not bought. The others: "
+    )
+    said = f"Drafted from the numbers, written out by {writer}."
+    return some + said if True in drafted else said

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from money import World, hurry
 
-from helpers import analysis, personas
 from helpers.core import http
 from helpers.core.errors import CreditError, KitError
 from helpers.mavera import ledger, purchases
@@ -33,8 +32,7 @@ class Executioner:
         self.at, self.step, self.dead, self.trail = None, 0, False, []
         for owner, name in (
             (http.Client, "get"), (http.Client, "post"), (http.Client, "patch"),
-            (ledger, "write_line"), (purchases, "write_json"), (personas, "write_json"),
-            (analysis, "write_json"), (Run, "record"),
+            (ledger, "write_line"), (purchases, "write_json"), (Run, "write_json"), (Run, "record"),
         ):  # fmt: skip
             patch.setattr(owner, name, self._mortal(getattr(owner, name), name))
 

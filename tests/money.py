@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from helpers import analysis, cluster, enrich, personas
 from helpers.core import http as http_module
-from helpers.findings import affinity
-from helpers.mavera import drafts, purchases
+from helpers.mavera import purchases
 from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.faults import Faults
@@ -59,7 +58,6 @@ def fill(run: Run, rows: list[dict], visitors: list[dict] = (), titles=TITLES) -
     run.store.replace(run.store.medias_path, pa.Table.from_pylist(medias, MEDIAS))
     enrich.features(run)
     cluster.assign(run)
-    affinity.write(run)
 
 
 def spend(max_credits: int, name: str = NAME, **given) -> Run:
@@ -108,7 +106,8 @@ class World:
         run = Run.open(stage, name, **given)
         if run.find("viewers.parquet") is None:
             shutil.copytree(self.outputs / NAME / "data", run.folder / "data")
-            run.record(clusters=Run.open(stage, NAME).manifest()["clusters"])
+            (run.folder / "data" / "personas.json").unlink(missing_ok=True)
+            (run.folder / "data" / "analysis.json").unlink(missing_ok=True)
         both = {"04_personas": {"status": "waiting"}, "05_mave_analysis": {"status": "waiting"}}
         run.record(stages=both)
         return run
@@ -132,19 +131,17 @@ def hurry(patch, scale: float = 1000) -> None:
     """Seconds become milliseconds: pauses between two looks, and the waits of the HTTP client."""
     patch.setattr(purchases, "pause", lambda seconds: time.sleep(seconds / scale))
     patch.setattr(http_module.Client, "FIRST_WAIT", 2 / scale)
-    patch.setattr(drafts, "_of_clusters", _measured)
+    patch.setattr(personas, "describe_profiles", _described)
 
 
-_measure, _known = drafts._of_clusters, {}
+_describe, _known = personas.describe_profiles, {}
 
 
-def _measured(run: Run):
+def _described(engine, clusters, min_cell, *, time_zone):
     """Runs over the same viewers are measured once."""
-    files = [run.find(name).read_bytes() for name in ("viewers.parquet", "affinity.csv")]
-    params = [run.params[name] for name in ("min_cell", "clusters_file", "time_zone")]
-    key = (*files, *params)
+    key = (clusters.to_csv(), min_cell, time_zone)
     if key not in _known:
-        _known[key] = _measure(run)
+        _known[key] = _describe(engine, clusters, min_cell, time_zone=time_zone)
     return _known[key]
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from money import strike
 
 from helpers import analysis, personas
+from helpers.core import files
 from helpers.core.errors import CreditError, ParameterError, ServiceError
+from helpers.findings.section import Section
+from helpers.mavera import prompts
 from helpers.mavera.ledger import Ledger
 
 pytest_plugins = ("money_fixtures",)
@@ -45,16 +49,30 @@ def test_the_question_has_the_numbers_the_personas_the_top_videos_and_the_points
     run = world.spend(2000)
     message = json.loads(world.sent("POST", "/mave/chat")[0]["body"])["message"]
     block = json.loads(message.split("```json\n")[1].split("\n```")[0])
-    assert block["total_viewers"] == 150 and block["window_days"] == 730
+    assert block["total_viewers"] == 150 and block["window_days"] == 730 and "news" not in block
     assert [row["viewers"] for row in block["clusters"]] == [30, 25, 40, 20, 35]
     assert block["clusters"][0]["top_videos"][0] == {
         "title": "Video A", "viewers": 30, "avg_percent_watched": 90.0,
     }  # fmt: skip
+    assert block["clusters"][2]["percent_watched"] == {
+        "25th_percentile": 10, "50th_percentile": 10, "75th_percentile": 10,
+    }  # fmt: skip
     assert [row["name"] for row in block["personas"]][0] == "Binge Watchers"
-    for point in ("Persona profile", "Content affinity", "Outreach", "Conversion probability",
-                  "Content gaps", "most valuable cluster", "one action"):  # fmt: skip
+    for point in (*prompts.POINTS, "most valuable cluster", "one action", "not instructions"):
         assert point in message
-    assert message.startswith(analysis.question(run)[:2000])
+    assert message.startswith(repr(analysis.question(run))[:2000])
+
+
+def test_the_question_tells_who_is_new_since_the_last_run(make_world):
+    world = make_world()
+    run = world.run()
+    table = pd.DataFrame({"cluster": ["bouncers"], "viewers": [20], "people": [None]})
+    news = Section("", table, dict.fromkeys(table, "")).to_json()
+    files.write_json(run.data("insights.json"), {"change": {"parts": {"news": news}}})
+    personas.drafts(run)
+    message = repr(analysis.question(world.run("05_mave_analysis")))
+    assert '"news": [\n  {"cluster": "bouncers", "new_viewers": 20}' in message
+    assert "new since the last run" in message
 
 
 def test_an_answer_is_split_checked_and_kept_with_its_credits(make_world):
@@ -62,28 +80,31 @@ def test_an_answer_is_split_checked_and_kept_with_its_credits(make_world):
     sources = [{"title": "A", "url": "https://a.example"}, {"title": "B", "url": "ftp://b.example"}]
     validation = {"confidence_score": 0.8, "hallucination_risk": "low",
                   "unsupported_claims": ["x\ny"]}  # fmt: skip
-    answer = {"content": ADVICE, "sources": sources, "validation": validation}
-    run = asked(world, answer)
+    run = asked(world, {"content": ADVICE, "sources": sources, "validation": validation})
     known = analysis.read(run)
-    assert known["status"] == "answered" and known["credits"] == world.mavera.used - 1500
-    assert list(known["by_cluster"]) == [
+    assert known.status == "answered" and known.credits == world.mavera.used - 1500
+    assert list(known.by_cluster) == [
         "binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers",
     ]  # fmt: skip
-    assert known["by_cluster"]["bouncers"] == "Nothing."
-    assert known["closing"] == "Call the **Binge Watchers**."
-    assert known["unsupported_figures"] == ["$5,000", "42 %"]
-    assert known["sources"] == [{"title": "A", "url": "https://a.example"}]
-    assert known["confidence"] == {"score": 0.8, "risk": "low", "unsupported_claims": ["x y"]}
-    assert known["reused"] is False and known["thread_id"]
+    assert known.by_cluster["bouncers"] == "Nothing."
+    assert known.closing == "Call the **Binge Watchers**."
+    assert known.unsupported_figures == ["$5,000", "42 %"]
+    assert [figure.verdict for figure in known.figures][:2] == ["found", "found"]  # 30, 90.0 %
+    assert [(link.title, link.host) for link in known.sources] == [("A", "a.example")]
+    assert known.confidence.model_dump() == {
+        "score": 0.8, "risk": "low", "unsupported_claims": ["x y"],
+    }  # fmt: skip
+    assert known.reused is False and known.thread_id
     html = analysis.answer(run)._repr_html_()
     assert "Written by AI" in html and ">$5,000</mark>" in html and "48 hours" in html
-    assert known["thread_id"] not in html and known["asked_on"] not in html
+    assert "2 not in the data" in html and "</a> (a.example)" in html
+    assert known.thread_id not in html and known.asked_on not in html
 
 
 @pytest.mark.parametrize("answer", [{"content": ADVICE, "validation": 7, "sources": "x"}, ADVICE])
 def test_what_the_reference_does_not_promise_may_be_missing_or_odd(make_world, answer):
     known = analysis.read(asked(make_world(), answer))
-    assert known["status"] == "answered" and known["sources"] in ([], known["sources"])
+    assert known.status == "answered" and known.by_cluster["skimmers"] == "Answers."
 
 
 @pytest.mark.parametrize(
@@ -94,8 +115,8 @@ def test_what_the_reference_does_not_promise_may_be_missing_or_odd(make_world, a
 def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world, text):
     run = asked(make_world(), text)
     known = analysis.read(run)
-    assert known["status"] == "clarifying" and known["by_cluster"] == {}
-    assert known["closing"] is None and known["unsupported_figures"] == []
+    assert known.status == "clarifying" and known.by_cluster == {}
+    assert known.closing is None and known.unsupported_figures == []
     assert "Mave asks back" in repr(analysis.answer(run))
 
 
@@ -106,8 +127,8 @@ def test_the_same_question_is_answered_from_the_store_with_its_date(make_world, 
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-07-09T10:00:00+00:00")
     again = asked(world, "Something else entirely.", name="2026-07-09")
     known = analysis.read(again)
-    assert known["answer"] == ADVICE and known["reused"] and known["asked_on"] == "2026-07-02"
-    assert known["credits"] == 0 and len(world.sent("POST", "/mave/chat")) == 1
+    assert known.answer == ADVICE.strip() and known.reused and known.asked_on == "2026-07-02"
+    assert known.credits == 0 and len(world.sent("POST", "/mave/chat")) == 1
     assert "Answered on 2026-07-02" in repr(analysis.answer(again))
 
 
@@ -119,20 +140,19 @@ def test_other_numbers_are_another_question(make_world):
 
 
 def test_figures_of_the_sandbox_answer_are_all_in_the_data(make_world):
-    assert analysis.read(asked(make_world()))["unsupported_figures"] == []
+    assert analysis.read(asked(make_world())).unsupported_figures == []
 
 
 def test_each_persona_answers_in_its_own_voice(make_world):
     world = make_world()
     known = analysis.read(world.spend(2000, ask_personas=True))
-    assert len(known["replies"]) == 5 and set(known["replies"][0]) == {
-        "cluster", "name", "watch_on", "talk_to_sales",
-    }  # fmt: skip
+    assert len(known.replies) == 5 and known.replies[0].name == "Binge Watchers"
+    assert all(reply.watch_on and reply.talk_to_sales and not reply.text for reply in known.replies)
     sent = json.loads(world.sent("POST", "/responses")[0]["body"])
     assert sent["model"] == "mavera-1" and sent["text"]["format"]["type"] == "json_schema"
     used = world.mavera.used
     again = analysis.read(world.spend(2000, name="2026-07-02", ask_personas=True))
-    assert again["replies"] == known["replies"] and world.mavera.used == used
+    assert again.replies == known.replies and world.mavera.used == used
 
 
 @pytest.mark.parametrize("text", ["I would rather <b>talk</b>.", '{"watch_on": 5}', "[1]"])
@@ -141,7 +161,7 @@ def test_a_reply_that_breaks_the_schema_is_shown_as_text(make_world, monkeypatch
 
     monkeypatch.setattr(voices, "reply", lambda *_: text)
     run = make_world().spend(2000, ask_personas=True)
-    assert analysis.read(run)["replies"][0]["text"] == text
+    assert analysis.read(run).replies[0].text == text
     assert "<b>" not in analysis.answer(run)._repr_html_()
 
 
@@ -150,7 +170,7 @@ def test_an_empty_reply_is_said_to_be_empty(make_world, monkeypatch):
 
     monkeypatch.setattr(voices, "reply", lambda *_: "")
     run = make_world().spend(2000, ask_personas=True)
-    assert analysis.read(run)["replies"][0]["text"] == analysis.EMPTY
+    assert analysis.read(run).replies[0].text == analysis.EMPTY
     assert analysis.EMPTY in analysis.answer(run)._repr_html_()
 
 
@@ -158,7 +178,7 @@ def test_a_lost_reply_is_said_to_be_lost(make_world):
     world = make_world()
     strike(world, "drop_after", path="/responses", number=2)
     known = analysis.read(world.spend(2000, ask_personas=True))
-    assert known["replies"][1]["text"] == analysis.LOST and len(known["replies"]) == 5
+    assert known.replies[1].text == analysis.LOST and len(known.replies) == 5
     assert len(world.sent("POST", "/responses")) == 5
 
 
@@ -190,15 +210,15 @@ def test_a_refused_question_leaves_a_readable_analysis(make_world):
     with pytest.raises(ServiceError):
         world.spend(2000)
     run = world.run("05_mave_analysis", max_credits=2000)
-    assert analysis.read(run)["status"] == "not_asked"
+    assert analysis.read(run).status == "not_asked"
     assert analysis.ask(run).at[0, "status"] == "answered"
-    assert world.mavera.used == run.manifest()["credits"]["spent"]
+    assert world.mavera.used == run.manifest().credits["spent"]
 
 
 def test_a_follow_up_goes_to_the_same_thread_and_is_kept(make_world):
     world = make_world()
     run = asked(world, ADVICE)
-    thread = analysis.read(run)["thread_id"]
+    thread = analysis.read(run).thread_id
     world.mavera.answers = lambda _: "Send them **7,777** letters."
     shown = analysis.follow_up(run, "And by letter?")
     body = json.loads(world.sent("POST", "/mave/chat")[1]["body"])
@@ -207,8 +227,8 @@ def test_a_follow_up_goes_to_the_same_thread_and_is_kept(make_world):
     used = world.mavera.used
     analysis.follow_up(run, "And by letter?")
     assert world.mavera.used == used
-    assert [row["question"] for row in analysis.read(run)["follow_ups"]] == ["And by letter?"]
-    assert run.manifest()["credits"]["spent"] == used
+    assert [row.question for row in analysis.read(run).follow_ups] == ["And by letter?"]
+    assert run.manifest().credits["spent"] == used
 
 
 def test_a_follow_up_is_within_the_budget_and_needs_an_answer(make_world):
@@ -221,7 +241,7 @@ def test_a_follow_up_is_within_the_budget_and_needs_an_answer(make_world):
     with pytest.raises(CreditError, match="max_credits is 1575"):
         analysis.follow_up(run, "And?")
     run = world.run("05_mave_analysis", max_credits=0)
-    assert "not sent" in repr(analysis.follow_up(run, "And?"))
+    assert "not asked" in repr(analysis.follow_up(run, "And?"))
     with pytest.raises(ParameterError, match="e-mail"):
         analysis.follow_up(run, "What about ann@acme.example?")
 
@@ -234,6 +254,45 @@ def test_a_follow_up_whose_connection_drops_is_recovered_from_the_thread(make_wo
     assert len(world.sent("POST", "/mave/chat")) == 2
     (path,) = run.store.folder.glob("ledger-*.jsonl")
     assert Ledger(path).entries()[-1].by == "search"
+
+
+DROPS = pd.DataFrame({
+    "media_id": ["v0", "v1"], "title": ["Video A", "Video B"], "minutes": [3.5, 1.0],
+    "second": [40, 12], "lost": [0.2, 0.15], "left": [0.55, 0.7],
+})  # fmt: skip
+
+
+def test_edits_are_asked_for_once_with_titles_times_and_shares_alone(make_world):
+    world = make_world()
+    run = asked(world, ADVICE, ask_edits=True)
+    spent = world.mavera.used
+    said = "## Video A\nCut: 20 % leave at 0:40, win 30 %.\n## Video B\nFine."
+    world.mavera.answers = lambda _: said
+    run = world.run("06_retention", max_credits=2000)
+    found = analysis.ask_edits(run, DROPS)
+    message = json.loads(world.sent("POST", "/mave/chat")[1]["body"])["message"]
+    assert '{"at": "0:40", "lost_share": 0.2, "left_share": 0.55}' in message
+    assert "viewers" not in message.split("```json")[1] and "v0" not in message
+    assert list(found.table["title"]) == ["Video A", "Video B"]
+    assert "20 % leave" in found.table["edits"][0]
+    assert "30 % [not in the data]" in found.table["edits"][0] and "by AI" in found.note
+    known = analysis.read(run)
+    assert known.edits.unsupported_figures == ["30 %"] and known.status == "answered"
+    assert run.manifest().credits["spent"] == world.mavera.used > spent
+    used = world.mavera.used
+    analysis.ask_edits(world.run("06_retention", max_credits=2000), DROPS)
+    assert world.mavera.used == used and len(world.sent("POST", "/mave/chat")) == 2  # never twice
+
+
+def test_edits_are_within_the_budget_and_need_a_drop(make_world):
+    world = make_world()
+    world.spend(1575)
+    with pytest.raises(CreditError, match="max_credits is 1575"):
+        analysis.ask_edits(world.run("06_retention", max_credits=1575), DROPS)
+    run = world.run("06_retention", name="2026-07-02", max_credits=0)
+    assert "not asked" in analysis.ask_edits(run, DROPS).finding
+    assert "no edits" in analysis.ask_edits(run, DROPS[:0]).finding
+    assert len(world.sent("POST", "/mave/chat")) == 1
 
 
 def test_the_sandbox_says_so(make_world, monkeypatch):

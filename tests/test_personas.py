@@ -9,20 +9,23 @@ import pytest
 from money import NAME, sessions, strike
 
 from helpers import analysis, cluster, personas
-from helpers.core.errors import CreditError, ParameterError, ServiceError
-from helpers.findings import affinity
+from helpers.core.errors import CreditError, DataError, ParameterError, ServiceError
 from helpers.mavera import ledger
 from helpers.mavera.client import Mavera
-from helpers.mavera.payloads import ClusterNumbers
 from helpers.run import Run
 
 pytest_plugins = ("money_fixtures",)
 
-CLUSTERS = ["binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers"]
-
 
 def bought(world) -> list[str]:
     return [row["name"] for row in world.mavera.personas]
+
+
+def without_stage_05(run: Run) -> Run:
+    known = json.loads((run.folder / "run.json").read_text())
+    del known["stages"]["05_mave_analysis"]
+    (run.folder / "run.json").write_text(json.dumps(known))
+    return run
 
 
 def test_drafts_are_made_for_clusters_with_viewers_alone(make_world):
@@ -31,7 +34,7 @@ def test_drafts_are_made_for_clusters_with_viewers_alone(make_world):
     table = personas.drafts(world.run())
     assert list(table.index) == ["binge_watchers", "bouncers"]
     assert list(table["name"]) == ["Binge Watchers", "Bouncers"]
-    assert set(table["pipeline"]) == {"north_star"}
+    assert set(table["pipeline"]) == {"north_star"} and table["chosen"].all()
 
 
 def test_the_bill_is_one_table_with_the_balance_before_and_after(make_world):
@@ -41,7 +44,7 @@ def test_the_bill_is_one_table_with_the_balance_before_and_after(make_world):
     table = personas.bill(run).set_index("item")
     assert table.at["Skimmers", "status"] == "buy" and table.at["Skimmers", "credits"] == 300
     assert table.at["Mave's analysis", "credits"] == 75
-    assert table.at["replies of the personas", "credits"] == 25
+    assert table.at["Reply of Skimmers", "credits"] == 5
     assert table.at["total, at most", "credits"] == 1600
     assert table.at["balance before", "credits"] == 5000
     assert table.at["balance after, at least", "credits"] == 3400
@@ -55,11 +58,8 @@ def test_auto_recharge_is_warned_of(make_world):
 
 
 def test_the_bill_leaves_mave_out_when_stage_05_does_not_run(make_world):
-    run = make_world().run()
+    run = without_stage_05(make_world().run())
     personas.drafts(run)
-    known = run.manifest()
-    del known["stages"]["05_mave_analysis"]
-    (run.folder / "run.json").write_text(json.dumps(known))
     assert "Mave's analysis" not in set(personas.bill(run)["item"])
 
 
@@ -70,8 +70,8 @@ def test_max_credits_0_shows_everything_and_buys_nothing(make_world):
     assert len(personas.payloads(run)) == 5
     known = json.loads((run.folder / "data/personas.json").read_text())
     assert [row["status"] for row in known["personas"]] == ["draft"] * 5
-    assert known["bill"]["total"] == 1575
-    assert analysis.read(run)["status"] == "not_asked"
+    assert sum(row["credits"] for row in known["bill"]["rows"]) == 1575
+    assert analysis.read(run).status == "not_asked"
 
 
 @pytest.mark.parametrize(("allowed", "credits"), [(1574, 5000), (2000, 1574)])
@@ -88,12 +88,11 @@ def test_the_exact_payloads_are_those_that_are_sent(make_world):
     run = world.run(max_credits=1575)
     personas.drafts(run)
     personas.bill(run)
-    shown = [row["payload"] for row in personas.payloads(run)]
-    html = personas.payloads(run)._repr_html_()
-    assert html.count("<details><summary>POST /personas: ") == 5
-    assert json.loads(repr(personas.payloads(run)).split("\n", 1)[1].split("\n\n")[0]) == shown[0]
+    shown = personas.payloads(run)
+    assert set(shown["request"]) == {"POST /personas"}
     personas.buy(run)
-    assert [json.loads(row["body"]) for row in world.sent("POST", "/personas")] == shown
+    sent = [json.loads(row["body"]) for row in world.sent("POST", "/personas")]
+    assert sent == [json.loads(text) for text in shown["payload"]]
 
 
 def test_a_second_run_reuses_everything_and_costs_nothing(make_world):
@@ -102,18 +101,28 @@ def test_a_second_run_reuses_everything_and_costs_nothing(make_world):
     used = world.mavera.used
     second = world.spend(2000, name="2026-07-01.2")
     assert world.mavera.used == used and len(bought(world)) == 5
-    assert first.manifest()["personas"] == {"draft": 0, "bought": 5, "reused": 0, "updated": 0}
-    assert second.manifest()["personas"] == {"draft": 0, "bought": 0, "reused": 5, "updated": 0}
-    credits = second.manifest()["credits"]
+    assert first.manifest().model_extra["personas"] == {
+        "draft": 0,
+        "bought": 5,
+        "reused": 0,
+        "updated": 0,
+    }
+    assert second.manifest().model_extra["personas"] == {
+        "draft": 0,
+        "bought": 0,
+        "reused": 5,
+        "updated": 0,
+    }
+    credits = second.manifest().credits
     assert (credits["spent"], credits["bill"]) == (0, 0)
-    assert first.manifest()["credits"]["spent"] == used
-    assert analysis.read(second)["reused"] is True
+    assert first.manifest().credits["spent"] == used
+    assert analysis.read(second).reused is True
 
 
 def test_run_json_and_personas_json_say_what_was_spent_on_what(make_world):
     world = make_world(credits=5000)
     run = world.spend(2000)
-    credits = run.manifest()["credits"]
+    credits = run.manifest().credits
     assert credits["before"] == 5000 and credits["after"] == 5000 - world.mavera.used
     assert credits["by_item"]["Binge Watchers"] == 300
     assert sum(credits["by_item"].values()) == credits["spent"] == world.mavera.used
@@ -138,10 +147,7 @@ def test_a_second_machine_with_an_empty_ledger_buys_nothing_that_is_there(make_w
 def test_personas_are_found_among_ten_thousand_and_a_base_persona_is_not_ours(make_world):
     world = make_world()
     world.mavera.add_personas([f"Other {n}" for n in range(9_998)] + ["Skimmers", "bouncers"])
-    run = world.run(max_credits=1200)
-    known = run.manifest()
-    del known["stages"]["05_mave_analysis"]
-    (run.folder / "run.json").write_text(json.dumps(known))
+    run = without_stage_05(world.run(max_credits=1200))
     personas.drafts(run)
     table = personas.bill(run).set_index("item")
     assert table.at["Skimmers", "status"] == "reuse" and table.at["Bouncers", "status"] == "buy"
@@ -158,16 +164,21 @@ clusters:
 """
 
 
-def with_rules(world, name, title="Fans", least=3, prefix=""):
+def ruled(world, name: str, text: str) -> Run:
+    """A run folder whose stage 03 is done with other rules."""
     path = world.outputs.parent / f"{name}.yml"
-    path.write_text(RULES.format(title=title, least=least, prefix=prefix))
-    (world.outputs / name).mkdir(exist_ok=True)
+    path.write_text(text)
+    (world.outputs / name / "data").mkdir(parents=True, exist_ok=True)
+    for known in (world.outputs / NAME / "data").glob("*.parquet"):
+        (world.outputs / name / "data" / known.name).write_bytes(known.read_bytes())
     run = Run.open("03_cluster", name, clusters_file=str(path))
-    known = Run.open("03_cluster", NAME)
-    run.data("features.parquet").write_bytes(known.find("features.parquet").read_bytes())
     cluster.assign(run)
-    affinity.write(run)
-    return world.spend(2000, name=name, clusters_file=str(path))
+    return run
+
+
+def with_rules(world, name, title="Fans", least=3, prefix=""):
+    ruled(world, name, RULES.format(title=title, least=least, prefix=prefix))
+    return world.spend(2000, name=name)
 
 
 def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
@@ -178,9 +189,9 @@ def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
     assert world.mavera.used == used and world.sent("PATCH") == []
     changed = with_rules(world, "2026-07-02.3", least=4)  # 25 of the 55 fans are others now
     assert len(world.mavera.personas) == 2 and len(world.sent("PATCH")) == 2
-    assert changed.manifest()["personas"]["updated"] == 2
-    assert changed.manifest()["credits"]["spent"] == world.mavera.used - used <= 75
-    assert same.manifest()["credits"]["spent"] == 0
+    assert changed.manifest().model_extra["personas"]["updated"] == 2
+    assert changed.manifest().credits["spent"] == world.mavera.used - used <= 75
+    assert same.manifest().credits["spent"] == 0
     sent = json.loads(world.sent("PATCH")[0]["body"])
     assert set(sent) == {"pipeline_type", "type", "name", "description"}
     with_rules(world, "2026-07-02.4", least=4)
@@ -201,12 +212,78 @@ def test_a_prefix_tells_teams_apart(make_world):
     assert sorted(bought(world)) == ["EMEA Fans", "EMEA Others"]  # renamed, not bought anew
 
 
-def test_names_are_short_stable_and_never_twice():
-    taken: set[str] = set()
-    long = ClusterNumbers(cluster="a", title="T" * 80, description="")
-    other = ClusterNumbers(cluster="b", title="T" * 80, description="")
-    names = [personas._name("P" * 40, row, taken) for row in (long, other)]
-    assert len(set(names)) == 2 and all(2 <= len(name) <= 100 for name in names)
+def test_names_are_short_stable_and_never_twice(make_world):
+    world = make_world()
+    rules = RULES.replace("Others", "T" * 79 + "2")  # the same in the first 100 characters
+    ruled(world, "2026-07-02", rules.format(title="T" * 79 + "1", least=3, prefix="P" * 40))
+    names = [list(personas.drafts(world.run(name="2026-07-02"))["name"]) for _ in range(2)]
+    assert names[0] == names[1] and len(set(names[0])) == 2
+    assert all(2 <= len(name) <= 100 for name in names[0])
+
+
+def test_500_credits_buy_one_persona_and_the_question_and_next_month_the_second(make_world):
+    world = make_world(credits=500)
+    with pytest.raises(CreditError) as caught:
+        world.spend(500)
+    said = str(caught.value)
+    assert "binge_watchers" in said and "375 in all" in said and "order" in said
+    assert "engaged_explorers" not in said and world.sent() == []
+    run = world.spend(500, persona_clusters=["binge_watchers"])
+    assert bought(world) == ["Binge Watchers"] and 300 < world.mavera.used <= 375
+    assert analysis.read(run).status == "answered"
+    question = json.loads(world.sent("POST", "/mave/chat")[0]["body"])["message"]
+    assert "some clusters have a persona" in question and question.count('"title": "Skimmers"') == 1
+    world.mavera.state["credits"].update(used=0)  # a month later
+    second = world.spend(500, name="2026-08-01", persona_clusters=["engaged_explorers"])
+    assert bought(world) == ["Binge Watchers", "Engaged Explorers"] and world.mavera.used <= 375
+    statuses = {row.cluster: row.status for row in personas.read(second).personas}
+    assert statuses["binge_watchers"] == "reused" and statuses["engaged_explorers"] == "bought"
+    assert statuses["skimmers"] == "draft" and analysis.read(second).status == "answered"
+
+
+def test_a_budget_for_two_personas_names_two_in_the_order_of_the_rules(make_world):
+    world = make_world()
+    with pytest.raises(CreditError) as caught:
+        world.spend(700, ask_personas=True)
+    assert '["binge_watchers", "engaged_explorers"]' in str(caught.value)
+    assert "685 in all" in str(caught.value) and world.mavera.used == 0
+
+
+def test_a_cluster_under_min_cell_gets_a_persona_only_when_it_is_named(make_world):
+    world = make_world()
+    run = world.run(min_cell=21)
+    personas.drafts(run)
+    table = personas.bill(run).set_index("item")
+    assert table.at["Skimmers", "status"] == "too few viewers"  # 20 of them
+    assert table.at["Skimmers", "credits"] == 0 and table.at["total, at most", "credits"] == 1275
+    run = world.run(min_cell=21, persona_clusters=["skimmers"])
+    personas.drafts(run)
+    table = personas.bill(run).set_index("item")
+    assert (
+        table.at["Skimmers", "status"] == "buy" and table.at["Bouncers", "status"] == "not chosen"
+    )
+    assert table.at["total, at most", "credits"] == 375
+
+
+def test_a_cluster_that_is_not_there_is_refused_by_name(make_world):
+    with pytest.raises(ParameterError, match="skimers.*skimmers") as caught:
+        personas.drafts(make_world().run(persona_clusters=["skimers"]))
+    assert caught.value.exit_status == 2
+
+
+def test_edits_are_in_the_bill_when_they_will_be_asked_for(make_world):
+    run = make_world().run(ask_edits=True)
+    personas.drafts(run)
+    table = personas.bill(run).set_index("item")
+    assert table.at["Mave's edits", "credits"] == 75
+    assert table.at["total, at most", "credits"] == 1650
+
+
+def test_drafts_of_another_min_cell_are_not_gone_on_with(make_world):
+    world = make_world()
+    personas.drafts(world.run(min_cell=10))
+    with pytest.raises(DataError, match="04_personas"):
+        analysis.question(world.run("05_mave_analysis", min_cell=20))
 
 
 def test_credits_used_up_in_the_middle_keep_what_was_bought(make_world):
@@ -217,10 +294,10 @@ def test_credits_used_up_in_the_middle_keep_what_was_bought(make_world):
     strike(world, "402", path="/personas", number=3)
     with pytest.raises(CreditError, match="billing page.*kept"):
         personas.buy(run)
-    assert len(bought(world)) == 2 and run.manifest()["credits"]["spent"] == 600
+    assert len(bought(world)) == 2 and run.manifest().credits["spent"] == 600
     run = world.spend(2000)  # the same run goes on
     assert len(bought(world)) == 5
-    assert run.manifest()["credits"]["spent"] == world.mavera.used <= 1575
+    assert run.manifest().credits["spent"] == world.mavera.used <= 1575
 
 
 def test_a_resumed_run_counts_what_was_spent_before_it_failed(make_world):
@@ -234,7 +311,7 @@ def test_a_resumed_run_counts_what_was_spent_before_it_failed(make_world):
     with pytest.raises(CreditError, match="bill is 675 on top of 900 spent in this run.*1574"):
         world.spend(1574)
     assert len(bought(world)) == 3
-    assert world.spend(1575).manifest()["personas"]["bought"] == 5
+    assert world.spend(1575).manifest().model_extra["personas"]["bought"] == 5
 
 
 def test_a_name_that_was_taken_since_the_list_was_read_is_adopted(make_world, monkeypatch):
@@ -261,7 +338,9 @@ def test_an_entry_settled_by_hand_as_made_is_not_bought_again(make_world):
     run = world.run(max_credits=2000)
     personas.drafts(run)
     personas.bill(run)
-    book = ledger.Ledger(ledger.path_for(run.store.folder, run.mavera_identity()))
+    book = ledger.Ledger(
+        ledger.path_for(run.store.folder, run.source.mavera_identity(run.settings))
+    )
     entry = book.open("persona", "Skimmers", price=300, before={"used": 0, "listed": "x"})
     with pytest.raises(CreditError, match=entry.entry):
         personas.buy(run)
@@ -277,9 +356,9 @@ def test_a_window_without_viewers_has_no_drafts_no_bill_and_no_cards(make_world)
     world = make_world(filled=False)
     world.filled([])
     run = world.spend(2000)
-    assert world.sent() == [] and run.manifest()["credits"]["spent"] == 0
-    assert "No viewers" in repr(personas.cards(run)) and personas.payloads(run) == []
-    assert analysis.read(run)["reason"] == "There are no viewers in the window."
+    assert world.sent() == [] and run.manifest().credits["spent"] == 0
+    assert "No viewers" in repr(personas.cards(run)) and personas.payloads(run).empty
+    assert analysis.read(run).reason == "There are no viewers in the window."
     assert "no viewers" in repr(analysis.answer(run))
 
 
@@ -313,10 +392,10 @@ def test_cards_escape_what_others_wrote(make_world):
 
 def test_a_wrong_persona_field_stops_before_anything_is_asked(make_world):
     world = make_world()
-    path = world.outputs.parent / "wrong.yml"
-    path.write_text("clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
+    ruled(world, "2026-07-02", "clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
     with pytest.raises(ParameterError, match="cluster all .*gaols"):
-        personas.drafts(world.run(clusters_file=str(path)))
+        personas.drafts(world.run(name="2026-07-02"))
+    assert world.log == []
 
 
 def test_the_sandbox_charges_play_credits_whatever_max_credits_says(make_world, monkeypatch):
@@ -328,5 +407,5 @@ def test_the_sandbox_charges_play_credits_whatever_max_credits_says(make_world, 
     (path,) = world.outputs.glob("store/*/ledger-*.jsonl")
     world.live()
     live = world.spend(0, name="2026-07-01.2")  # nothing of the sandbox is in the live one
-    assert live.manifest()["personas"]["draft"] == 0 or len(bought(world)) == 5
-    assert ledger.path_for(live.store.folder, live.mavera_identity()) != path
+    assert live.manifest().model_extra["personas"]["draft"] == 0 or len(bought(world)) == 5
+    assert ledger.path_for(live.store.folder, live.source.mavera_identity(live.settings)) != path

@@ -20,8 +20,8 @@ from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
 from helpers.core.sources import Sources
+from helpers.mavera.bill import PRICES
 from helpers.mavera.client import Mavera
-from helpers.mavera.purchases import PRICES
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
 from helpers.wistia.client import Wistia
@@ -170,11 +170,11 @@ def _mavera(visit: Run) -> Iterator[str]:
     client = Client("Mavera", *visit.mavera_address(), token_setting="MAVERA_API_KEY")
     with client:
         usage = Mavera(client).usage()
-    left = "unknown" if usage["remaining"] is None else f"{usage['remaining']:,}"
-    yield f"the key is good; credits used: {usage['used']:,}, left: {left}"
+    left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
+    yield f"the key is good; credits used: {usage.used:,}, left: {left}"
     most = 5 * PRICES["persona"] + PRICES["mave"]
     yield f"a first run of five personas and one question costs at most {most:,} credits"
-    if usage["auto_recharge"]:
+    if usage.auto_recharge:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from helpers.core import files
 from helpers.core.folders import Manifest, read_manifest
 from helpers.mavera import answers
+from helpers.mavera.claims import Claim
 
 
 def shown(path: Path) -> str:
@@ -93,7 +94,8 @@ def _money(folder: Path, manifest: Manifest) -> list[str]:
 def _advice(folder: Path, manifest: Manifest) -> list[str]:
     """The first lines of what Mave said, and who wrote them."""
     analysis = files.read_json(folder / "data" / "analysis.json")
-    lines = answers.excerpt(analysis.get("answer") or "", analysis.get("unsupported_figures") or [])
+    figures = [Claim(**row) for row in analysis.get("figures", ())]
+    lines = answers.excerpt(analysis.get("answer") or "", figures)
     asks = " asks" if analysis.get("status") == "clarifying" else ""
     sandbox = manifest.source.get("mavera") == "sandbox"
     writer = "simulated by the sandbox" if sandbox else "written by AI"

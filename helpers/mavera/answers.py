@@ -4,120 +4,160 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Collection, Iterable
-from urllib.parse import urlsplit
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import nh3
 from markdown_it import MarkdownIt
 
-from helpers.mavera import claims, payloads
+from helpers.mavera import payloads
+from helpers.mavera.claims import MISSING, Claim
 
-TAGS = {
-    "p", "br", "hr", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "strong", "em", "s", "code",
-    "pre", "blockquote", "table", "thead", "tbody", "tr", "th", "td", "a",
-}  # fmt: skip
-MARKED = '<mark class="unsupported" title="not in the data that was sent">'
-_WRAP = ' style="white-space: pre-wrap"'
+TAGS = "p br hr h2 h3 h4 h5 h6 ul ol li strong em s code pre blockquote"
+TAGS += " table thead tbody tr th td a"
+MARKED = f'<mark class="unsupported" title="{MISSING}">'
 _START, _END = "\ue000", "\ue001"  # private-use signs that stand for the mark's tags
+_PRE = '<pre style="white-space: pre-wrap">'
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 _CLOSING = re.compile(r"closing|conclusion|most valuable|one action|bottom line|overall", re.I)
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t#]*$|^(\*\*|__)([^*_\n]{2,80})\3:?[ \t]*$", re.M)
+_HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t#]*|(\*\*|__)([^*_]{2,80})\3:?[ \t]*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An address that Mave gives as its source."""
+
+    title: str
+    url: str
+    host: str
 
 
 class Shown:
     """HTML for a notebook's cell; its text where HTML cannot be shown."""
 
-    def __init__(self, html: str):
-        self.html = html
+    def __init__(self, html: str, text: str = ""):
+        self.html, self.text = html, text or to_text(html)
 
     def _repr_html_(self) -> str:
         return self.html
 
     def __repr__(self) -> str:
-        spaced = re.sub(r"</(td|th)>", "  ", self.html)
-        spaced = re.sub(r"</(p|h\d|li|tr|dt|dd|article|summary|caption)>", "\n", spaced)
-        return re.sub(r"\n\s*\n+", "\n", nh3.clean(spaced, tags=set())).strip()
+        return self.text
 
 
-class Text(str):
-    """A text that a notebook shows as it stands, a long block of JSON in it folded away."""
-
-    def _repr_html_(self) -> str:
-        words, _, rest = self.partition("```json\n")
-        data, _, end = rest.partition("\n```")
-        shown = f"<pre{_WRAP}>{html.escape(words.strip())}</pre>"
-        if data:
-            shown += folded(f"The data that go with it, {len(data):,} characters of JSON", data)
-        return shown + (f"<pre{_WRAP}>{html.escape(end.strip())}</pre>" if end.strip() else "")
+def to_text(shown: str) -> str:
+    """HTML as lines of plain text."""
+    spaced = re.sub(r"</(td|th)>", "  ", shown)
+    spaced = re.sub(r"</(p|h\d|li|tr|dt|dd|article|summary|caption)>", "\n", spaced)
+    return re.sub(r"\n\s*\n+", "\n", html.unescape(nh3.clean(spaced, tags=set()))).strip()
 
 
-def folded(summary: str, text: str) -> str:
-    """HTML of a text that opens at a click on its summary."""
-    return (
-        f"<details><summary>{html.escape(summary)}</summary>"
-        f"<pre{_WRAP}>{html.escape(text)}</pre></details>\n"
-    )
+def show_message(text: str) -> Shown:
+    """A message as it is sent; the data in it open at a click."""
+    words, fence, data = text.partition("```json")
+    summary = f"<summary>{len(data):,} characters of data go with it, as JSON</summary>"
+    folded = f"<details>{summary}{_PRE}{html.escape(fence + data)}</pre></details>" if data else ""
+    return Shown(f"{_PRE}{html.escape(words.strip())}</pre>{folded}", text)
 
 
-def markdown_html(text: str, unsupported: Collection[str] = (), *, top: int = 4) -> str:
-    """Markdown from outside as HTML: no HTML of its own, no image, http(s) links only.
+def visible(text: str) -> str:
+    """Text without control, bidirectional and zero-width characters."""
+    kinds = ((sign, unicodedata.category(sign)) for sign in text.replace("\t", " "))
+    return "".join(sign for sign, kind in kinds if sign == "\n" or kind[0] != "C")
+
+
+def markdown_html(text: str, figures: Iterable[Claim | str] = (), *, top: int = 4) -> str:
+    """Markdown from outside as HTML: no HTML of its own, no image; the host beside each link.
 
     Parameters
     ----------
     text : str
         Markdown.
-    unsupported : collection of str
-        Figures to mark, as :func:`helpers.mavera.claims.unsupported` lists them.
+    figures : iterable of Figure or str
+        Figures that were looked up; those not in the data are marked in their line, texts wherever
+        they stand.
     top : int
         Level that the text's highest heading becomes, 2 to 6.
     """
-    text = re.sub("[\ue000\ue001]", "", text)
-    for figure in reversed(claims.figures(text) if unsupported else []):
-        if figure.text in unsupported:
-            marked = _START + figure.text + _END
-            text = text[: figure.start] + marked + text[figure.end :]
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    tokens = parser.parse(text)
+    tokens = _PARSER.parse(_mark(visible(text), figures, _START, _END))
     levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
     shift = top - min(levels, default=top)
     for token in tokens:
         if token.type.startswith("heading_"):
             token.tag = f"h{min(6, int(token.tag[1]) + shift)}"
     clean = nh3.clean(
-        parser.renderer.render(tokens, parser.options, {}),
-        tags=TAGS,
+        _PARSER.renderer.render(tokens, _PARSER.options, {}),
+        tags={*TAGS.split()},
         attributes={"a": {"href"}},
         url_schemes={"http", "https"},
         link_rel="noopener noreferrer nofollow",
     )
+    clean = re.sub("<a [^>]*>(.*?)</a>", _with_host, clean, flags=re.S)
     return clean.replace(_START, MARKED).replace(_END, "</mark>")
 
 
-def links(sources: Iterable[dict] | None) -> list[dict[str, str]]:
-    """Sources of an answer with an http(s) address, title and address, each once."""
+def _with_host(link: re.Match) -> str:
+    """A link with its host beside it; its text alone where there is none, or a user before it."""
+    host = re.match(r'<a href="https?://([^/?#"@]+)["/?#]', link[0])
+    return f"{link[0]} ({host[1]})" if host else link[1]
+
+
+def _mark(text: str, figures: Iterable[Claim | str], before: str, after: str) -> str:
+    wrong = [figure for figure in figures if isinstance(figure, str) or figure.verdict == MISSING]
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        found = {f if isinstance(f, str) else f.text for f in wrong
+                 if isinstance(f, str) or f.line == line.strip()}  # fmt: skip
+        if found:
+            words = "|".join(re.escape(figure) for figure in sorted(found, key=len, reverse=True))
+            pattern = rf"(?<![\w./=&?#%-])(?:{words})(?!\w)"
+            lines[place] = re.sub(pattern, lambda match: f"{before}{match[0]}{after}", line)
+    return "\n".join(lines)
+
+
+def excerpt(
+    answer: str, figures: Iterable[Claim | str] = (), *, lines: int = 3, length: int = 160
+) -> list[str]:
+    """The first lines of an answer as plain text; figures that are not in the data are marked."""
+    marked = _mark(visible(answer), figures, "", f" [{MISSING}]")
+    plain = re.sub(r"</?[a-z][^<>]*>", "", to_text(markdown_html(marked)), flags=re.I)
+    return [payloads.clean(line, length) for line in plain.split("\n")[:lines]]
+
+
+def links(sources: object) -> list[Source]:
+    """Sources of an answer that have an http(s) address, each once."""
     found = {}
-    for source in sources or []:
-        url = source.get("url") if isinstance(source, dict) else None
-        if not isinstance(url, str) or not re.fullmatch(r"https?://[^\s\"'<>\\]{1,500}", url):
-            continue
-        try:
-            host = urlsplit(url).hostname
-        except ValueError:
-            continue
-        if host and "@" not in url.split("/")[2]:
-            found[url] = {"title": payloads.clean(source.get("title") or host, 160), "url": url}
+    for row in sources if isinstance(sources, list) else ():
+        url = str(row.get("url")) if isinstance(row, dict) else ""
+        match = re.fullmatch(
+            r"https?://([a-z0-9.:-]+)([/?#][^\s\"'<>\\]{0,500})?", url, re.I | re.A
+        )
+        if match:
+            title = payloads.clean(visible(str(row.get("title") or match[1])), 160)
+            found[url] = Source(title=title, url=url, host=match[1])
     return list(found.values())
 
 
-def is_clarifying(text: str) -> bool:
-    """Whether an answer only asks back: short, ends with a question, has no headings."""
-    plain = text.strip()
-    return len(plain) <= 800 and plain.endswith("?") and not _HEADING.search(plain)
+@dataclass(frozen=True)
+class Piece:
+    """A part of an answer under its heading; ``cluster`` is "" for what is of no cluster."""
+
+    cluster: str
+    heading: str
+    text: str
 
 
-def sections(
-    text: str, titles: dict[str, str], points: Iterable[str] = ()
-) -> tuple[dict[str, str], str | None]:
-    """An answer by cluster, and its closing.
+def asks_back(text: str, pieces: list[Piece] | None) -> bool:
+    """Whether an answer only asks: it is empty, a short question, or questions on no cluster."""
+    headings = any(_HEADING.fullmatch(line) for line in text.split("\n"))
+    is_question = len(text) <= 800 and text.endswith("?") and not headings
+    of_none = pieces is not None and not any(piece.cluster for piece in pieces)
+    return not text or is_question or (of_none and len(text) <= 2000 and "?" in text)
+
+
+def split_answer(text: str, titles: dict[str, str], points: Iterable[str] = ()) -> list[Piece]:
+    """An answer by cluster, in its order.
 
     Parameters
     ----------
@@ -127,32 +167,23 @@ def sections(
         Cluster to title.
     points : iterable of str
         Headings inside of a cluster's section, at whatever level they were written.
-
-    Returns
-    -------
-    dict of cluster to Markdown without its heading, and the text under the last heading that is no
-    cluster's (None when there is none).
     """
     inner = [_plain(point) for point in points]
-    parts: dict[str, str] = {}
-    closing, cluster, level, start = None, None, 0, 0
-    for match in [*_HEADING.finditer(text), None]:
-        name = (match[2] or match[4] or "") if match else ""
-        depth = len(match[1] or "#" * 7) if match else 0  # a line in bold is the lowest heading
-        named = _cluster_of(name, titles)
+    pieces, cluster, level, heading, lines = [], "", 7, "", []
+    for line in text.split("\n"):
+        match = _HEADING.fullmatch(line)
         if match:
-            within = any(point in _plain(name) for point in inner)
-            ends = depth <= level and not within or bool(parts or cluster) and _CLOSING.search(name)
-            if not (ends or named and not cluster):
+            name, depth = match[2] or match[4] or "", len(match[1] or "#" * 7)  # bold is lowest
+            named = _cluster_of(name, titles)
+            started = cluster or any(piece.cluster for piece in pieces)
+            within = cluster and (depth > level or any(point in _plain(name) for point in inner))
+            if (named and not within) or started and (not within or _CLOSING.search(name)):
+                pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
+                cluster, level, heading, lines = named or "", depth, line, []
                 continue
-        piece = text[start : match.start() if match else None].strip()
-        if cluster:
-            parts[cluster] = f"{parts.get(cluster, '')}\n\n{piece}".strip()
-        elif parts:
-            closing = piece
-        if match:
-            cluster, level, start = named, depth, match.end()
-    return parts, closing or None
+        lines.append(line)
+    pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
+    return pieces
 
 
 def _plain(text: str) -> str:
@@ -163,19 +194,8 @@ def _cluster_of(heading: str, titles: dict[str, str]) -> str | None:
     """The cluster whose title, or name, the heading begins with after numbers and signs."""
     plain = re.sub(r"^(?:cluster )?(?:\d+ )*", "", _plain(heading))
     found = [
-        (len(known), name)
-        for name, title in titles.items()
-        for known in {_plain(title), _plain(name)}
-        if known and re.match(rf"(?:the )?{re.escape(known)}\b", plain)
+        (len(title), name)
+        for name, title in [*titles.items(), *((name, name) for name in titles)]
+        if re.match(rf"(?:the )?{re.escape(_plain(title))}\b", plain)
     ]
     return max(found)[1] if found else None
-
-
-def excerpt(answer: str, figures: list[str], *, lines: int = 3, length: int = 160) -> list[str]:
-    """The first lines of an answer as plain text; figures that the data don't hold are marked."""
-    plain = [re.sub(r"[*`>#]+|^[-\s]+", "", line).strip() for line in answer.splitlines()]
-    kept = [payloads.clean(line, length) for line in plain if line][:lines]
-    for figure in sorted(set(figures), key=len, reverse=True):
-        marked = re.compile(rf"(?<![\w.]){re.escape(figure)}(?!\w)")
-        kept = [marked.sub(f"{figure} (not in the data)", line) for line in kept]
-    return kept

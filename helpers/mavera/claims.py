@@ -1,7 +1,8 @@
-"""Figures in Mave's text that the data sent do not hold.
+"""Each figure of Mave's text looked up in the data that was sent, for its cluster and its measure.
 
-A figure is a count, a share, a percent or an amount. Durations, dates, ordinals, list numbers,
-names with digits (Q3, B2B) and thresholds of the rules are none.
+A figure is *found*, *derived* by one operation on the same measure of clusters (sum, difference,
+ratio), or *not in the data*. Found says that the number stands there for that cluster, not that
+the sentence is true.
 """
 
 from __future__ import annotations
@@ -9,257 +10,270 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
-_MONTH = (
-    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?"
-    r"|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b\.?"
+from helpers.mavera.figures import VOCABULARY, Figure, find_figures
+
+FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
+ALL = "all"  # in the place of a cluster: all viewers
+CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
+CLOSE_SHARE = 2.6  # the same for a fraction [points]: 48 % is half in prose, and 45 % is not
+
+KINDS = {
+    "": {"count", "number"}, "percent": {"percent"}, "fraction": {"percent"},
+    "hours": {"hours"}, "minutes": {"minutes"},
+}  # fmt: skip
+"""Kinds of number that a unit may stand for."""
+MEANT = {"people": {"size", "identified", "new people"}, "new": {"new", "new people"}}
+"""What else a word may name beside its own measure."""
+MAIN = {"size", "identified", "completion", "videos", "visits", "drop"}  # where no measure is named
+COMMON = ("viewer", "watcher", "visitor", "user")  # last words of titles that any text has
+THEY = re.compile(r"\b(?:they|them|their|these|this)\b", re.I)
+JOINED = re.compile(r"\s*(?:,|and|&|or|\+|,\s*and)\s*(?:the\s|\d[\d,]*\s)?")
+ATTACHED = re.compile(rf"[\s*_-]*(?:(?:{VOCABULARY['between']})[\s*_]+)*")
+SENTENCE = re.compile(r"(?:[\W_]*\d{1,2}[.)]\s)?.+?(?:[.!?](?=\s)|$)")
+CLAUSE_END = re.compile(r"[,;:](?=\s)|[()|]|\s[–—-]\s")
+PERCENTILE = re.compile(r"\b(?:or more|or less|or fewer|between|at least|at most)\b", re.I)
+LIMIT_BEFORE = re.compile(
+    r"(?:under|below|before|less than|over|above|more than|[<>≤≥]=?)\s*$", re.I
 )
-_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
-_PEOPLE = r"(?:viewers?|visitors?|people|persons?|users?|sessions?|visits?|views?|plays?|leads?)"
-MASKS = [
-    re.compile(pattern, flags)
-    for pattern, flags in (
-        (r"\]\([^)\s]*(?:\s\"[^\"]*\")?\)|<?\bhttps?://[^\s)>\]]+|\bwww\.[^\s)>\]]+", 0),  # links
-        (r"\[\^?\d{1,3}\]", 0),  # references
-        (r"^[ \t>*_#|+-]*\(?\d{1,2}[.):](?=[\s*_]|$)", re.M),  # list numbers
-        (r"^#+[ \t*_]*\d{1,2}(?=[ \t]+[A-Z])(?![ \t]+" + _PEOPLE + ")", re.M | re.I),
-        (r"(?<![\w(])\d\)(?=\s)", 0),
-        (r"\b\d{4}-\d{2}(?:-\d{2})?(?:T[\d:.]+Z?)?\b", 0),  # dates and times
-        (r"\b\d{1,2}([./])\d{1,2}\1(?:\d{4}|\d{2})\b", 0),
-        (rf"\b{_MONTH}\s+{_DAY}\b(?:\s*[-–]\s*\d{{1,2}}\b)?(?:,?\s+\d{{4}}\b)?", 0),
-        (rf"\b(?:\d{{1,2}}\s*[-–]\s*)?{_DAY}\s+(?:of\s+)?{_MONTH}(?:\s+\d{{4}}\b)?", 0),
-        (rf"(?<![\d.,$€£])\b(?:19|20)\d\d\b(?![.,]?\d|\s*%|\s+{_PEOPLE}\b)", re.I),
-        (r"\b\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b)?", re.I),
-        (r"\b(?:\d{1,2}\s*(?:[-–]|to|and)\s*)?\d{1,2}\s?[ap]\.?m\b", re.I),
-        (r"\b24/7\b|\b\d+(?:\.\d+){2,}\b|\d[\ufe0f\u20e3]+", 0),
-        (r"\b(?:aged?|ages)\s+\d{1,2}(?:\s*(?:[-–]|to|and)\s*\d{1,2})?", re.I),
-    )
-]  # fmt: skip
-NUMBER = re.compile(
-    r"(?<![A-Za-z0-9#/@.,:])(?<![A-Za-z]-)(?<![A-Za-z0-9]_)"
-    r"(?P<currency>(?:US)?[$€£¥]\s?|\b(?:USD|EUR|GBP)\s)?"
-    r"(?P<digits>\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?)"
-    r"(?P<scale>\s?(?:k|K|M|m|bn|B)\b|\s(?:thousand|million|billion)\b)?"
-    r"(?P<unit>\s?%|[\s-](?:percent(?:age)?(?:[\s-]points?)?|per\scent|pp)\b|\s?[x×](?![a-z])|-?fold\b"
-    r"|\s(?:USD|EUR|GBP|dollars?|euros?|pounds?)\b)?"
-)
-SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9}
-SCALES["billion"] = 1e9
-DURATION = re.compile(
-    r"(?:[\s-]*(?:\+|or (?:more|less|fewer)))?[\s-]*"
-    r"(?:(?:business|working|full|calendar|more|short)[\s-])?(?:(?:milli)?seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|quarters?"
-    r"|years?|yrs?|ms|s|h|d)\b",
-    re.I,
-)
-LABEL = re.compile(
-    r"\b(?:step|phase|tier|option|part|chapter|section|week|day|month|year|quarter|level|stage"
-    r"|persona|cluster|segment|group|e-?mail|touch(?:point)?|figure|table|version|priority|point"
-    r"|item|no\.|number|question|action|episode|lesson|module|act|round|wave|series|rank|fortune"
-    r"|soc|iso|top)s?[\s:*_-]*(?:\d+\s*(?:,|&|and|or|to|[-–])\s*)*$",
-    re.I,
-)
-BEFORE = re.compile(
-    r"(?:\b(?:under|below|less than|fewer than|over|above|more than|at least|at most|up to|minimum"
-    r"(?: of)?|beyond|past|reach(?:es|ed)?|exceed(?:s|ed|ing)?|threshold(?: of)?)|[≥≤<>]=?)"
-    r"\s*[*_]*$",
-    re.I,
-)
-AFTER = re.compile(
-    r"[*_]*(?:\s?\+|(?:\s+\w+)?\s+or\s+(?:more|fewer|less|above|higher|over|below)\b"
-    r"|\s+and\s+(?:above|over|up|more)\b|\s+(?:completion|mark|threshold|line|cut-?off)\b"
-    r"|\s+of\s+(?:each|every|a|the|their)\s+(?:one|video)\b)",
-    re.I,
-)
-BEHAVIOUR = re.compile(
-    r"[*_]*(?:\s?\+|\s+or\s+(?:more|fewer|less))\s+(?:\w+\s+)?(?:videos?|visits?|sessions?|times)\b"
-    r"|[*_]*\s+(?:videos?|visits?|sessions?)\s+or\s+(?:more|fewer|less)\b",
-    re.I,
-)
-ABOUT = re.compile(
-    r"(?:\b(?:about|around|roughly|nearly|almost|approximately|approx\.?|some|over|more than"
-    r"|close to|just under)|[~≈])\s*[*_]*$",
-    re.I,
-)
+LIMIT_AFTER = re.compile(r"\s?(?:or (?:more|less|fewer)|and (?:more|above))\b", re.I)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure as written, at ``start`` to ``end`` of the text, with the numbers it gives."""
+class Claim:
+    """A figure as written, at ``start`` of its text, the line it stands in, what became of it."""
 
-    start: int
-    end: int
     text: str
-    numbers: tuple[re.Match, ...]
-    about: bool = False
+    line: str
+    verdict: str
+    start: int
 
 
 @dataclass(frozen=True)
-class Held:
-    """What the data hold: percentages (0–100), all plain numbers, thresholds, quoted names."""
+class Fact:
+    """A number that was sent, or that follows at once, such as the sum over all clusters."""
 
-    percents: tuple[float, ...] = ()
-    plain: tuple[float, ...] = ()
-    rules: frozenset[tuple[float, bool]] = frozenset()
-    names: tuple[str, ...] = ()
-
-
-def held(data: Any) -> Held:
-    """Numbers and names of the data block that was sent."""
-    percents, plain, rules, names = [], [], set(), []
-    for key, value in _leaves(data):
-        if isinstance(value, str):
-            if key in ("title", "name") and re.search(r"\d", value):
-                names.append(value)
-            for column, number in (
-                re.findall(r"(\w+) *[<>=]+ *(\d+(?:\.\d+)?)", value) if (key == "rule") else ()
-            ):
-                rules.add((float(number), "percent" in column))
-            if key == "description":
-                for match in NUMBER.finditer(value):
-                    into = percents if _is_percent(match) else plain
-                    into += [number for number, _ in _readings(match)]
-        elif "share" in key:
-            percents.append(value * 100)
-            plain.append(value)
-        else:
-            plain.append(value)
-            if "percent" in key:
-                percents.append(value)
-    names.sort(key=len, reverse=True)
-    return Held(tuple(percents), (*plain, *percents), frozenset(rules), tuple(names))
+    cluster: str
+    measure: str
+    kind: str
+    value: float
+    verdict: str = FOUND
 
 
-def _leaves(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(data, dict):
-        for name, value in data.items():
-            yield from _leaves(value, name if name not in ("p10", "p50", "p90") else key)
-    elif isinstance(data, list):
-        for value in data:
-            yield from _leaves(value, key)
-    elif isinstance(data, str | int | float) and not isinstance(data, bool):
-        yield key, data
-
-
-def unsupported(text: str, data: Any) -> list[str]:
-    """Figures of a text that the data do not hold after rounding, as written, each once.
+class SentData:
+    """The numbers that were sent, by cluster and measure, and the names a text may give them.
 
     Parameters
     ----------
-    text : str
-        Markdown.
-    data : JSON content
-        The data block that was sent; keys with ``share`` run from 0 to 1, with ``percent`` to 100.
-
-    Examples
-    --------
-    >>> unsupported("89 of 1,300 viewers (82.4 %)", {"viewers": 89, "avg_percent_watched": 82.41})
-    ['1,300']
+    data : dict
+        The data block of a question, as JSON.
     """
-    known = held(data)
-    wrong = [figure.text for figure in figures(text, known) if not _holds(figure, known)]
-    return list(dict.fromkeys(wrong))
+
+    def __init__(self, data: dict[str, Any]):
+        rows = [*data.get("clusters", []), *data.get("news", [])]
+        titles = {row["cluster"]: row["title"] for row in data.get("clusters", [])}
+        sent = [fact for row in rows for fact in _facts(row, row["cluster"])]
+        sent += [fact for row in rows for fact in _anonymous(row)]
+        self.facts = [Fact(ALL, "size", "count", data.get("total_viewers") or 0), *sent]
+        for measure in {fact.measure for fact in sent}:
+            for kind in ("count", "hours"):
+                same = [fact.value for fact in sent if (fact.measure, fact.kind) == (measure, kind)]
+                self.facts.append(Fact(ALL, measure, kind, sum(same), DERIVED))
+                if kind == "count" and measure != "size":
+                    share = 100 * sum(same) / max(data.get("total_viewers") or 0, 1)
+                    self.facts.append(Fact(ALL, measure, "percent", share, DERIVED))
+        others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
+        self.titles = {name for name in others if len(name) > 2}
+        countries = {name: f"(?-i:{name})" for name in others - self.titles if name.isalpha()}
+        self.cues = _named_groups(VOCABULARY["measures"] | countries)
+        self.named = _named_groups({name: _pattern(title) for name, title in titles.items()})
+        rules = " ".join(str(row.get("rule")) for row in rows)
+        self.limits = {float(number) for number in re.findall(r"[<>=]\s*(\d+)", rules)}
+
+    def check(self, text: str, cluster: str = "") -> list[Claim]:
+        """The figures of a text, each with its verdict.
+
+        Parameters
+        ----------
+        text : str
+            Markdown.
+        cluster : str
+            The cluster whose section the text is.
+        """
+        claims, context = [], {cluster} - {""}
+        counted = "|".join(("videos", "visits", self.named.pattern))
+        for line in re.finditer(r".+", text):
+            for match in SENTENCE.finditer(line[0]):
+                said = _Sentence(self, match[0], context)
+                for figure in find_figures(match[0], names=self.titles, counted=counted):
+                    if verdict := said.judge(figure):
+                        start = line.start() + match.start() + figure.start
+                        claims.append(Claim(figure.text, line[0].strip(), verdict, start))
+                if said.clusters and not cluster:
+                    context = {named.lastgroup for named in said.clusters}
+        return claims
 
 
-def figures(text: str, known: Held | None = None) -> list[Figure]:
-    """All figures of a text, in order, whether the data hold them or not."""
-    known, masked = known or Held(), text
-    if "(1)" in text and "(2)" in text:
-        masked = re.sub(r"\(\d\)", "   ", masked)
-    for name in known.names:
-        masked = re.sub(re.escape(name), lambda m: " " * len(m[0]), masked, flags=re.I)
-    for mask in MASKS:
-        masked = mask.sub(lambda match: " " * len(match[0]), masked)
-    found = []
-    for group in _groups(masked):
-        start, end = group[0].start(), group[-1].end()
-        left, right = masked[max(0, start - 40) : start], masked[end : end + 40]
-        if not _is_other(group[-1], left, right, known):
-            about = bool(ABOUT.search(left))
-            found.append(Figure(start, end, text[start:end], tuple(group), about))
-    return found
+def _facts(row: dict[str, Any], cluster: str, measure: str = "", kind: str = "") -> Iterator[Fact]:
+    for key, value in row.items():
+        name, of = VOCABULARY["fields"].get(key, (key, kind))
+        if isinstance(value, list):
+            for part in value:
+                yield from _facts(part, cluster, part.get("title") or part.get("name"))
+        elif isinstance(value, dict):
+            yield from _facts(value, cluster, name, of)
+        elif isinstance(value, int | float):
+            percent = value * 100 if key == "share" or key.endswith("_share") else value
+            yield Fact(cluster, measure or name, of, percent)
 
 
-def _groups(masked: str) -> Iterator[list[re.Match]]:
-    """Numbers, a range (10–15 %) or a ratio (1 in 4) together as one figure."""
-    group: list[re.Match] = []
-    for match in NUMBER.finditer(masked):
-        between = masked[group[-1].end() : match.start()] if group else ""
-        lone = len(group) == 1 and not (group[0]["unit"] or "").strip(" %")
-        ratio = re.fullmatch(r"\s(?:in|out of(?: every)?|in every)\s|/", between)
-        span = re.fullmatch(r"\s?[-–—]\s?|\sto\s", between) or (
-            between == " and " and masked[: group[0].start()].lower().endswith("between ")
+def _anonymous(row: dict[str, Any]) -> Iterator[Fact]:
+    size, known = row.get("viewers"), row.get("identified_viewers")
+    if size and known is not None:
+        yield Fact(row["cluster"], "anonymous", "count", size - known, DERIVED)
+        yield Fact(row["cluster"], "anonymous", "percent", 100 - 100 * known / size, DERIVED)
+
+
+def _named_groups(patterns: dict[str, str]) -> re.Pattern:
+    groups = (rf"(?P<{name}>\b(?:{pattern})\b)" for name, pattern in patterns.items())
+    return re.compile("|".join(groups) or "$^", re.I)
+
+
+def _pattern(title: str) -> str:
+    """A title, in the singular too, or its last word alone where no other text has it."""
+    *first, last = (re.escape(word.removesuffix("s")) for word in title.split())
+    words = r"s?\s".join(first) + r"s?\s" if first else ""
+    return rf"(?:{words}){'?' if last.lower() not in COMMON else ''}{last}s?"
+
+
+class _Sentence:
+    """One sentence: the clusters and measures that it names, and where."""
+
+    def __init__(self, data: SentData, text: str, context: set[str]):
+        self.data, self.text, self.context = data, text, context
+        self.clusters = list(data.named.finditer(text))
+        taken = {place for match in self.clusters for place in range(*match.span())}
+        self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
+        self.titles = {title for title in data.titles if _is_quoted(title, text)}
+
+    def judge(self, figure: Figure) -> str:
+        """The verdict on a figure; "" for a limit of the rules and for hours of no viewing."""
+        before, after = self.text[: figure.start], self.text[figure.end :]
+        limit = any(value in self.data.limits for value, _ in figure.readings)
+        if (
+            limit
+            and figure.unit != "fraction"
+            and (LIMIT_BEFORE.search(before) or LIMIT_AFTER.match(after))
+        ):
+            return ""
+        if figure.unit in ("hours", "minutes") and not re.search(r"watch|spen[dt]|view", self.text):
+            return ""
+        if figure.unit == "fraction" and PERCENTILE.search(self.text):
+            return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
+        clusters, measures = self._whose(figure), self._measures(figure)
+        kinds = KINDS.get(figure.unit, set())
+        if figure.unit == "times" and "visits" in measures:
+            kinds = {"number"}  # come back 3.5 times
+        known = [fact for fact in self.data.facts if fact.measure in measures]
+        for fact in known:
+            if (
+                fact.cluster in clusters
+                and fact.kind in kinds
+                and (how := _close(figure, fact.value))
+            ):
+                return max(how, fact.verdict, key=(FOUND, DERIVED).index)
+        return DERIVED if any(_close(figure, x) for x in self._results(figure, known)) else MISSING
+
+    def _whose(self, figure: Figure) -> set[str]:
+        """The clusters that a figure is about."""
+        before = [match for match in self.clusters if match.end() <= figure.start]
+        after = [match for match in self.clusters if match.start() >= figure.end]
+        every = (
+            {ALL}
+            if re.search(r"\bof (?:the |all |your )?[*_]*$", self.text[: figure.start])
+            else set()
         )
-        if lone and (span or (ratio and not match["unit"])):
-            group.append(match)
-            continue
-        if group:
-            yield group
-        group = [match]
-    if group:
-        yield group
+        if after and ATTACHED.fullmatch(self.text[figure.end : after[0].start()]):
+            return every | {after[0].lastgroup}  # 64 of the 402 Bouncers
+        if before and not (self.context and THEY.search(self.text, before[-1].end(), figure.start)):
+            found = {before[-1].lastgroup}
+            for left, right in zip(before[-2::-1], before[:0:-1], strict=False):
+                if not JOINED.fullmatch(self.text[left.end() : right.start()]):
+                    break
+                found.add(left.lastgroup)
+            return every | found
+        return {ALL} | (self.context or {match.lastgroup for match in after[:1]})
+
+    def _measures(self, figure: Figure) -> set[str]:
+        """The measures that a figure may give: what follows it at once, else what is named near."""
+        ends = [0, *(match.end() for match in CLAUSE_END.finditer(self.text)), len(self.text)]
+        left = max(end for end in ends if end <= figure.start)
+        right = min(end for end in ends if end >= figure.end)
+        if self.titles:
+            return self.titles
+        share = figure.unit in ("percent", "fraction")
+        for cue in self.cues:
+            between = self.text[figure.end : cue.start()]
+            far = cue.start() < figure.end or share and cue.lastgroup == "size"
+            if not far and ATTACHED.fullmatch(between):
+                return MEANT.get(cue.lastgroup, {cue.lastgroup})
+        for cues in ([c for c in self.cues if left <= c.start() < right], self.cues):
+            named = {name for cue in cues for name in MEANT.get(cue.lastgroup, {cue.lastgroup})}
+            if "other" in named:
+                return {"other"}
+            if named - {"size"}:
+                videos = self.data.titles if "completion" in named and not figure.unit else set()
+                return named | videos | {"size"}
+            if named and figure.unit in ("", "percent"):
+                break  # "30 viewers at 90 %": what a later clause names is not meant
+        return {"size"} if figure.unit == "times" else MAIN
+
+    def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
+        """Sums, differences and ratios of one measure of the clusters that are named."""
+        named = {match.lastgroup for match in self.clusters}
+        named |= self.context if THEY.search(self.text) or not named else set()
+        compared = bool(re.search(r"\b(?:more|fewer|less|than|difference|gap)\b", self.text))
+        by_kind: dict[tuple[str, str], dict[str, float]] = {}
+        for fact in known:  # the mean of a cluster stands before its percentiles
+            by_kind.setdefault((fact.measure, fact.kind), {}).setdefault(fact.cluster, fact.value)
+        for (_, kind), values in by_kind.items():
+            picked = [value for name, value in values.items() if name in named]
+            if kind == "count" and figure.unit == "":
+                yield sum(picked)
+            if figure.unit in ("percent", "fraction") and kind in ("count", "hours"):
+                yield from (100 * part / values[ALL] for part in (sum(picked), *picked) if part)
+            for one, other in permutations(picked, 2):
+                if figure.unit in ("times", "fraction") and other:
+                    yield one / other * (100 if figure.unit == "fraction" else 1)
+                if (figure.unit, kind) in {
+                    ("points", "percent"),
+                    ("" if compared else None, "count"),
+                }:
+                    yield one - other
 
 
-def _is_other(match: re.Match, left: str, right: str, known: Held) -> bool:
-    """Whether a number is no figure: an ordinal, a duration, a label, a threshold of a rule."""
-    unit = (match["unit"] or "").strip()
-    bare = not unit and not match["currency"] and not match["scale"]
-    if bare and (DURATION.match(right) or re.match(r"(?:st|nd|rd|th)\b", right)):
-        return True
-    if bare and (re.match(r"[A-Za-z]", right) or LABEL.search(left)):
-        return True  # 1080p, 5G; Step 2, top 3
-    if bare and re.match(r"-(?!viewer|visitor|person)[A-Za-z]", right):
-        return True  # a 3-part series
-    if unit in ("x", "×") and re.match(r"\s*(?:a|per|/)\s*(?:day|week|month|year)", right):
-        return True
-    if _is_percent(match) and re.match(r"\s+(?:points?|percentile|quantile)\b", right):
-        return True
-    if match["currency"] or match["scale"]:
-        return False
-    if bare and BEHAVIOUR.match(right):
-        return True
-    threshold = (_readings(match)[0][0], _is_percent(match)) in known.rules
-    return threshold and bool(BEFORE.search(left) or AFTER.match(right))
+def _is_quoted(title: str, text: str) -> bool:
+    """Whether a text names a video: in quotes, or by three words or more."""
+    quotes = "" if len(title.split()) > 2 else "[“\"‘'*_]"
+    return bool(
+        re.search(
+            quotes + re.escape(title) + quotes.replace("“", "”").replace("‘", "’"), text, re.I
+        )
+    )
 
 
-def _is_percent(match: re.Match) -> bool:
-    return bool(re.search(r"%|per|pp", match["unit"] or ""))
-
-
-def _readings(match: re.Match) -> list[tuple[float, float]]:
-    """(value, half of its last place) of a number as written; 1.247 may be read in two ways."""
-    digits = re.sub(r"[\u00a0\u202f]", ",", match["digits"])
-    scale = SCALES.get((match["scale"] or "").strip().lower(), 1.0)
-    texts = [digits.replace(",", "")] if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", digits) else [
-        digits.replace(",", ".")
-    ]  # fmt: skip
-    if re.fullmatch(r"\d{1,3}\.\d{3}", digits):
-        texts.append(digits.replace(".", ""))
-    return [
-        (float(text) * scale, 0.5 * scale * 10.0 ** -len(text.partition(".")[2])) for text in texts
-    ]
-
-
-def _holds(figure: Figure, known: Held) -> bool:
-    last = figure.numbers[-1]
-    if re.search(r"[$€£¥]|USD|EUR|GBP|dollar|euro|pound|[x×]|fold", figure.text):
-        return False  # no amount and no multiple is among the data
-    percent = _is_percent(last)
-    each = [_one_holds(number, known, figure.about, percent) for number in figure.numbers]
-    if all(each):
-        return True
-    if len(each) == 2 and re.search(r"\bin\b|out of|/", figure.text):
-        part, whole = (_readings(number)[0][0] for number in figure.numbers)
-        return whole > 0 and any(abs(x - 100 * part / whole) <= 10 / whole for x in known.percents)
-    return False
-
-
-def _one_holds(number: re.Match, known: Held, about: bool, percent: bool) -> bool:
-    values = known.percents if percent else known.plain
-    for value, half in _readings(number):
-        zeros = len(number["digits"]) - len(number["digits"].rstrip("0"))
-        if about and "." not in number["digits"] and (percent or value >= 100):
-            half = max(half, 0.5 * 10 ** min(zeros, 1 if percent else 6))
-        if any(abs(x - value) <= half + 1e-9 * max(1, value) for x in values):
-            return True
-    return False
+def _close(figure: Figure, fact: float) -> str:
+    """Whether a figure says a number as it is written, or about it; "" if neither."""
+    for value, half in figure.readings:
+        share = figure.unit == "fraction"
+        if not share and not figure.hedge and abs(value - fact) <= half + 1e-9 * abs(fact):
+            return FOUND
+        if figure.hedge or share:
+            reach = min(CLOSE_SHARE, value / 10) if share else max(CLOSE * value, half)
+            low = value - reach * (2 if figure.hedge == "under" else figure.hedge != "over")
+            high = value + reach * (2 if figure.hedge == "over" else figure.hedge != "under")
+            if low - half <= fact <= high + half:
+                return DERIVED
+    return ""

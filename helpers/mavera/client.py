@@ -1,21 +1,33 @@
 """Mavera's calls: what is asked, what is sent, and what its answers are trusted for.
 
-Quirks of the service: a persona may bear the name of a base persona, pages of a list may say
-neither has_more nor next_cursor, and an answer may lack any field that no page promises.
+Quirks of the service: a base persona may have the name of a custom one, a list is paged by cursor
+or by offset, and an answer may lack any field that no page promises.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from helpers.core.errors import ServiceError
 from helpers.core.http import Client
 from helpers.mavera import payloads
 
-PAGE = 100
+PAGE = 100  # rows, the most that a list gives at once
 NEWEST = 50  # threads that are read in search of a question
+NOT_BOUGHT = "Without it nothing is bought. Run again later, or ask Mavera what changed."
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Credits of the account; what Mavera does not tell is None."""
+
+    used: int
+    included: int | None = None
+    remaining: int | None = None
+    auto_recharge: bool = False
 
 
 class Mavera:
@@ -24,46 +36,54 @@ class Mavera:
     def __init__(self, client: Client):
         self.client = client
 
-    def usage(self) -> dict[str, Any]:
-        """Credits: used, included, remaining; auto_recharge (bool). Unknown numbers are None."""
+    def usage(self) -> Usage:
+        """Credits used and left."""
         answer = self.client.get("/usage", expect=dict)
         credits = answer.get("credits") or {}
-        known = {key: number(credits.get(key)) for key in ("used", "included", "remaining")}
-        if known["used"] is None:
+        used = number(credits.get("used"))
+        if used is None:
             raise ServiceError(
-                "Mavera: GET /usage says nothing of credits.used. Expected a number; without it no "
-                "purchase can be checked, so none is made."
+                "The answer has no credits.used.",
+                where="Mavera, GET /usage",
+                expected="a number, to check purchases by",
+                remedy=NOT_BOUGHT,
             )
-        known["auto_recharge"] = bool((answer.get("auto_recharge") or {}).get("enabled"))
-        return known
+        auto = bool((answer.get("auto_recharge") or {}).get("enabled"))
+        return Usage(used, number(credits.get("included")), number(credits.get("remaining")), auto)
 
     def custom_personas(self) -> list[dict[str, Any]]:
         """All personas of the account that are its own, over all pages; base personas are not."""
-        rows: dict[str, dict] = {}
-        for row in self._pages("/personas"):
-            if row.get("is_custom") is not False and row.get("id"):
-                rows.setdefault(str(row["id"]), {**row, "id": str(row["id"])})
-        return list(rows.values())
+        return [
+            {**row, "id": str(row["id"])}
+            for row in self._pages("/personas")
+            if row.get("is_custom") is not False
+        ]
 
     def _pages(self, path: str) -> Iterator[dict[str, Any]]:
-        cursor, seen = None, set()
+        """The rows of a list, each once; read by cursor where it gives one, else by offset."""
+        query: dict[str, Any] = {"limit": PAGE}
+        seen: set[str] = set()
         while True:
-            query = {"limit": PAGE, **({"cursor": cursor} if cursor else {})}
-            answer = self.client.get(path, query, where=f"page {len(seen) + 1}", expect=dict)
-            rows = answer.get("data")
-            if not isinstance(rows, list):
-                raise ServiceError(f"Mavera: GET {path} without a list under data. Nothing bought.")
-            yield from (row for row in rows if isinstance(row, dict))
-            cursor = answer.get("next_cursor")
-            if answer.get("has_more") is False or (not cursor and len(rows) < PAGE):
+            answer = self.client.get(path, query, where=f"after {len(seen)} rows", expect=dict)
+            is_list = isinstance(answer.get("data"), list)
+            rows = answer["data"] if is_list else []
+            new = {str(row.get("id") or ""): row for row in rows if isinstance(row, dict)}
+            new = {key: row for key, row in new.items() if key and key not in seen}
+            yield from new.values()
+            seen |= new.keys()
+            cursor, more = answer.get("next_cursor"), answer.get("has_more")
+            total = number(answer.get("total"))
+            at_end = len(rows) < PAGE if total is None else len(seen) >= total
+            if is_list and (more is False or (at_end and not cursor and not more)):
                 return
-            if not cursor or cursor in seen:
+            if not new:
                 raise ServiceError(
-                    f"Mavera: the pages of GET {path} do not end or do not go on (next_cursor "
-                    f"{str(cursor)[:40]!r} after {len(seen) + 1}). Without the whole list nothing "
-                    "is bought."
+                    f"The list does not go on or does not end after {len(seen)} rows.",
+                    where=f"Mavera, GET {path}",
+                    expected="a list under data, with next_cursor, or with offset and total",
+                    remedy=NOT_BOUGHT,
                 )
-            seen.add(cursor)
+            query = {"limit": PAGE} | ({"cursor": cursor} if cursor else {"offset": len(seen)})
 
     def persona(self, persona_id: str) -> dict[str, Any]:
         """One persona with its details."""
@@ -94,14 +114,11 @@ class Mavera:
             The assistant's message; ``{}`` when the question is there and its answer is not yet;
             None when no thread has the question.
         """
-        if thread_id:
-            rows = [{"id": thread_id}]
-        else:
-            rows = [row for row in self._pages("/mave/threads") if row.get("id")]
-            rows.sort(key=lambda row: -(number(row.get("created_at")) or 0))
+        rows = [{"id": thread_id}] if thread_id else list(self._pages("/mave/threads"))
+        rows.sort(key=lambda row: -(number(row.get("created_at")) or 0))
         for row in rows[:NEWEST]:
             thread = self.client.get(f"/mave/threads/{row['id']}", expect=dict)
-            if mark in _text(thread):
+            if mark in json.dumps(thread, ensure_ascii=False):
                 return _reply_after(thread, mark)
         return None
 
@@ -111,14 +128,9 @@ def number(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _text(row: dict) -> str:
-    return json.dumps(row, ensure_ascii=False)
-
-
 def _reply_after(thread: dict, mark: str) -> dict[str, Any]:
-    rows = thread.get("messages") or thread.get("data") or []
     asked = False
-    for message in (row for row in rows if isinstance(row, dict)):
+    for message in thread.get("messages") or thread.get("data") or []:
         if message.get("role") == "user":
             asked = mark in str(message.get("content"))
         elif asked and message.get("content"):

@@ -39,13 +39,13 @@ class Entry:
     fingerprint : str
         Of the draft or the question.
     credits : int
-        Charged; 0 while pending, and for what was found rather than bought.
+        Charged; 0 while pending, and for what was there already.
     price : int
         The most it can cost.
     before : dict
         The service just before the call: ``used`` [credits], ``listed`` (digest of custom ids).
     facts : dict
-        Numbers the draft was written from, to tell a material change.
+        What the draft was written from, to tell a material change.
     by : str
         ``answer``, ``search``, ``hand``: how the outcome became known.
     """
@@ -89,22 +89,14 @@ class Ledger:
     def __init__(self, path: Path):
         self.path = path
         self._entries: dict[str, Entry] = {}
-        with contextlib.suppress(FileNotFoundError):
-            for line in path.read_text("utf-8", errors="replace").splitlines():
-                self._take(line)
-
-    def _take(self, line: str) -> None:
-        """One line; a torn one is passed over.
-
-        A torn ``pending`` was never followed by its call, and a torn ``settled`` leaves its entry
-        pending, to be asked about: both ways nothing is paid twice.
-        """
-        try:
-            known = json.loads(line)
-            entry = Entry(**{k: v for k, v in known.items() if k in Entry.__dataclass_fields__})
-        except (ValueError, TypeError, AttributeError):
-            return
-        self._entries[entry.entry] = entry
+        lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ()
+        for line in lines:
+            # A torn line is passed over. A torn `pending` was never followed by its call, and a
+            # torn `settled` leaves its entry pending, to be asked about: nothing is paid twice.
+            with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
+                known = json.loads(line).items()
+                entry = Entry(**{k: v for k, v in known if k in Entry.__dataclass_fields__})
+                self._entries[entry.entry] = entry
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -119,17 +111,9 @@ class Ledger:
 
     def open(self, kind: str, name: str, *, state: str = PENDING, **facts: Any) -> Entry:
         """Write an entry; on return it is on the disk, and the call may be made."""
-        number = len(self._entries) + 1
-        return self._append(
-            Entry(
-                entry=f"{kind}-{number:04d}-{secrets.token_hex(3)}",
-                kind=kind,
-                state=state,
-                name=name,
-                date=clock.now().isoformat(timespec="seconds"),
-                **facts,
-            )
-        )
+        key = f"{kind}-{len(self._entries) + 1:04d}-{secrets.token_hex(3)}"
+        date = clock.now().isoformat(timespec="seconds")
+        return self._append(Entry(key, kind, state, name, date=date, **facts))
 
     def settle(self, entry: Entry, **facts: Any) -> Entry:
         """Write that an entry was made, or is made with other facts now."""
@@ -145,8 +129,9 @@ class Ledger:
             write_line(self.path, line)
         except OSError as error:
             raise ServiceError(
-                f"Ledger {self.path.name}: it could not be written: {error.strerror or error}. "
-                "Nothing is bought without it. Make room or allow writing, then run again."
+                f"It could not be written: {error.strerror or error}.",
+                where=f"Ledger {self.path.name}",
+                remedy="Nothing is bought without it. Make room or allow writing, then run again.",
             ) from error
         self._entries[entry.entry] = entry
         return entry
@@ -154,36 +139,30 @@ class Ledger:
 
 def write_line(path: Path, line: str) -> None:
     """Append a line and wait until the disk has it."""
-    new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":
-            line = "\n" + line  # the last writer died in mid-line: leave its piece alone
-        data = line.encode()
+    old = path.read_bytes() if path.exists() else None
+    torn = bool(old) and not old.endswith(b"\n")  # the last writer died in mid-line
+    data = (b"\n" if torn else b"") + line.encode()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "ab", buffering=0) as file:
         while data:
-            data = data[os.write(handle, data) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    if new:  # a new name is on the disk only when its folder is
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    if old is None and os.name == "posix":  # a new name is on the disk only when its folder is
         folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def unknown(entry: Entry, why: str, outputs: Path) -> CreditError:
     """The error of an outcome that could not be known; it names the entry and the way out."""
-    place = settings.flag(outputs)
+    command, place = f"viewer-personas settle {entry.entry}", settings.flag(outputs)
     return CreditError(
-        f"Mavera: whether {entry.kind} {entry.name!r} was made, and charged, could not be known: "
-        f"{why}. Ledger entry {entry.entry} stays pending and nothing more is bought. Run again to "
-        "ask the service once more; or look at Mavera's pages yourself, then run "
-        f"`viewer-personas settle {entry.entry} made{place}` or `viewer-personas settle "
-        f"{entry.entry} not-made{place}`."
+        f"Whether {entry.kind} {entry.name!r} was made, and charged, could not be known: {why}. "
+        f"Ledger entry {entry.entry} stays pending and nothing more is bought.",
+        where="Mavera",
+        remedy="Run again to ask the service once more; or look at Mavera's pages yourself, then "
+        f"run `{command} made{place}` or `{command} not-made{place}`.",
     )
 
 
@@ -204,19 +183,18 @@ def settle_by_hand(outputs: Path, entry: str, made: bool) -> Entry:
     ParameterError
         No ledger has the entry, or its outcome is known from the service.
     """
-    ledgers = [Ledger(path) for path in sorted(outputs.glob("store/*/ledger-*.jsonl"))]
-    for book in ledgers:
-        for known in book.entries():
-            if known.entry != entry:
-                continue
-            if known.state != PENDING and known.by != "hand":
-                raise ParameterError(
-                    f"Ledger entry {entry} is {known.state}: the service said so. Nothing to do."
-                )
-            if not made:
-                return book.void(known, by="hand")
-            return book.settle(known, credits=known.price, by="hand")
+    store = outputs / "store"
+    folders = sorted(store.iterdir()) if store.is_dir() else ()
+    ledgers = [Ledger(path) for folder in folders for path in sorted(folder.glob("ledger-*.jsonl"))]
+    found = [(book, known) for book in ledgers for known in book.entries() if known.entry == entry]
     waiting = [known.entry for book in ledgers for known in book.entries(state=PENDING)]
-    raise ParameterError(
-        f"No ledger has an entry {entry!r}. Entries that wait: {', '.join(waiting) or 'none'}."
+    if not found or (found[0][1].state != PENDING and found[0][1].by != "hand"):
+        state = f"is {found[0][1].state}: the service said so" if found else "is in no ledger"
+        raise ParameterError(
+            f"Ledger entry {entry} {state}.",
+            expected=f"an entry that waits: {', '.join(waiting) or 'there is none'}",
+        )
+    book, known = found[0]
+    return (
+        book.settle(known, credits=known.price, by="hand") if made else book.void(known, by="hand")
     )

@@ -1,4 +1,4 @@
-"""The one gateway to Mavera: every payload is built here, from an allow-list of fields.
+"""What is sent to Mavera: every payload is built here, from an allow-list of fields.
 
 Aggregates leave, people do not. A field that no model below names cannot be sent. Texts come from
 the clusters file, from the owner's video titles, from two-letter countries and from Mavera itself;
@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.privacy import EMAIL
+from helpers.store.rules import Cluster, ClusterRules
 
 NAME_LENGTH = 100  # characters of a persona's name, at least 2
-MODEL = "mavera-1"
-REPLY_SCHEMA = {
-    "type": "object",
-    "properties": {"watch_on": {"type": "string"}, "talk_to_sales": {"type": "string"}},
-    "required": ["watch_on", "talk_to_sales"],
-    "additionalProperties": False,
-}
-
-REPLY_FORMAT = {
-    "type": "json_schema", "name": "viewer_reply", "strict": True, "schema": REPLY_SCHEMA,
-}  # fmt: skip
+PERCENTILES = ("25th_percentile", "50th_percentile", "75th_percentile")
+QUARTILES = ("videos_per_viewer", "percent_watched", "visits_per_viewer")
 
 
 def clean(text: str, length: int) -> str:
@@ -50,6 +42,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
+ClusterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Payload(BaseModel):
@@ -58,8 +51,11 @@ class Payload(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     def body(self) -> dict[str, Any]:
-        """JSON content, without what is not known."""
-        return self.model_dump(exclude_none=True)
+        """JSON content, without what is missing."""
+        return self.model_dump(exclude_none=True, by_alias=True)
+
+
+P = TypeVar("P", bound=Payload)
 
 
 class PersonaFields(Payload):
@@ -89,32 +85,34 @@ class Persona(PersonaFields):
     description: Long
 
 
-class Spread(Payload):
-    """A measure at three points of the cluster's viewers."""
+class Quartiles(Payload):
+    """A measure at three points of a cluster's viewers, in whole numbers."""
 
-    p10: Amount
-    p50: Amount
-    p90: Amount
-
-
-class TopVideo(Payload):
-    title: Title
-    viewers: Count
-    avg_percent_watched: Percent | None = None
+    p25: Count = Field(alias=PERCENTILES[0])
+    p50: Count = Field(alias=PERCENTILES[1])
+    p75: Count = Field(alias=PERCENTILES[2])
 
 
 class Part(Payload):
-    """A group of the cluster's viewers, such as a country, with at least min_cell of them."""
+    """A group of a cluster's viewers, such as a country: published counts."""
 
     name: Annotated[str, Field(pattern=r"^([A-Z]{2}|mobile|week(days|ends) [0-9: to]{9,18})$")]
     viewers: Count
     share: Share
 
 
+class TopVideo(Payload):
+    """A video that many of a cluster watched: published counts, whole percents."""
+
+    title: Title
+    viewers: Count
+    avg_percent_watched: Percent | None = None
+
+
 class ClusterNumbers(Payload):
     """One cluster; a small one has its title, rule and description and no measurements."""
 
-    cluster: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    cluster: ClusterName
     title: Title
     rule: Short | None = None
     description: Long
@@ -125,17 +123,29 @@ class ClusterNumbers(Payload):
     avg_visits: Amount | None = None
     identified_viewers: Count | None = None
     identified_share: Share | None = None
-    videos_per_viewer: Spread | None = None
-    percent_watched: Spread | None = None
-    visits_per_viewer: Spread | None = None
+    avg_minutes_watched: Amount | None = None
+    hours_watched: Count | None = None
+    videos_per_viewer: Quartiles | None = None
+    percent_watched: Quartiles | None = None
+    visits_per_viewer: Quartiles | None = None
     most_active: Part | None = None
     mobile: Part | None = None
     countries: Annotated[list[Part], Field(max_length=3)] | None = None
     top_videos: Annotated[list[TopVideo], Field(max_length=5)] | None = None
 
 
+class News(Payload):
+    """Who is new in a cluster since the last run: published counts."""
+
+    cluster: ClusterName
+    new_viewers: Count | None = None
+    new_people: Count | None = None
+
+
 class PersonaLine(Payload):
-    cluster: str
+    """A persona that the question names."""
+
+    cluster: ClusterName
     name: Title
     description: _text(600)
 
@@ -146,7 +156,30 @@ class Numbers(Payload):
     total_viewers: Count | None = None
     window_days: Count
     clusters: list[ClusterNumbers]
+    news: list[News] | None = None
     personas: list[PersonaLine]
+
+
+class Drop(Payload):
+    """Where a video loses its viewers; shares of those who were there at its start."""
+
+    at: Annotated[str, Field(pattern=r"^\d+:\d\d(:\d\d)?$")]
+    lost_share: Share
+    left_share: Share
+
+
+class VideoDrops(Payload):
+    """The drops of one video."""
+
+    title: Title
+    minutes: Amount
+    drops: Annotated[list[Drop], Field(max_length=20)]
+
+
+class Drops(Payload):
+    """The data block of the question about edits."""
+
+    videos: list[VideoDrops]
 
 
 class Chat(Payload):
@@ -156,16 +189,30 @@ class Chat(Payload):
     thread_id: str | None = None
 
 
+class Reply(Payload):
+    """What a persona is asked to answer."""
+
+    watch_on: str
+    talk_to_sales: str
+
+
 class Response(Payload):
     """Body of POST /responses: one question to one persona."""
 
-    model: Literal["mavera-1"] = MODEL
+    model: Literal["mavera-1"] = "mavera-1"
     input: Long
     persona_id: str
-    text: dict[str, Any] = Field({"format": REPLY_FORMAT})
+    text: dict[str, Any] = {
+        "format": {
+            "type": "json_schema",
+            "name": "viewer_reply",
+            "strict": True,
+            "schema": Reply.model_json_schema(),
+        }
+    }
 
 
-def persona_fields(cluster: Any) -> PersonaFields:
+def persona_fields(cluster: Cluster) -> PersonaFields:
     """What the clusters file says of a cluster's persona, checked.
 
     Raises
@@ -177,15 +224,16 @@ def persona_fields(cluster: Any) -> PersonaFields:
         return PersonaFields(**cluster.persona)
     except (ValidationError, TypeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {}
-        where = ".".join(str(part) for part in first.get("loc", ()) if part != "[key]")
+        field = ".".join(str(part) for part in first.get("loc", ()) if part != "[key]")
         raise ParameterError(
-            f"Clusters file, cluster {cluster.name} (line {cluster.line}): persona: field "
-            f"{clean(where, 60)!r}: {first.get('msg', 'expected names with values')}. "
-            f"It may have: {', '.join(PersonaFields.model_fields)}."
+            f"persona: field {clean(field, 60)!r}: {first.get('msg', 'it is no text')}.",
+            where=f"Clusters file, cluster {cluster.name} (line {cluster.line})",
+            expected=f"some of {', '.join(PersonaFields.model_fields)}",
+            remedy="Correct it and run again.",
         ) from None
 
 
-def persona(cluster: Any, *, name: str, description: str) -> Persona:
+def build_persona(cluster: Cluster, *, name: str, description: str) -> Persona:
     """The payload that makes a cluster's persona; fields of the file and the measured text."""
     fields = persona_fields(cluster)
     if fields.pipeline_type == "north_star":  # Mavera generates the rest there
@@ -193,26 +241,75 @@ def persona(cluster: Any, *, name: str, description: str) -> Persona:
     return Persona(**fields.body(), name=name, description=description)
 
 
-def _checked(build: Callable[[], Any]) -> Any:
+def build_clusters(
+    rules: ClusterRules, clusters: pd.DataFrame, parts: pd.DataFrame, videos: pd.DataFrame
+) -> list[ClusterNumbers]:
+    """The numbers of each cluster that has viewers, in the order of the rules.
+
+    Parameters
+    ----------
+    clusters, parts, videos : DataFrame
+        See :class:`helpers.findings.profiles.Profiles`.
+
+    Raises
+    ------
+    DataError
+        A number is out of its range, or a text has no place among what may be sent.
+    """
+    found = []
+    for rule in rules.clusters:
+        if rule.name in clusters.index:
+            numbers = clusters.loc[rule.name].dropna().to_dict()
+            for name in numbers.keys() & set(QUARTILES):
+                numbers[name] = dict(zip(PERCENTILES, numbers[name], strict=True))
+            of_cluster = parts[parts["cluster"] == rule.name]
+            groups = {
+                kind: part[["name", "viewers", "share"]].to_dict("records")
+                for kind, part in of_cluster.groupby("kind")
+            }
+            numbers["countries"] = groups.pop("country", None)
+            numbers |= {kind: group[0] for kind, group in groups.items()}
+            watched = videos[videos["cluster"] == rule.name].drop(columns="cluster")
+            about = {"cluster": rule.name, "title": rule.title, "description": rule.description}
+            numbers |= {"top_videos": watched.to_dict("records") or None, **about}
+            found.append(checked(ClusterNumbers, rule=rule_text(rule.when), **numbers))
+    return found
+
+
+def build_news(news: pd.DataFrame) -> list[News]:
+    """Who is new by cluster: cluster, viewers and people, published counts or missing."""
+    rows = news.astype(object).where(news.notna(), None).to_dict("records")
+    return [
+        checked(News, cluster=r["cluster"], new_viewers=r["viewers"], new_people=r.get("people"))
+        for r in rows
+    ]
+
+
+def build_drops(drops: pd.DataFrame) -> Drops:
+    """Drops by video: title, minutes, second, lost and left [shares]; see analysis.ask_edits."""
+    videos = []
+    for (_, title, minutes), rows in drops.groupby(["media_id", "title", "minutes"], sort=False):
+        places = [
+            {"at": f"{int(row.second) // 60}:{int(row.second) % 60:02d}",
+             "lost_share": round(row.lost, 2), "left_share": round(row.left, 2)}
+            for row in rows.itertuples()
+        ]  # fmt: skip
+        videos.append(VideoDrops(title=title, minutes=round(minutes, 1), drops=places))
+    return checked(Drops, videos=videos)
+
+
+def checked(model: type[P], **content: Any) -> P:
+    """A payload; a number out of its range, or a text that has no place in it, is a DataError."""
     try:
-        return build()
+        return model(**content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise DataError(
-            f"Gateway to Mavera: {where}: {first['msg']}. Only aggregates within their range "
-            "may be sent; run 03_cluster again."
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            where="What would be sent to Mavera",
+            expected="aggregates within their range",
+            remedy="Run 03_cluster again.",
         ) from None
-
-
-def clusters(rows: list[dict[str, Any]]) -> list[ClusterNumbers]:
-    """Numbers of clusters, checked; DataError says which has no place in them."""
-    return _checked(lambda: [ClusterNumbers(**row) for row in rows])
-
-
-def numbers(**content: Any) -> Numbers:
-    """The data block of the question, checked in the same way."""
-    return _checked(lambda: Numbers(**content))
 
 
 def rule_text(when: str | None) -> str | None:
@@ -222,17 +319,19 @@ def rule_text(when: str | None) -> str | None:
     return None if re.search(r"\b(visitor_key|name|email)\b", when) else when
 
 
-def data_block(content: Numbers) -> str:
-    """The numbers as the fenced JSON block of the message, a line for each cluster and persona."""
-    body = content.body()
-    lines = {key: json.dumps(value, ensure_ascii=False) for key, value in body.items()}
-    for key in ("clusters", "personas"):
-        rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in body[key])
-        lines[key] = f"[\n  {rows}\n ]"
-    return "```json\n{\n " + ",\n ".join(f'"{k}": {v}' for k, v in lines.items()) + "\n}\n```"
+def data_block(content: Payload) -> str:
+    """A fenced JSON block of a message, with a line for each item of its lists."""
+    lines = []
+    for key, value in content.body().items():
+        text = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list):
+            rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value)
+            text = f"[\n  {rows}\n ]"
+        lines.append(f'"{key}": {text}')
+    return "```json\n{\n " + ",\n ".join(lines) + "\n}\n```"
 
 
-def question_of_analyst(text: str) -> str:
+def check_question(text: str) -> str:
     """A follow-up question as typed by the analyst, refused when it names a person.
 
     Raises
@@ -240,11 +339,10 @@ def question_of_analyst(text: str) -> str:
     ParameterError
         It is empty, over 2,000 characters, or holds an e-mail address.
     """
-    if not 1 <= len(text.strip()) <= 2000:
-        raise ParameterError("Follow-up question: expected 1 to 2,000 characters. Shorten it.")
-    if re.search(r"\S@\S", text):
+    if not 1 <= len(text.strip()) <= 2000 or re.search(r"\S@\S", text):
         raise ParameterError(
-            "Follow-up question: it holds an e-mail address, and nothing about one person may be "
-            "sent to Mavera. Ask about clusters instead."
+            "The follow-up question is empty or too long, or it names a person by e-mail.",
+            expected="1 to 2,000 characters, and nothing about one person",
+            remedy="Ask about clusters instead.",
         )
     return "\n".join(clean(line, 2000) for line in text.strip().split("\n"))

@@ -7,36 +7,49 @@ asked what became of it.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 from helpers.core import clock
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
-from helpers.core.files import write_json
+from helpers.core.files import read_json, write_json
 from helpers.core.http import Client
 from helpers.core.privacy import without_emails
 from helpers.core.progress import progress
-from helpers.mavera.client import Mavera, number
+from helpers.mavera.bill import PRICES, Bill, BillRow
+from helpers.mavera.client import Mavera, Usage, number
 from helpers.mavera.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
-from helpers.mavera.payloads import Persona
 from helpers.run import Run
-
-PRICES = {"persona": 300, "mave": 75, "reply": 5}
-"""The most that a call can charge [credits]. Mavera's reference."""
 
 QUIET = {"persona": 15, "mave": 100, "reply": 15}
 """How long a call may go on after its connection dropped [s]; Mave takes 5 to 90 seconds."""
-
 KEPT = ("content", "output", "sources", "validation", "thread_id")
 """What is kept of an answer."""
-
 APART = 5  # seconds between two looks at the service
 PATIENCE = 40  # looks at an answer that is on its way, or at numbers that do not settle
+ON = "What was bought before is kept, and reused by the next run."
 
 pause: Callable[[float], None] = time.sleep
+
+
+@contextlib.contextmanager
+def open_account(run: Run) -> Iterator[Account]:
+    """The account while no other process may write; what was left pending is settled first.
+
+    Raises
+    ------
+    CreditError
+        The outcome of an earlier purchase could not be known.
+    AccessError, ServiceError
+        Mavera refused or failed.
+    """
+    with run.store.lock():
+        account = Account(run)
+        account.settle_pending()
+        yield account
 
 
 class Account:
@@ -51,50 +64,104 @@ class Account:
     ----------
     limit : int or None
         The most credits this run may spend; None in the sandbox, whose credits are play money.
+    allowed : int
+        Credits of the bill that was approved; nothing is charged beyond it.
     """
 
     def __init__(self, run: Run):
-        where = "a valid key, of Mavera's API keys page, and a plan that allows the call"
-        key = {"token_setting": "MAVERA_API_KEY", "permission": where}
+        permission = "a valid key, of Mavera's API keys page, and a plan that allows the call"
+        key = {"token_setting": "MAVERA_API_KEY", "permission": permission}
         self.run, self.mavera = run, Mavera(Client("Mavera", *run.mavera_address(), **key))
         self.ledger = Ledger(path_for(run.store.folder, run.source.mavera_identity(run.settings)))
         self.answers = run.store.folder / "answers" / self.ledger.path.stem
         self.limit = run.params.max_credits if run.source.mavera == "live" else None
-        self.custom: list[dict[str, Any]] | None = None
-        self._details: dict[str, dict[str, Any]] = {}
-        self.allowed = 0  # credits of the bill that was shown; nothing is charged beyond it
+        self.custom: list[dict[str, Any]] = []
+        self.allowed = 0
 
     @property
     def buys(self) -> bool:
         """Whether anything may be bought at all."""
         return self.limit != 0
 
-    def spent(self) -> int:
-        """Credits charged in this run so far, by the ledger."""
-        return sum(entry.credits for entry in self._of_run())
+    # ---- what was spent
+
+    def begin(self) -> None:
+        """Note where this run's spending begins; in dev, with every start of stage 04."""
+        if "ledger_from" not in self.run.manifest().credits or self.run.is_dev:
+            self.run.record(credits={"ledger_from": len(self.ledger), "spent": 0})
 
     def _of_run(self) -> list[Entry]:
         first = self.run.manifest().credits.get("ledger_from", 0)
         rows = self.ledger.entries()[first:]
-        return [entry for entry in rows if entry.run == self.run.folder.name]
+        return [entry for entry in rows if entry.run == self.run.folder.name and entry.credits]
 
-    def credits_of(self, entry: Entry | None) -> int:
-        """What an entry was charged in this run; 0 when an earlier run paid for it."""
-        return sum(row.credits for row in self._of_run() if entry and row.entry == entry.entry)
+    def spent(self, **of: str) -> int:
+        """Credits charged in this run so far, by the ledger; `of`: those with such a field."""
+        return sum(
+            entry.credits
+            for entry in self._of_run()
+            if all(getattr(entry, name) == value for name, value in of.items())
+        )
 
-    def by_item(self) -> dict[str, int]:
-        """Credits charged in this run, by what for."""
-        items: dict[str, int] = {}
-        for row in self._of_run():
-            if row.credits:
-                items[row.name] = items.get(row.name, 0) + row.credits
-        return items
+    def record(self, **facts: Any) -> None:
+        """Write into run.json what was spent on what, and further facts on credits."""
+        by_item: dict[str, int] = {}
+        for entry in self._of_run():
+            by_item[entry.name] = by_item.get(entry.name, 0) + entry.credits
+        self.run.record(credits={"spent": self.spent(), "by_item": by_item, **facts})
 
-    def begin(self) -> None:
-        """Note where this run's spending begins; in dev, with every start of stage 04."""
-        known = self.run.manifest().credits
-        if "ledger_from" not in known or self.run.is_dev:
-            self.run.record(credits={"ledger_from": len(self.ledger), "spent": 0})
+    def balance(self) -> Usage:
+        """Credits of the account after spending, also written to run.json."""
+        usage = self.mavera.usage()
+        self.run.record(credits={"after": usage.remaining})
+        return usage
+
+    def ask(self, item: str, kind: str, fingerprint: str = "", cluster: str = "") -> BillRow:
+        """A question's row of the bill: nothing, where its answer is kept."""
+        known = bool(fingerprint) and self.kept(fingerprint) is not None
+        price, status = (0, "reuse") if known else (PRICES[kind], "ask")
+        return BillRow(item=item, status=status, credits=price, cluster=cluster)
+
+    def bill(self, rows: list[BillRow]) -> Bill:
+        """A bill with the balance of the account."""
+        usage = self.mavera.usage()
+        return Bill(rows=rows, remaining=usage.remaining, auto_recharge=usage.auto_recharge)
+
+    def approve(self, bill: Bill, *, shown: Bill | None = None) -> None:
+        """Check a bill against what was shown, budget and balance, and allow so much.
+
+        Raises
+        ------
+        CreditError
+            The bill is over one of them. Nothing was bought.
+        """
+        if shown and bill.total > shown.total:
+            raise CreditError(
+                f"The bill was {shown.total} when it was shown and is {bill.total} now: personas "
+                "went from the account meanwhile. Nothing was bought.",
+                where="Credits",
+                remedy="Run again to see the new bill.",
+            )
+        spent = self.spent()
+        rooms = {}
+        if self.limit is not None:
+            rooms[f"max_credits is {self.limit}"] = self.limit - spent
+        if bill.remaining is not None:
+            rooms[f"the account has {bill.remaining} left"] = bill.remaining
+        advice = bill.advise(min(rooms.values(), default=0))
+        for limit, room in rooms.items():
+            if bill.total > room:
+                before = f" on top of {spent} spent in this run" if spent else ""
+                raise CreditError(
+                    f"The bill is {bill.total}{before}, and {limit}. Nothing was bought.",
+                    where="Credits",
+                    remedy=f"Allow {spent + bill.total} with --max-credits, or 0 to see the bill "
+                    f"alone; Mavera's billing page adds credits. {advice}",
+                )
+        self.allowed = bill.total
+        self.run.record(credits={"bill": spent + bill.total})
+
+    # ---- what is there
 
     def refresh(self) -> list[dict[str, Any]]:
         """The account's own personas, asked for anew."""
@@ -102,45 +169,18 @@ class Account:
         return self.custom
 
     def persona(self, persona_id: str) -> dict[str, Any]:
-        """One persona with its details, asked for once."""
-        if persona_id not in self._details:
-            try:
-                known = self.mavera.persona(persona_id)
-            except ServiceError as error:
-                if error.status_code != 404:
-                    raise
-                # Listed, or made a moment ago, and not to be read yet: its row says enough.
-                known = next((row for row in self.custom or () if row["id"] == persona_id), {})
-            self._details[persona_id] = known
-        return self._details[persona_id]
+        """One persona with its details."""
+        try:
+            return self.mavera.persona(persona_id)
+        except ServiceError as error:
+            if error.status_code != 404:
+                raise
+        # Listed, or made a moment ago, and not to be read yet: its row says enough.
+        return next((row for row in self.custom if row["id"] == persona_id), {})
 
-    def update(self, persona_id: str, payload: Persona) -> None:
-        """Change a persona that exists; probably free."""
-        self._details.pop(persona_id, None)
-        self.mavera.update_persona(persona_id, payload)
-
-    def approve(self, bill: int) -> dict[str, Any]:
-        """Check a bill against budget and balance; returns the balance.
-
-        Raises
-        ------
-        CreditError
-            The bill is over the budget or the balance. Nothing was bought.
-        """
-        usage, spent = self.mavera.usage(), self.spent()
-        if bill and self.limit is not None and spent + bill > self.limit:
-            before = f" on top of {spent} spent in this run" if spent else ""
-            raise CreditError(
-                f"Credits: the bill is {bill}{before}, and max_credits is {self.limit}. Nothing "
-                f"was bought. Allow {spent + bill} with --max-credits, or 0 to see the bill alone."
-            )
-        if usage["remaining"] is not None and usage["remaining"] < bill:
-            raise CreditError(
-                f"Credits: the bill is {bill}, and the account has {usage['remaining']} left. "
-                "Nothing was bought. Add credits on Mavera's billing page, then run again."
-            )
-        self.allowed = bill
-        return usage
+    def bought(self) -> list[Entry]:
+        """Settled purchases of personas, newest first."""
+        return self.ledger.entries(kind="persona", state=SETTLED)[::-1]
 
     def adopt(self, name: str, persona_id: str, **facts: Any) -> Entry:
         """Write down a persona that the account has and this ledger does not know."""
@@ -149,10 +189,9 @@ class Account:
 
     def kept(self, fingerprint: str) -> dict[str, Any] | None:
         """An answer bought earlier, with its date."""
-        try:
-            return json.loads((self.answers / f"{fingerprint}.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
+        return read_json(self.answers / f"{fingerprint}.json") or None
+
+    # ---- one purchase
 
     def charge(
         self, kind: str, name: str, send: Callable[[Entry], dict], **facts: Any
@@ -182,110 +221,92 @@ class Account:
         for _ in range(2):
             if PRICES[kind] > self.allowed:
                 raise CreditError(
-                    f"Credits: {name} may cost {PRICES[kind]}, and {self.allowed} of the bill are "
-                    "left. What was bought so far is kept; run again to see a new bill."
+                    f"{name} may cost {PRICES[kind]}, and {self.allowed} of the bill are left.",
+                    where="Credits",
+                    remedy=f"Run again to see a new bill. {ON}",
                 )
-            entry = self.ledger.open(
-                kind,
-                name,
-                price=PRICES[kind],
-                run=self.run.folder.name,
-                before=self._evidence(kind),
-                **facts,
-            )
-            try:
-                with progress(f"{name}: waiting for Mavera"):
-                    answer = send(entry)
-            except UnknownOutcome as error:
-                grace = 0 if error.status_code == 500 else QUIET[kind]
-            except KitError as error:  # refused, or never sent
-                self.ledger.void(entry)
-                more = " What was bought before is kept, and reused by the next run."
-                if kind == "persona" and error.status_code in (400, 422):
-                    more = f" Persona fields stand under `persona:` in the clusters file.{more}"
-                error.args = (f"{error}{more}",)
-                raise
-            else:
-                if kind != "persona" or answer.get("id"):
-                    return self._settle(entry, answer)
-                grace = QUIET[kind]
+            before = {"used": self.mavera.usage().used, "listed": self._listed(kind)}
+            about = {"price": PRICES[kind], "run": self.run.folder.name, "before": before, **facts}
+            entry = self.ledger.open(kind, name, **about)
+            answer, grace = self._send(entry, send)
+            if answer is not None:
+                return self._settle(entry, answer)
             found = self._find_out(entry, grace)
             if found is not None:
                 return self._settle(entry, found, by="search")
             self.ledger.void(entry, by="search")
         raise ServiceError(
-            f"Mavera: {name} failed twice; list and usage say that it was not made and nothing was "
-            "charged. What was bought before is kept; run again later."
+            f"{name} failed twice; list and usage say that nothing was made and nothing charged.",
+            where="Mavera",
+            remedy=f"Run again later. {ON}",
         )
 
-    def _evidence(self, kind: str) -> dict[str, Any]:
-        return {"used": self.mavera.usage()["used"], "listed": self._listed(kind, self.custom)}
+    def _send(self, entry: Entry, send: Callable[[Entry], dict]) -> tuple[dict | None, float]:
+        """The answer; or None, and how long the call may still be carried out [s]."""
+        try:
+            with progress(f"{entry.name}: waiting for Mavera"):
+                answer = send(entry)
+        except (UnknownOutcome, RecursionError) as error:  # the latter: JSON nested too deep
+            failed = getattr(error, "status_code", None) == 500
+            return None, 0 if failed else QUIET[entry.kind]
+        except KitError as error:  # refused, or never sent
+            self.ledger.void(entry)
+            if entry.kind == "persona" and error.status_code in (400, 422):
+                error.remedy += " Persona fields stand under `persona:` in the clusters file."
+            error.remedy = f"{error.remedy} {ON}".strip()
+            error.args = (error._message(),)
+            raise
+        lost = entry.kind == "persona" and not answer.get("id")
+        return (None, QUIET[entry.kind]) if lost else (answer, 0)
 
-    @staticmethod
-    def _listed(kind: str, rows: list[dict] | None) -> str:
-        if kind != "persona":
-            return ""
-        return fingerprint(sorted(row["id"] for row in rows or []))
+    def _listed(self, kind: str) -> str:
+        return fingerprint(sorted(row["id"] for row in self.custom)) if kind == "persona" else ""
 
     def _settle(self, entry: Entry, answer: dict, by: str = "answer") -> tuple[Entry, dict]:
-        """Check an answer, keep it, and close the entry with what was charged."""
-        if entry.kind == "persona":
-            return self._settle_persona(entry, answer, by)
-        charged = number((answer.get("usage") or {}).get("credits_used"))
-        charged = number(answer.get("credits_used")) if charged is None else charged
-        if charged is None:
+        """Keep an answer, and close the entry with what was charged."""
+        told = answer.get("credits_charged", answer.get("credits_used"))
+        charged = number((answer.get("usage") or {}).get("credits_used", told))
+        is_persona = entry.kind == "persona"
+        if charged is None:  # by the balance; a persona that does not show there yet may still
             charged = min(entry.price, max(0, self._moved(entry)))
-        if any(answer.get(key) for key in ("content", "output")):
-            kept = {key: answer[key] for key in KEPT if answer.get(key) is not None}
-            kept |= {"entry": entry.entry, "asked_on": entry.date[:10], "charged": charged}
-            write_json(self.answers / f"{entry.fingerprint}.json", without_emails(kept))
+            charged = charged or (entry.price if is_persona else 0)
         self.allowed -= charged
-        thread = answer.get("thread_id") or entry.thread_id
-        return self.ledger.settle(entry, credits=charged, thread_id=thread, by=by), answer
-
-    def _settle_persona(self, entry: Entry, answer: dict, by: str) -> tuple[Entry, dict]:
-        charged = number(answer.get("credits_charged"))
-        if charged is None:  # by the balance; what does not show there yet may still come
-            charged = min(entry.price, self._moved(entry))
-            charged = charged if charged > 0 else entry.price
+        if not is_persona:
+            if any(answer.get(key) for key in ("content", "output")):
+                content = {key: answer[key] for key in KEPT if answer.get(key) is not None}
+                content |= {"entry": entry.entry, "asked_on": entry.date[:10], "charged": charged}
+                write_json(self.answers / f"{entry.fingerprint}.json", without_emails(content))
+            thread = answer.get("thread_id") or entry.thread_id
+            return self.ledger.settle(entry, credits=charged, thread_id=thread, by=by), answer
         answer = {**answer, "id": str(answer["id"])}
-        if self.custom is not None and answer["id"] not in {row["id"] for row in self.custom}:
+        if answer["id"] not in {row["id"] for row in self.custom}:
             self.custom.append(answer)
-        self.allowed -= charged
         settled = self.ledger.settle(entry, credits=charged, persona_id=answer["id"], by=by)
         if answer.get("is_custom") is False or charged > entry.price:
             raise CreditError(
-                f"Mavera: {entry.name!r} was answered with is_custom {answer.get('is_custom')} and "
-                f"{charged} credits charged; expected a custom persona for {entry.price}. It is "
-                "kept; nothing more is bought. Ask Mavera what it charges before running again."
+                f"{entry.name!r} was answered with is_custom {answer.get('is_custom')} and "
+                f"{charged} credits charged. It is kept; nothing more is bought.",
+                where="Mavera",
+                expected=f"a custom persona for {entry.price}",
+                remedy="Ask Mavera what it charges before running again.",
             )
         return settled, answer
 
-    def _moved(self, entry: Entry) -> int:
-        """Credits used since just before the call."""
-        return self.mavera.usage()["used"] - entry.before.get("used", -1)
+    # ---- an outcome that is not known
 
-    def settle_pending(self) -> list[Entry]:
-        """Ask the service about every entry that a process left pending; before anything else.
-
-        Raises
-        ------
-        CreditError
-            An outcome could not be known.
-        """
-        done = []
+    def settle_pending(self) -> None:
+        """Ask the service about every entry that a process left pending; before anything else."""
         for entry in self.ledger.entries(state=PENDING):
             kept = self.kept(entry.fingerprint) or {}
             if kept.get("entry") == entry.entry:
-                done.append(self.ledger.settle(entry, credits=kept["charged"], by="search"))
+                self.ledger.settle(entry, credits=kept["charged"], by="search")
                 continue
             passed = (clock.now() - datetime.fromisoformat(entry.date)).total_seconds()
             found = self._find_out(entry, grace=QUIET[entry.kind] - max(0, passed))
             if found is None:
-                done.append(self.ledger.void(entry, by="search"))
+                self.ledger.void(entry, by="search")
             else:
-                done.append(self._settle(entry, found, by="search")[0])
-        return done
+                self._settle(entry, found, by="search")
 
     def _find_out(self, entry: Entry, grace: float) -> dict[str, Any] | None:
         """The answer to a call of unknown outcome; None when it was not made.
@@ -293,7 +314,7 @@ class Account:
         Two looks, :data:`APART` seconds apart and after ``grace``, that find list and usage as
         they were before the call mean that it was not made.
         """
-        quiet, why, outputs = 0, "", self.run.settings.outputs
+        quiet, state, outputs = 0, "", self.run.settings.outputs
         for look in range(PATIENCE):
             if look:
                 pause(APART)
@@ -305,38 +326,31 @@ class Account:
                 raise unknown(entry, f"asking failed ({error})", outputs) from error
             if state == "made":
                 return found
-            why = state
             quiet = quiet + 1 if state == "unchanged" else 0
             if quiet >= 2 and look * APART >= grace:
                 return None
             if state == "changed" and look * APART >= max(grace, 30):
                 break
-        raise unknown(
-            entry,
-            "the account's list or usage changed, but it is not in the list"
-            if why == "changed"
-            else "its answer did not come",
-            outputs,
-        )
+        why = "the account's list or usage changed, but it is not in the list"
+        raise unknown(entry, why if state == "changed" else "its answer did not come", outputs)
 
     def _look(self, entry: Entry) -> tuple[str, dict[str, Any] | None]:
         """One look: ``made`` with the answer, ``working``, ``unchanged`` or ``changed``."""
         moved = self._moved(entry)
+        same = moved == 0
         if entry.kind == "persona":
-            rows = self.refresh()
-            for row in rows:
+            for row in self.refresh():
                 if row.get("name") == entry.name:
                     return "made", row
-            same = moved == 0 and self._listed("persona", rows) == entry.before.get("listed")
-            return ("unchanged" if same else "changed"), None
-        if entry.kind == "mave":
+            same = same and self._listed("persona") == entry.before.get("listed")
+        elif entry.kind == "mave":
             answer = self.mavera.answer_to(entry.mark, entry.thread_id)
             if answer is not None:
                 return ("made", answer) if answer else ("working", None)
         elif 0 < moved <= entry.price:  # charged; there is nowhere to read a reply again
             return "made", {"usage": {"credits_used": moved}}
-        return ("unchanged" if moved == 0 else "changed"), None
+        return ("unchanged" if same else "changed"), None
 
-    def bought(self, kind: str = "persona") -> list[Entry]:
-        """Settled entries of a kind, oldest first."""
-        return self.ledger.entries(kind=kind, state=SETTLED)
+    def _moved(self, entry: Entry) -> int:
+        """Credits used since just before the call."""
+        return self.mavera.usage().used - entry.before.get("used", -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +212,9 @@ def _advice(source: _Source) -> dict[str, Any]:
         {"finding": finding, "status": status, "reused": bool(said.get("reused"))}
         | {key: said.get(key) for key in keys}
         | {"follow_ups": said.get("follow_ups") or [], "edits": said.get("edits")}
-        | {"sources": answers.links(said.get("sources"))}
+        | {"sources": [asdict(source) for source in answers.links(said.get("sources"))]}
         | {"unsupported_figures": said.get("unsupported_figures") or []}
+        | {"figures": said.get("figures") or []}
     )
 
 

@@ -79,11 +79,12 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def prose(text: str | None, unsupported: Sequence[str] = ()) -> Markup:
-    """Text that AI wrote, made safe, its figures that are not in the data marked."""
-    from helpers.mavera import answers
+def prose(text: str | None, figures: Sequence[Mapping[str, Any] | str] = ()) -> Markup:
+    """Text that AI wrote, made safe; figures that are not in the data marked, in their line."""
+    from helpers.mavera import answers, claims
 
-    return Markup(answers.markdown_html(text or "", unsupported))
+    marks = [row if isinstance(row, str) else claims.Claim(**row) for row in figures]
+    return Markup(answers.markdown_html(text or "", marks))
 
 
 def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,106 +1,123 @@
-"""Which figures of a text the data hold, which they do not, and what is no figure at all."""
+"""Figures of a text: found, derived or not in the data, on sentences that were labelled by hand.
+
+``claims_sentences.md`` holds each figure as ``{figure|label}``, the labels found, derived and no;
+it was written and labelled before the code (its second and third list while it was corrected).
+"""
 
 from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.mavera import claims
+from helpers.mavera.claims import DERIVED, FOUND, MISSING, SentData
+from helpers.mavera.figures import find_figures
 
-DATA = {
-    "total_viewers": 1247, "window_days": 730,
-    "clusters": [
-        {"cluster": "binge_watchers", "title": "Binge Watchers", "viewers": 89, "share": 0.0714,
-         "rule": "video_count >= 5 AND avg_percent_watched >= 75", "avg_videos": 6.21,
-         "avg_percent_watched": 82.4, "identified_viewers": 67, "identified_share": 0.7528,
-         "percent_watched": {"p10": 76.1, "p50": 82.0, "p90": 95.5},
-         "top_videos": [{"title": "10 tips for onboarding", "viewers": 40}]},
-        {"cluster": "bouncers", "title": "Bouncers", "viewers": 412, "share": 0.3304,
-         "rule": "video_count = 1 AND avg_percent_watched < 30", "avg_percent_watched": 18.3},
+HERE = Path(__file__).parent
+DATA = json.loads((HERE / "claims_data.json").read_text("utf-8"))
+LABELS = {"found": FOUND, "derived": DERIVED, "no": MISSING}
+SENT = SentData(DATA)
+
+
+def labelled() -> list[tuple[str, str, list[tuple[int, int, str]]]]:
+    """(text, its cluster, [(start, end, label)]) of each section of the sentences."""
+    clusters = {row["title"]: row["cluster"] for row in DATA["clusters"]}
+    sections = []
+    for section in re.split(r"(?m)^(?=## )", (HERE / "claims_sentences.md").read_text("utf-8")):
+        heading = section.partition("\n")[0]
+        cluster = next((name for title, name in clusters.items() if title in heading), "")
+        text, places = "", []
+        for plain, figure, label in re.findall(r"([^{]*)(?:\{([^{}|]+)\|(\w+)\})?", section):
+            text += plain
+            if figure:
+                places.append((len(text), len(text) + len(figure), LABELS[label]))
+            text += figure
+        sections.append((text, cluster, places))
+    return sections
+
+
+def test_what_is_not_in_the_data_is_told_with_recall_and_precision_of_nine_tenths():
+    right = flagged = wrong = agreeing = total = 0
+    for text, cluster, places in labelled():
+        claims = SENT.check(text, cluster)
+        missing = [claim for claim in claims if claim.verdict == MISSING]
+        flagged += len({claim.start for claim in missing})
+        for start, end, label in places:
+            here = [c for c in claims if c.start < end and c.start + len(c.text) > start]
+            verdict = next((c.verdict for c in here if c.verdict == MISSING), None)
+            verdict = verdict or (here[0].verdict if here else None)
+            wrong += label == MISSING
+            right += label == MISSING and verdict == MISSING
+            agreeing += verdict == label
+            total += 1
+    assert total == 351 and wrong == 124
+    assert right / wrong >= 0.9, "recall"
+    assert right / flagged >= 0.9, "precision"
+    assert agreeing / total >= 0.9, "found, derived and not in the data, each as labelled"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ("64 of the 402 Bouncers are identified.", [MISSING, FOUND]),
+        ("402 Binge Watchers are ready.", [MISSING]),
+        ("89 Binge Watchers, 402 Bouncers: 491 = 89 + 402.", [FOUND] * 2 + [DERIVED] + [FOUND] * 2),
+        ("An uplift of 33 %.", [MISSING]), ("A 12 % conversion.", [MISSING]),
+        ("Half of the Bouncers are identified.", [MISSING]),
+        ("A third of all viewers are Bouncers.", [DERIVED]),
+        ("The Skimmers have doubled.", [MISSING]), ("Nearly 90 Binge Watchers.", [DERIVED]),
+        ("1 218 viewers", [FOUND]), ("1.218 viewers", [FOUND]), ("$89 each", [MISSING]),
+        ("Contact us: 60 Skimmers watch on mobile.", [FOUND]),  # "us" is no country
     ],
-    "personas": [{"cluster": "bouncers", "name": "Bouncers", "description": "9 of them left."}],
-}  # fmt: skip
+)  # fmt: skip
+def test_a_figure_is_looked_up_for_its_cluster_and_its_measure(text, verdicts):
+    assert [claim.verdict for claim in SENT.check(text)] == verdicts
+
+
+def test_the_section_of_a_cluster_is_the_cluster_of_its_figures():
+    assert [c.verdict for c in SENT.check("64 are identified.", "binge_watchers")] == [FOUND]
+    assert [c.verdict for c in SENT.check("64 are identified.", "bouncers")] == [MISSING]
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "89 viewers", "1,247 viewers", "1247", "1\u202f247 viewers", "1.247 viewers",
-        "82.4%", "82 %", "82 percent", "7.1% of all", "7 %", "7.14 %", "33%", "**89**", "_89_",
-        "67 of the 89", "75.3 %", "6.2 videos each", "76–96 %", "from 76 to 96 %", "9 of them",
-        "about 1,200 viewers", "~1,250", "roughly 80%", "1 in 14", "at the 90 % point", "p90",
-        "0.33 of all viewers",
-    ],
+    ["within 48 hours", "a 30-second teaser", "by 15 January 2027", "in Q3 2026", "step 2 of it",
+     "1. Call them", "five or more videos", "75 % or more of each", "a 5-part series", "24/7",
+     "send 3 e-mails", "two short clips", "https://a.example/99", "twice a week", "B2B, 1080p"],
 )  # fmt: skip
-def test_a_figure_of_the_data_is_held_after_rounding(text):
-    assert claims.unsupported(text, DATA) == []
+def test_what_says_nothing_of_the_data_is_no_figure(text):
+    assert SENT.check(text) == []
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "value", "unit"),
     [
-        "within 48 hours", "30 minutes", "2 weeks", "a 90-second clip", "2–3 weeks", "14-day trial",
-        "30 to 60 seconds", "between 2 and 10 minutes", "5–10 business days", "48h", "12+ months",
-        "the 3rd visit", "1st", "1. First", "2) Then", "## 2. Persona profile", "**3.** Outreach",
-        "### 4 Outreach", "(1) call, (2) write", "1️⃣ Call", "Step 2: call", "Day 7", "top 3",
-        "5+ videos", "8+ videos", "75 % or more", "under 30%", "75%+ of each", "5 or more videos",
-        "5 videos or more", "at least 75% completion", "≥ 5 videos", "**5+** videos", "over 75 %",
-        "reach 75% completion", "fewer than 5 videos", "75% of each video",
-        "in 2026", "Q3 launch", "B2B", "v2", "GPT-4", "1080p", "GA4", "24/7", "9:30 am", "at 6 pm",
-        "June 30, 2026", "30 June", "2026-06-30", "06/30/2026", "3-part series", "2x per week",
-        "aged 25–34", "a 30-year-old", "see [12]", "https://x.example/99999?a=123", "one-third",
-        "[the guide](https://x.example/77)", "“10 tips for onboarding”", "Phase 2", "version 2.0.1",
-        "Days 1–3", "Steps 1 and 2", "between 9 and 11 am", "9–11 a.m.", "weeks 1, 2 and 4",
+        ("ninety-five", 95, ""), ("one hundred and forty", 140, ""), ("a dozen", 12, ""),
+        ("two thirds", 66.7, "fraction"), ("six in ten", 60, "fraction"),
+        ("12,8 %", 12.8, "percent"),
+        ("forty percent", 40, "percent"), ("twice", 2, "times"), ("4.5x", 4.5, "times"),
+        ("€2.5 million", 2.5e6, "money"), ("17.3 points", 17.3, "points"), ("1\u202f218", 1218, ""),
     ],
 )  # fmt: skip
-def test_what_is_no_figure_is_left_alone(text):
-    assert claims.unsupported(text, DATA) == []
+def test_digits_and_words_are_read(text, value, unit):
+    (figure,) = find_figures(text)
+    assert (figure.text, figure.unit, figure.readings[0][0]) == (text, unit, value)
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        ("1,300 viewers", "1,300"), ("83.4% watched", "83.4%"), ("82.5 %", "82.5 %"),
-        ("worth $5,000 a year", "$5,000"), ("€1.5M", "€1.5M"), ("2,500 EUR", "2,500 EUR"),
-        ("3x more likely", "3x"), ("a 5-fold rise", "5-fold"), ("12k views", "12k"),
-        ("1.2 million plays", "1.2 million"), ("10–15 % conversion", "10–15 %"),
-        ("40 % reply", "40 %"), ("25 percentage points", "25 percentage points"),
-        ("500+ viewers", "500"), ("over 90% convert", "90%"), ("1 in 4 convert", "1 in 4"),
-        ("3 out of 5", "3 out of 5"), ("about 1,300", "1,300"), ("30% of them reply", "30%"),
-        ("2000 viewers", "2000"), ("a 45-viewer group", "45"), ("**1,111**", "1,111"),
-        ("_45_ of them", "45"), ("89%", "89%"), ("1200 viewers", "1200"), ("(53 viewers)", "53"),
-        ("| Bouncers | 413 |", "413"), ("88, not 89", "88"), ("0.4 of all", "0.4"),
-        ("45 percent", "45 percent"), ("82,9 %", "82,9 %"),
-    ],
-)  # fmt: skip
-def test_a_figure_the_data_do_not_hold_is_listed_as_written(text, written):
-    assert claims.unsupported(text, DATA) == [written]
+def test_edits_are_looked_up_by_video():
+    drops = [{"at": "0:40", "lost_share": 0.2, "left_share": 0.55}]
+    videos = [{"cluster": "v0", "title": "Product tour", "minutes": 3.5, "drops": drops}]
+    claims = SentData({"clusters": videos}).check(
+        "20 % leave at 0:40; cut that and win 30 %.", "v0"
+    )
+    assert [(claim.text, claim.verdict) for claim in claims] == [("20 %", FOUND), ("30 %", MISSING)]
 
 
-def test_figures_are_listed_once_and_in_order():
-    text = "First 99 viewers, then 55 %, and again 99 viewers; 89 are right."
-    assert claims.unsupported(text, DATA) == ["99", "55 %"]
-
-
-def test_a_text_without_data_holds_nothing():
-    assert claims.unsupported("89 viewers in 2 weeks", {}) == ["89"]
-
-
-@given(st.integers(0, 10**7), st.integers(0, 2))
-def test_any_number_of_the_data_is_held_in_any_usual_form(number, places):
-    data = {"clusters": [{"viewers": number, "avg_percent_watched": number % 101 / 1.0}]}
-    text = f"{number:,} or {number} viewers, {number % 101:.{places}f} % of it"
-    assert claims.unsupported(text, data) == []
-
-
-@given(st.floats(0, 1), st.integers(0, 1))
-def test_a_share_is_held_as_a_rounded_percent(share, places):
-    data = {"share": round(share, 4)}
-    assert claims.unsupported(f"{data['share'] * 100:.{places}f} %", data) == []
-
-
-@given(st.text(max_size=300))
-def test_no_text_breaks_the_search(text):
-    for figure in claims.figures(text):
-        assert text[figure.start : figure.end] == figure.text
+@given(st.text(max_size=200), st.sampled_from(["", "bouncers"]))
+def test_any_text_can_be_read_and_each_claim_stands_in_it(text, cluster):
+    for claim in SENT.check(text, cluster):
+        assert text[claim.start :].startswith(claim.text) and claim.line in text

@@ -10,7 +10,7 @@ WITH watched AS (
     JOIN viewers USING (visitor_key)
 ),
 parts AS (
-    SELECT 'countries' AS kind, cluster, country AS name, visitor_key
+    SELECT 'country' AS kind, cluster, country AS name, visitor_key
     FROM viewers
     WHERE regexp_full_match(country, '[A-Z]{2}') -- anything else is no country but text
     UNION ALL
@@ -26,6 +26,11 @@ parts AS (
         visitor_key
     FROM watched
 )
-SELECT kind, cluster, name, count(DISTINCT visitor_key) AS viewers
+SELECT kind, cluster, name, count(DISTINCT visitor_key) AS viewers, NULL::DOUBLE AS best
 FROM parts
+GROUP BY ALL
+UNION ALL
+-- best: sum of the best session of each viewer, 0 to 1
+SELECT 'video', cluster, media_id, count(*), sum(best)
+FROM plays JOIN viewers USING (visitor_key)
 GROUP BY ALL

@@ -1,0 +1,171 @@
+"""Mave's Markdown shown safely, its figures marked, and taken apart by cluster."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.mavera import answers
+from helpers.mavera.answers import Source
+from helpers.mavera.claims import FOUND, MISSING, Claim
+
+TITLES = {"binge_watchers": "Binge Watchers", "bouncers": "Bouncers", "b2": "Bouncers, late"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[x](javascript:alert(1))",
+        "![pixel](https://evil.example/p.png)", "<a href='data:text/html,x'>x</a>",
+        "[x](data:text/html;base64,AA)", "<style>*{}</style>", '[x](https://a.example "onload=1")',
+        "<https://a.example/\" onmouseover=alert(1)>", "[x](file:///etc/passwd)",
+    ],
+)  # fmt: skip
+def test_nothing_that_runs_or_loads_passes(text):
+    html = answers.markdown_html(text)
+    for bad in ("<script", "<img", "<style", 'href="javascript', 'href="data', 'href="file'):
+        assert bad not in html
+    assert " onmouseover=" not in html.replace("&quot;", "") or "<a" not in html
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[guide](https://a.example/x)", "guide</a> (a.example)"),
+        ("[https://app.mavera.io](https://elsewhere.example)", "</a> (elsewhere.example)"),
+        ("**[a](http://b.example?x=1)**", "a</a> (b.example)"),
+    ],
+)  # fmt: skip
+def test_the_host_stands_beside_each_link(text, shown):
+    html = answers.markdown_html(text)
+    assert shown in html and 'rel="noopener noreferrer nofollow"' in html
+
+
+@pytest.mark.parametrize("text", ["[x](https://ann@evil.example/)", "[x](/local)", "[x](#here)"])
+def test_an_address_without_a_host_or_with_a_user_is_no_link(text):
+    assert answers.markdown_html(text).strip() == "<p>x</p>"
+
+
+def test_signs_that_hide_or_turn_text_are_removed():
+    assert answers.visible("a\u202eb\u200bc\x07d\ue000\te\u00a0f\ng") == "abcd e\u00a0f\ng"
+
+
+def test_headings_begin_at_the_level_asked_for_and_keep_their_order():
+    html = answers.markdown_html("## One\n\n### Two\n\n###### Six", top=3)
+    assert "<h3>One</h3>" in html and "<h4>Two</h4>" in html and "<h6>Six</h6>" in html
+
+
+def test_tables_and_lists_are_kept():
+    html = answers.markdown_html("| a | b |\n|---|---|\n| 1 | 2 |\n\n- x")
+    assert "<td>2</td>" in html and "<li>x</li>" in html
+
+
+def claim(text, line, verdict=MISSING):
+    return Claim(text, line, verdict, 0)
+
+
+def test_a_figure_that_is_not_in_the_data_is_marked_in_its_line_and_nowhere_else():
+    text = "**64** of the 402 Bouncers.\n\n64 Binge Watchers. [64](https://a.example/64)"
+    marks = [claim("64", "**64** of the 402 Bouncers."), claim("402", "64 Binge Watchers.", FOUND)]
+    html = answers.markdown_html(text, marks)
+    assert html.count('<mark class="unsupported" title="not in the data">64</mark>') == 1
+    assert html.index("<mark") < html.index("Bouncers") and 'href="https://a.example/64"' in html
+    everywhere = answers.markdown_html("99 of 199, and 99 %", ["99", "99 %"])
+    assert everywhere.count("<mark") == 2 and "199" in everywhere
+
+
+@given(st.text(max_size=200), st.lists(st.sampled_from(["1", "12", "5 %"]), max_size=3))
+def test_no_text_leaves_a_tag_open_or_a_sign_behind(text, figures):
+    html = answers.markdown_html(text, figures)
+    assert html.count("<mark") == html.count("</mark>") and "\ue000" not in html
+
+
+def test_an_excerpt_is_plain_text_with_its_figures_marked():
+    text = "## Skimmers <b>now</b>\n\n- **402** of them & [go](https://a.example)\n\nThird\n\nLast"
+    marks = [claim("402", "- **402** of them & [go](https://a.example)")]
+    assert answers.excerpt(text, marks) == [
+        "Skimmers now", "402 [not in the data] of them & go (a.example)", "Third",
+    ]  # fmt: skip
+
+
+def test_sources_are_http_links_only():
+    sources = [
+        {"title": "Good", "url": "https://a.example/x"}, {"title": "Twice", "url": "https://a.example/x"},
+        {"title": "Bad", "url": "javascript:alert(1)"}, {"url": "http://b.example"}, {"url": None},
+        {"title": "User", "url": "https://user:pass@c.example/"}, "text", {"title": "None"},
+        {"title": "Quote", "url": 'https://d.example/"onload="x'},
+    ]  # fmt: skip
+    assert answers.links(sources) == [
+        Source("Twice", "https://a.example/x", "a.example"),
+        Source("b.example", "http://b.example", "b.example"),
+    ]
+    assert answers.links(None) == answers.links("text") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("Which clusters do you mean?", True), ("Sure. What is your product?", True), ("", True),
+        ("## Binge Watchers\nCall them?", False), ("Call them.", False), ("x" * 2100 + "?", False),
+        ("## First\n1. Which of 17 industries?\n\nLet me know.", True),
+    ],
+)  # fmt: skip
+def test_an_answer_that_only_asks_is_told_from_advice(text, asks):
+    assert answers.asks_back(text, answers.split_answer(text, TITLES)) is asks
+
+
+def parts(text, points=()):
+    """Text by cluster, and what stands under the last heading if it is of no cluster."""
+    pieces = answers.split_answer(text, TITLES, points)
+    named = {piece.cluster: piece.text for piece in pieces if piece.cluster}
+    return named, pieces[-1].text if named and not pieces[-1].cluster else None
+
+
+def test_an_answer_is_split_by_the_titles_of_the_clusters():
+    text = (
+        "Intro\n\n## Binge Watchers\nCall.\n### Outreach\nBy phone.\n\n"
+        "## Bouncers\nWait.\n\n## Closing\nDo it."
+    )
+    named, closing = parts(text)
+    assert named == {"binge_watchers": "Call.\n### Outreach\nBy phone.", "bouncers": "Wait."}
+    assert closing == "Do it."
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["## 1. Binge Watchers", "### **Binge watchers** (89 viewers)", "# The Binge Watchers: hot",
+     "**Binge Watchers**", "## binge_watchers", "## 🍿 Binge Watchers",
+     "## Cluster 1: Binge Watchers"],
+)  # fmt: skip
+def test_headings_are_recognised_however_they_are_written(heading):
+    assert parts(f"{heading}\nCall.\n")[0] == {"binge_watchers": "Call."}
+
+
+def test_the_longer_title_wins_and_points_at_the_same_level_stay_inside():
+    text = (
+        "## Bouncers, late\n## Persona profile\nTom.\n## Bouncers\nWait.\n"
+        "## Content gaps\nNone.\n## End\nBye."
+    )
+    named, closing = parts(text, ["Persona profile", "Content gaps"])
+    assert named == {"b2": "## Persona profile\nTom.", "bouncers": "Wait.\n## Content gaps\nNone."}
+    assert closing == "Bye."
+
+
+def test_an_answer_without_sections_has_no_parts():
+    assert parts("Just call them.") == ({}, None)
+
+
+def test_what_is_shown_has_a_text_for_a_terminal():
+    shown = answers.Shown(
+        "<p>One &amp; <em>two</em></p><table><tr><th>a</th><td>86</td></tr></table>"
+    )
+    assert repr(shown).split() == ["One", "&", "two", "a", "86"]
+
+
+def test_a_message_shows_its_words_and_folds_its_data_away():
+    text = 'Use <these>:\n\n```json\n{"viewers": 86}\n```\n'
+    shown = answers.show_message(text)
+    html = shown._repr_html_()
+    assert "&lt;these&gt;" in html and html.count("<details>") == 1 and repr(shown) == text
+    assert "<details" not in answers.show_message("Only words")._repr_html_()
