@@ -12,11 +12,10 @@ and these parts, each of the form of :func:`helpers.findings.section.part`::
 content        cells of cluster and video; more: next_video, folders, videos (against length)
 sources        pages and utm values by cluster
 conversions    rates by cluster (observed: high, medium, low); more: kinds, look_back
-change         since the run before; more: migration, causes, period (which has migration too)
+change         a Section of :func:`helpers.findings.change.compare_runs`
 stability      shares with intervals, resampling; more: sensitivity, visits; figures.split_half
 discovery      clusters found by the data; more: finishers, cross (with the rules), evidence
-outreach       counts of people to call; the people stand in ``private/outreach_<cluster>.csv``
-companies      counts of companies; the companies stand in ``private/companies.csv``
+people         a Section of :func:`helpers.findings.people.list_people`
 coverage       what the data cover and cannot tell
 =============  ===================================================================================
 
@@ -34,8 +33,19 @@ import pandas as pd
 
 from helpers.core import files, tables
 from helpers.core.files import write_json
+from helpers.core.parameters import Parameters
 from helpers.core.progress import progress
-from helpers.findings import affinity, change, conversions, coverage, discovery, outreach, stability
+from helpers.findings import (
+    affinity,
+    change,
+    conversions,
+    coverage,
+    crm,
+    discovery,
+    people,
+    scoring,
+    stability,
+)
 from helpers.findings.opt_out import OPT_OUT, read_opt_out
 from helpers.findings.section import plain
 from helpers.mavera import answers
@@ -43,8 +53,7 @@ from helpers.run import Run
 
 SCHEMA_VERSION = 1
 PARTS = (
-    "content", "sources", "conversions", "change", "stability", "discovery", "outreach",
-    "companies", "coverage",
+    "content", "sources", "conversions", "change", "stability", "discovery", "people", "coverage",
 )  # fmt: skip
 
 
@@ -73,23 +82,28 @@ def write(run: Run) -> dict[str, Any]:
     affinity.prepare(con)
     cells = affinity.cells(con, "affinity", min_cell)
     files.write_csv(affinity.table(con, found=cells), run.data("affinity.csv"))
-    changed = change.since_last_run(run, con, rules)
-    compared = changed["more"]["period"]["figures"].get("what")
-    found = outreach.people_of(
-        con, rules, window, min_cell=min_cell,
-        opt_out=read_opt_out(run.settings.outputs / OPT_OUT),
+    previous, opt_out = _previous(run), read_opt_out(run.settings.outputs / OPT_OUT)
+    next_videos = affinity.next_videos(con, min_cell=min_cell, most=10)
+    known = scoring.read_people(con, rules, window, opt_out=opt_out, next_videos=next_videos)
+    then = crm.read_people_then(con, previous)
+    changed = change.compare_runs(
+        con, rules, window, previous=previous, people=known, people_then=then,
+        settings=_settings(run.params), min_cell=min_cell,
     )  # fmt: skip
-    outreach.write(run, found, rules)
+    news = change.find_company_news(con, known, previous) if previous else None
+    crm.write_files(
+        run.private(""), known, rules, window, people_then=then, opt_out=opt_out, company_news=news
+    )
+    run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
     run.data("clusters_with_finishers.yml").write_text(discovery.clusters_file(rules), "utf-8")
     parts = {
         "content": affinity.content(con, cells, titles, min_cell=min_cell),
         "sources": affinity.sources(con, titles, min_cell=min_cell),
-        "conversions": conversions.conversions(con, titles, min_cell=min_cell, compared=compared),
-        "change": changed,
+        "conversions": conversions.conversions(con, titles, min_cell=min_cell),
+        "change": changed.to_json(),
         "stability": stability.stability(con, rules, min_cell=min_cell, seed=seed),
         "discovery": discovery.discovery(con, rules, min_cell=min_cell, seed=seed),
-        "outreach": outreach.outreach(found, rules, min_cell=min_cell),
-        "companies": outreach.companies_part(found),
+        "people": people.list_people(con, rules, known, min_cell=min_cell).to_json(),
         "coverage": coverage.coverage(con, window, titles, fetched=run.store.days()),
     }
     basis = {
@@ -100,6 +114,25 @@ def write(run: Run) -> dict[str, Any]:
     result = plain({"schema_version": SCHEMA_VERSION, "basis": basis, **parts})
     write_json(run.data("insights.json"), result)
     return result
+
+
+def _settings(params: Parameters) -> dict[str, tuple[str, ...]]:
+    names = ("media_ids", "exclude_domains")
+    return {name: tuple(getattr(params, name)) for name in names}
+
+
+def _previous(run: Run) -> change.Previous | None:
+    """The newest finished run of the account that ended earlier, where its viewers are there."""
+    found = run.previous()
+    if found is None or found.source.wistia != run.source.wistia:
+        return None
+    viewers = found.data("viewers.parquet")
+    if not viewers.is_file():
+        return None
+    return change.Previous(
+        found.folder.name, found.window, found.rules, viewers, found.private("crm_hubspot.csv"),
+        _settings(found.params),
+    )  # fmt: skip
 
 
 def read(run: Run) -> dict[str, Any]:

@@ -52,9 +52,9 @@ def read_people(
         a form gave them), country, cluster and title (of all the person's sessions together),
         cookies, video_count, finished [videos], avg_percent_watched [percent], total_visits,
         minutes_watched [minutes], first_seen, last_active [UTC], days [since, to the end of the
-        window], clicked (bool), score (0 to 100) and its recency, depth, visits, clicks, content
-        [points], to_call (bool), opted_out (bool), reason, next_video. Times and counts are of
-        the window.
+        window], clicked (bool), score (0 to 100) and its recency_points, depth_points,
+        visits_points, clicks_points, content_points, to_call (bool), opted_out (bool), reason,
+        next_video. Times and counts are of the window.
     """
     titles = engine.query("SELECT media_id, title FROM titles").set_index("media_id")["title"]
     speaks = speak_of_buying(titles, rules.scores)
@@ -69,7 +69,8 @@ def read_people(
     cookies = rows.groupby("person").size()
     people = rows[~several]
     if several.any():
-        people = pd.concat([people, _join_cookies(engine, rules, rows[several], params)])
+        joined = _join_cookies(engine, rules, rows[several], params)
+        people = pd.concat([people, joined], ignore_index=True)
     people = people.assign(cookies=people["person"].map(cookies))
     ends = datetime.combine(window.end + timedelta(1), time(), UTC)
     people["days"] = (ends - people["last_active"]).dt.total_seconds() / 86_400
@@ -114,7 +115,7 @@ def _join_cookies(
         joined.register("visitors", newest.rename_axis("visitor_key").reset_index())
         joined.register("medias", engine.query("SELECT media_id, duration FROM medias"))
         joined.execute("CREATE VIEW viewer_emails AS SELECT visitor_key, email FROM visitors")
-        joined.execute(tables.sql("plays") + tables.sql("features"))
+        joined.execute(tables.features_sql())
         clusters = tables.sql("viewers").replace("FROM features", "FROM new_features")
         joined.execute(f"CREATE VIEW viewers AS {clusters.format(rules=rules.case_sql())}")
         joined.execute("CREATE VIEW plays AS FROM new_plays")
@@ -133,7 +134,7 @@ def _with_score(people: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     parts = pd.DataFrame(
         {name: share * getattr(scores.weights, name) for name, share in points.items()}
     )
-    return people.assign(**parts, score=parts.sum(axis=1).round(1))
+    return people.assign(score=parts.sum(axis=1).round(1)).join(parts.add_suffix("_points"))
 
 
 def _with_names(people: pd.DataFrame, rules: ClusterRules) -> pd.DataFrame:

@@ -3,9 +3,9 @@
 import pytest
 from scipy.stats import binomtest
 
-from helpers.findings import change, conversions
+from helpers.findings import conversions
 from helpers.store import rules
-from tests.viewing import session, tables, window
+from tests.viewing import session, tables
 
 RULES = rules.load()
 
@@ -29,23 +29,6 @@ def test_no_conversion_is_said_and_rates_are_none_seen():
                                     RULES.titles)  # fmt: skip
     assert found["finding"] == "No session of the window has a conversion."
     assert found["rows"][2]["observed"] == "none seen"
-
-
-def test_the_look_back_counts_who_came_back_and_who_converted():
-    binge = [session(f"a{n}", f"v{m}", 0.9, day=-9) for n in range(20) for m in range(5)]
-    now = [session(f"a{n}", day=3, conversion_type="call" if n < 2 else None) for n in range(12)]
-    con = tables([*now, session("new")], earlier=[*binge, session("z", day=-28)])
-    compared = change.against_period(con, window(), RULES)["figures"]["what"]
-    table = conversions.look_back(con, RULES.names).set_index("cluster")
-    row = table.loc["binge_watchers"]
-    assert (row["viewers"], row["came_back"], row["converted"]) == (20, 12, 2)
-    assert row["came_back_share"] == 0.6
-    found = conversions.conversions(con, RULES.titles, compared=compared)["more"]["look_back"]
-    # 8 did not come back: their number would follow from the 12.
-    assert found["finding"].endswith(
-        "how many came back is hidden and how many converted is hidden."
-    )
-    assert found["rows"][0]["converted"] is None
 
 
 def test_small_groups_of_converters_are_hidden_and_kinds_above_min_cell_shown():

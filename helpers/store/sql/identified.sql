@@ -20,7 +20,7 @@ WITH watched AS (
 SELECT
     visitor_key,
     lower(trim(viewers.email)) AS person,
-    viewers.email,
+    trim(viewers.email) AS email,
     viewers.name,
     org_name,
     org_title,

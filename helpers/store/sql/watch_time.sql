@@ -4,9 +4,9 @@ SELECT
     cluster,
     media_id,
     count(DISTINCT visitor_key) AS viewers,
-    sum(sessions) AS sessions,
+    coalesce(sum(sessions), 0) AS sessions,
     coalesce(sum(sessions) FILTER (duration > 0), 0) AS known_sessions,
-    coalesce(fsum(best * duration), 0) / 60 AS minutes
+    coalesce(fsum(best * duration), 0) / 60 AS total_minutes
 FROM plays
 JOIN viewers USING (visitor_key)
 LEFT JOIN (

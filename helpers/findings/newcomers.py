@@ -1,0 +1,183 @@
+"""Newcomers of two periods of equal length: whether their clusters' shares differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from helpers.core.parameters import Window
+from helpers.core.tables import whole_percent
+from helpers.findings.counts import TOO_FEW, adjust_p_values, publish, publish_counts
+from helpers.findings.section import Section, label_columns
+from helpers.store import engine as tables
+from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
+
+LEVEL = 0.05
+POWER = 0.8  # a difference "would have been seen" where it is found in so many of all cases
+LEAST_DAYS, MOST_DAYS, USUAL_DAYS = 7, 90, 28  # days of newcomers that are compared
+FEW_DAYS = 5  # on fewer days, each counted by its weight, campaigns look like change
+
+
+def compare_newcomers(
+    engine: Engine,
+    rules: ClusterRules,
+    window: Window,
+    end_then: date | None,
+    parts: Mapping[str, Section],
+    *,
+    min_cell: int,
+) -> Section:
+    """Newcomers of this window and of one that ended before.
+
+    Parameters
+    ----------
+    end_then : date or None
+        The last day of the previous run's window.
+    parts : mapping of str to Section
+        Further parts of the section.
+
+    Returns
+    -------
+    Section
+        See :func:`helpers.findings.change.compare_runs`.
+    """
+    between = (window.end - end_then).days if end_then else 0
+    days = between if LEAST_DAYS <= between <= MOST_DAYS else USUAL_DAYS
+    middle = window.end - timedelta(days)
+    spans = f"the {days} days to {middle} and the {days} days to {window.end}"
+    held = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].dropna()
+    first = min([window.start, *pd.to_datetime(held).dt.date])
+    if middle - timedelta(2 * days) < first:  # who came before would be taken for newcomers
+        return Section(f"Too few days before {spans} to tell newcomers.", parts=parts)
+    engine.define(tables.sql("newcomers").format(middle=middle, days=days))
+    then = count_by_day(engine, rules, "newcomers_then", middle)
+    now = count_by_day(engine, rules, "newcomers_now", window.end)
+    sizes = [int(group.to_numpy().sum()) for group in (then, now)]
+    if min(sizes) < TOO_FEW or min(_effective_days(then), _effective_days(now)) < FEW_DAYS:
+        said = f"Too few newcomers to compare in {spans}: it takes {TOO_FEW} on {FEW_DAYS} days."
+        return Section(said, parts=parts)
+    compared = compare_shares(then, now)
+    table = _publish_shares(compared, sizes, min_cell)
+    labels = label_columns(
+        "cluster viewers_then viewers_now share_then share_now difference low high q_value "
+        "detectable",
+        viewers_then="newcomers then",
+        viewers_now="newcomers now",
+        detectable="would have been seen",
+    )
+    note = (
+        f"Newcomers: viewers first seen in {spans}, by what they did until the end of those days, "
+        "under today's rules. The variance is that between days, for people come in campaigns; "
+        "intervals and q-values (Holm) allow for looking at all clusters at once. A difference "
+        f"that would have been seen is found in {POWER * 100:.0f} % of cases."
+    )
+    said = _say_change(table, compared["detectable"].max(), rules, spans)
+    return Section(said, table, labels, note, parts)
+
+
+def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) -> pd.DataFrame:
+    """Viewers by day of first session, counted back from the end, down, and cluster, across."""
+    engine.define(tables.features_sql(sessions))
+    counted = engine.counts(
+        f"SELECT date_diff('day', first_seen::DATE, DATE '{end}')::VARCHAR AS days, "
+        f"{rules.case_sql()} AS cluster, count(*) AS viewers FROM new_features GROUP BY ALL"
+    )
+    by_day = counted.pivot(index="days", columns="cluster", values="viewers")
+    return by_day.reindex(columns=rules.names).fillna(0)
+
+
+def _effective_days(by_day: pd.DataFrame) -> float:
+    """The number of equal days that would weigh as much: few where most came on one day."""
+    sizes = by_day.sum(axis=1)
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+
+
+def compare_shares(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Each cluster's share in two separate groups of viewers who came on certain days.
+
+    Parameters
+    ----------
+    then, now : DataFrame
+        Viewers by day of first session (rows, counted back from the end) and cluster (columns).
+
+    Returns
+    -------
+    DataFrame, index cluster
+        viewers_then, viewers_now, difference (of shares), low, high (95 %, for all clusters
+        together), p_value, q_value (Holm), detectable (the difference found in 80 % of cases).
+
+    Notes
+    -----
+    Days are drawn, not viewers. Those as long before the end are set against each other, since
+    who came early has had more time: what they differ by, each day left out in turn, is the
+    variance. t has one degree of freedom less than the group with fewer effective days has days.
+
+    References
+    ----------
+    Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to cluster-robust inference.
+    """
+    from scipy.stats import t
+
+    shares, left_out = [], []
+    for by_day in (then, now):
+        sizes = by_day.sum(axis=1)
+        weights = sizes / sizes.sum()
+        shares.append(by_day.sum() / sizes.sum())
+        parts = by_day.div(sizes.sum()) - np.outer(weights, shares[-1])
+        left_out.append(parts.div(1 - weights, axis=0))
+    difference = shares[1] - shares[0]
+    error = (left_out[1].sub(left_out[0], fill_value=0) ** 2).sum() ** 0.5
+    freedom = min(_effective_days(then), _effective_days(now)) - 1
+    p_values = 2 * t.sf((difference / error).abs(), freedom)  # 0 / 0 where nobody is in a cluster
+    tested = max(int((~np.isnan(p_values)).sum()), 1)
+    margin = t.isf(LEVEL / 2 / tested, freedom) * error
+    compared = {
+        "viewers_then": then.sum(),
+        "viewers_now": now.sum(),
+        "difference": difference,
+        "low": difference - margin,
+        "high": difference + margin,
+        "p_value": p_values,
+        "q_value": adjust_p_values(p_values, "holm"),
+        "detectable": (margin + t.isf(1 - POWER, freedom) * error).where(error > 0),
+    }
+    return pd.DataFrame(compared).rename_axis("cluster")
+
+
+def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> pd.DataFrame:
+    """The table: published counts, what follows from them, intervals of whole points."""
+    table = compared.drop(columns="p_value")
+    for name, size in zip(("then", "now"), sizes, strict=True):
+        table[f"viewers_{name}"] = publish_counts(compared[f"viewers_{name}"], size, min_cell)
+        total = publish(size, of=size, min_cell=min_cell)
+        table[f"share_{name}"] = (table[f"viewers_{name}"] / total).clip(upper=1).astype(float)
+    table["difference"] = table["share_now"] - table["share_then"]
+    for name, outwards in (("low", np.floor), ("high", np.ceil), ("detectable", np.ceil)):
+        ends = outwards(compared[name] * 100) / 100
+        table[name] = ends.mask(table["difference"].isna())
+    return table.assign(q_value=table["q_value"].round(3)).reset_index()
+
+
+def _say_change(table: pd.DataFrame, unseen: float, rules: ClusterRules, spans: str) -> str:
+    changed = table[table["q_value"] < LEVEL]
+    if changed.empty:
+        points = math.ceil(unseen * 100)
+        return (
+            f"No cluster's share of newcomers has changed between {spans}; a change of {points} "
+            "points would have been seen in any of them."
+        )
+    count = f"{len(changed)} of {len(table)} clusters changed among newcomers between {spans}"
+    shown = changed.dropna(subset="difference")
+    if shown.empty:
+        return f"{count}, of too few viewers to show."
+    top = shown.loc[shown["difference"].abs().idxmax()]
+    return (
+        f"{rules.titles[top['cluster']]} went from {whole_percent(top['share_then'])} to "
+        f"{whole_percent(top['share_now'])} (95 % interval of the difference "
+        f"{top['low'] * 100:+.0f} to {top['high'] * 100:+.0f} points); {count}."
+    )

@@ -1,0 +1,134 @@
+"""Newcomers of two periods: a planted change is found, campaigns and longer histories are none."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+from viewing import drawn, session, tables, window
+
+from helpers.findings import newcomers
+from helpers.store import rules
+
+RULES = rules.load()
+
+
+def by_day(*days, names="ab"):
+    return pd.DataFrame(days, columns=list(names), dtype=float)
+
+
+def test_the_variance_is_that_of_days_set_against_each_other():
+    # Ten days of ten each. Both groups fall from 40 % to 0 alike, which is no variance.
+    fall = [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    then = by_day(*[(share, 10 - share) for share in fall])
+    more = [(share + up, 10 - share - up) for share, up in zip(fall, [2, 0] * 5, strict=True)]
+    found = newcomers.compare_shares(then, by_day(*more)).loc["a"]
+    error = np.sqrt(10 * (0.01 / 0.9) ** 2)  # each pair differs by 0.01 of all from the mean of 0.1
+    margin = t.isf(0.05 / 2 / 2, 9)
+    assert found["difference"] == pytest.approx(0.1)
+    assert found["p_value"] == pytest.approx(2 * t.sf(0.1 / error, 9))
+    assert found["low"] == pytest.approx(0.1 - margin * error)
+    assert found["detectable"] == pytest.approx((margin + t.isf(0.2, 9)) * error)
+
+
+def test_one_heavy_day_counts_for_few():
+    assert newcomers._effective_days(by_day((5, 5), (5, 5), (5, 5), (5, 5))) == 4
+    assert newcomers._effective_days(by_day((50, 50), (1, 0), (0, 1))) == pytest.approx(1.04, 0.01)
+    assert newcomers._effective_days(by_day()) == 0
+
+
+def test_a_cluster_nobody_is_in_is_not_tested():
+    found = newcomers.compare_shares(by_day(*[(0, 10)] * 6), by_day(*[(0, 9), (0, 11)] * 3))
+    assert found["q_value"].isna().all() and found["detectable"].isna().all()
+
+
+def compare(before, after, *, end_then=date(2026, 5, 31), chosen=None, min_cell=10):
+    shifted = before.assign(received_at=before["received_at"] - pd.Timedelta(days=28))
+    engine = tables(after, earlier=shifted)
+    window_now = window(first=date(2026, 1, 1))
+    return newcomers.compare_newcomers(engine, RULES, window_now, end_then, {}, min_cell=min_cell)
+
+
+def two_groups(seed, shares_then, shares_now, viewers=600):
+    """Viewers who come on any of 28 days and do on that day what they do."""
+    rng, groups = np.random.default_rng(seed), []
+    for prefix, shares in (("p", shares_then), ("q", shares_now)):
+        frame, kinds = drawn(viewers, rng, shares=shares, prefix=prefix, days=1)
+        days = pd.Series(rng.integers(0, 28, viewers), index=kinds.index)
+        late = pd.to_timedelta(frame["visitor_key"].map(days), unit="D")
+        groups.append(frame.assign(received_at=frame["received_at"] + late))
+    return groups
+
+
+def test_a_planted_change_is_told_with_its_size_and_its_interval():
+    found = compare(*two_groups(1, [0.1, 0.3, 0.4, 0.2], [0.25, 0.3, 0.25, 0.2]))
+    rows = found.table.set_index("cluster")
+    assert set(rows.index[rows["q_value"] < 0.05]) == {"binge_watchers", "bouncers"}
+    row = rows.loc["binge_watchers"]
+    assert row["low"] < 0.15 < row["high"] and row["low"] > 0
+    assert (row["low"] * 100) % 1 == pytest.approx(0, abs=1e-9)
+    assert row["viewers_then"] % 5 == 0
+    assert (
+        "2 of 5 clusters changed among newcomers between the 28 days to 2026-05-31" in found.finding
+    )
+
+
+def test_no_change_says_what_would_have_been_seen():
+    found = compare(*two_groups(3, [0.1, 0.3, 0.4, 0.2], [0.1, 0.3, 0.4, 0.2], viewers=150))
+    assert (found.table["q_value"].fillna(1) >= 0.05).all()
+    points = int(found.finding.partition("a change of ")[2].split()[0])
+    largest = found.table["detectable"].max()
+    assert points >= round(largest * 100) and 10 <= points <= 25
+    assert found.finding.startswith("No cluster's share of newcomers has changed")
+
+
+def test_known_viewers_are_no_newcomers_and_each_is_judged_by_the_end_of_its_days():
+    # b comes in the first period and again in the second; a was there before both.
+    old = [session("a", day=-70), session("a", day=-40), session("a", day=5)]
+    then = [
+        session("b", "v1", 0.9, day=-20),
+        *(session("b", f"v{n}", 0.9, day=3) for n in range(9)),
+    ]
+    now = [session("c", "v1", 0.1, day=9)]
+    rows = [*old, *then, *now]
+    june = [row for row in rows if row["received_at"].month == 6]
+    engine = tables(june, earlier=[row for row in rows if row not in june])
+    engine.define(newcomers.tables.sql("newcomers").format(middle=date(2026, 5, 31), days=28))
+    first = newcomers.count_by_day(engine, RULES, "newcomers_then", date(2026, 5, 31))
+    second = newcomers.count_by_day(engine, RULES, "newcomers_now", date(2026, 6, 28))
+    assert first["casual_viewers"].to_dict() == {"19": 1} and first.to_numpy().sum() == 1
+    assert second["bouncers"].to_dict() == {"18": 1} and second.to_numpy().sum() == 1
+
+
+def test_too_few_newcomers_days_or_history_give_no_verdict():
+    few = compare(*two_groups(5, None, None, viewers=20))
+    assert few.finding.startswith("Too few newcomers") and few.table.empty
+    then, now = two_groups(6, None, None, viewers=100)
+    one_day = now.assign(received_at=pd.Timestamp("2026-06-20", tz="UTC"))
+    assert compare(then, one_day).finding.startswith("Too few newcomers")
+    engine = tables(now, earlier=then.assign(received_at=then["received_at"] - timedelta(28)))
+    short = newcomers.compare_newcomers(
+        engine, RULES, window(first=date(2026, 5, 4)), date(2026, 5, 31), {}, min_cell=10
+    )
+    assert short.finding.startswith("Too few days before")
+
+
+@pytest.mark.parametrize(
+    ("end_then", "days"),
+    [(date(2026, 6, 21), 7), (date(2026, 3, 30), 90), (date(2026, 6, 22), 28),
+     (date(2026, 3, 29), 28), (None, 28)],
+)  # fmt: skip
+def test_days_are_those_between_the_ends_if_7_to_90_else_28(end_then, days):
+    engine = tables([session("a", day=20)])
+    long = window(first=date(2025, 1, 1))
+    found = newcomers.compare_newcomers(engine, RULES, long, end_then, {}, min_cell=10)
+    assert f"the {days} days to 2026-06-28" in found.finding
+
+
+def test_counts_of_a_few_are_hidden_with_what_follows_from_them():
+    found = compare(*two_groups(7, [0.02, 0.38, 0.4, 0.2], [0.02, 0.38, 0.4, 0.2], viewers=200))
+    row = found.table.set_index("cluster").loc["binge_watchers"]
+    assert (
+        row[["viewers_then", "share_then", "difference", "low", "high", "detectable"]].isna().all()
+    )

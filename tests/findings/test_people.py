@@ -1,0 +1,100 @@
+"""The part of the report about people: counts alone, one number of people to call everywhere."""
+
+import json
+
+import pytest
+from test_scoring import ANN, MEDIAS, visitor
+from viewing import session, tables, window
+
+from helpers.findings import people, scoring
+from helpers.store import rules
+
+RULES = rules.load()
+
+
+def listed(sessions, visitors, *, min_cell=10, opt_out=frozenset()):
+    engine = tables(sessions, visitors=visitors, medias=MEDIAS)
+    found = scoring.read_people(engine, RULES, window(), opt_out=opt_out)
+    return people.list_people(engine, RULES, found, min_cell=min_cell)
+
+
+def crowd(count, prefix="z", percent=0.95, day=27, domain="else.example"):
+    sessions = [
+        session(f"{prefix}{n}", media, percent, day=day)
+        for n in range(count)
+        for media in ("w1", "w2", "w3", "w4", "v2")
+    ]
+    return sessions, [visitor(f"{prefix}{n}", f"{prefix}{n}@{domain}") for n in range(count)]
+
+
+def test_the_headline_is_exact_and_the_table_is_published():
+    sessions, visitors = crowd(12)
+    more, others = crowd(31, "y", 0.2)
+    found = listed([*sessions, *more], [*visitors, *others])
+    assert found.finding.startswith("12 of 43 identified people are worth a call: a score of 50")
+    rows = found.table.set_index("cluster")
+    assert rows["people"].tolist() == [10, 0, 0, 30, 0]
+    assert rows["to_call"].tolist() == [10, 0, 0, 0, 0]
+    assert rows["seen_7_days"].tolist() == [10, 0, 0, 30, 0]
+
+
+def test_a_hidden_number_cannot_be_found_by_subtraction_from_the_exact_one():
+    found = listed([*ANN, *crowd(20)[0]], [visitor("a", "ann@acme.example"), *crowd(20)[1]])
+    assert found.finding.startswith("21 of 21 ")
+    one = listed(ANN, [visitor("a", "ann@acme.example")])
+    assert one.finding.startswith("1 of 1 identified person is worth a call")
+    assert one.table[["people", "to_call"]].isna().all(axis=None)
+
+
+def test_nobody_and_nobody_left_are_said():
+    assert "no one to call" in listed([session("a")], []).finding
+    out = listed(ANN, [visitor("a", "ann@acme.example")], opt_out=frozenset({"acme.example"}))
+    assert out.finding.startswith("Everybody identified is on the opt-out list")
+    assert "On the opt-out list: fewer than 10 e-mails" in out.note
+    weak = listed([session("a", percent=0.1)], [visitor("a", "a@x.example")])
+    assert weak.finding.startswith("None of 1 identified person is worth a call")
+
+
+def test_companies_are_counted_without_mail_providers_and_who_opted_out():
+    sessions, visitors = crowd(5, "m", domain="gmail.com")
+    for company in range(12):
+        more, others = crowd(2, f"c{company}x", domain=f"firm{company}.example")
+        sessions, visitors = sessions + more, visitors + others
+    found = listed(sessions, visitors, opt_out=frozenset({"firm0.example"})).parts["companies"]
+    assert found.finding == "11 companies by e-mail domain."
+    assert found.table.set_index("size")["companies"].to_dict() == {
+        "1": 0, "2–4": 10, "5 and more": 0
+    }  # fmt: skip
+
+
+def test_the_catch_says_which_share_of_those_with_a_click_a_list_holds():
+    sessions, visitors = crowd(20)
+    old, others = crowd(40, "y", 0.3, day=-60)
+    old = [row | {"conversion_type": "click"} for row in old[:150]]  # thirty of the forty
+    table = listed([*sessions, *old], [*visitors, *others[:30]]).parts["catch"].table
+    rows = table.set_index("score")
+    assert rows.loc[30, ["people", "to_call", "clicked"]].tolist() == [50, 20, 30]
+    assert (rows.loc[30, "caught"], rows.loc[30, "caught_by_rest"]) == (1, 0)
+    assert rows.loc[40, ["people", "clicked"]].tolist() == [20, 0]
+
+
+def test_watch_time_is_length_times_the_largest_share_seen():
+    sessions = [session(f"z{n}", "v2", 0.5, minutes=m) for n in range(12) for m in (0, 90)]
+    sessions += [session(f"z{n}", "w1", 1.0) for n in range(12)]
+    sessions += [session("lone", "v3", 1.0)]
+    found = listed(sessions, []).parts["watch_time"]
+    assert found.finding.startswith("0 hours were watched")  # ten minutes
+    row = found.table.set_index("cluster").loc["casual_viewers"]
+    assert row["total_minutes"] == 10 and row["minutes_watched"] == pytest.approx(10 / 13, abs=0.05)
+    assert row["known"] == pytest.approx(2 / 3, abs=0.1)  # 25 of 37 sessions
+    videos = found.parts["videos"].table.set_index("title")
+    assert videos.loc["Pricing demo", ["total_minutes", "minutes_watched"]].tolist() == [10, 0.8]
+    assert videos.loc["Team day"].isna().sum() >= 2  # one viewer's
+    assert videos.loc["Video w1", "known"] == 0 and videos["total_minutes"].isna()["Video w1"]
+
+
+def test_no_name_address_or_domain_is_in_it():
+    sessions, visitors = crowd(12)
+    found = listed([*ANN, *sessions], [visitor("a", "ann@acme.example", name="Ann Lee"), *visitors])
+    text = json.dumps(found.to_json())
+    assert not any(secret in text for secret in ("ann@", "Ann", "Lee", "acme", "else.example"))
