@@ -158,7 +158,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Returns
     -------
     Section
-        table: cluster, total_minutes [of min_cell viewers or more], minutes_watched [mean of a
+        table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of a
         viewer], known (0 to 1 of sessions: those whose video has a known length). Part videos: the
         same by media_id and title, its total in tens.
     """
@@ -166,8 +166,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     everybody = int(summed["viewers"].max()) if len(summed) else 0
     shown = summed.assign(viewers=publish_counts(summed["viewers"], everybody, min_cell))
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
-    shown["minutes_watched"] = (summed["total_minutes"] / summed["viewers"]).mask(few).round(1)
-    shown["total_minutes"] = summed["total_minutes"].mask(few).round()
+    shown["minutes_per_viewer"] = (summed["minutes"] / summed["viewers"]).mask(few).round(1)
+    shown["minutes"] = summed["minutes"].mask(few).round()
     shown["known_sessions"] = publish_counts(summed["known_sessions"], summed["sessions"], min_cell)
     shown["sessions"] = publish_counts(summed["sessions"], summed["sessions"], min_cell)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
@@ -176,22 +176,22 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         engine.query("SELECT media_id, title FROM titles"), on="media_id"
     )
     # In tens: all videos together are as long as all clusters, a hidden one would be what is left.
-    videos["total_minutes"] = videos["total_minutes"].round(-1)
+    videos["minutes"] = videos["minutes"].round(-1)
     names = {
-        "total_minutes": "minutes watched",
-        "minutes_watched": "minutes of each viewer",
+        "minutes": "minutes watched",
+        "minutes_per_viewer": "minutes a viewer",
         "known": "share of sessions with a known length",
     }
-    columns = ["cluster", "total_minutes", "minutes_watched", "known"]
+    columns = ["cluster", "minutes", "minutes_per_viewer", "known"]
     hours = (
-        summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "total_minutes"].sum() / 60
+        summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
     )
     by_video = Section(
         finding="Minutes watched by video.",
-        table=videos.sort_values("total_minutes", ascending=False)[
+        table=videos.sort_values("minutes", ascending=False)[
             ["media_id", "title", *columns[1:]]
         ],
-        labels=label_columns("title total_minutes minutes_watched known", title="video", **names),
+        labels=label_columns("title minutes minutes_per_viewer known", title="video", **names),
     )
     return Section(
         finding=f"{hours:,.0f} hours were watched, as far as the length of the video is known.",

@@ -85,12 +85,12 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     found = listed(sessions, []).parts["watch_time"]
     assert found.finding.startswith("0 hours were watched")  # ten minutes
     row = found.table.set_index("cluster").loc["casual_viewers"]
-    assert row["total_minutes"] == 10 and row["minutes_watched"] == pytest.approx(10 / 13, abs=0.05)
+    assert row["minutes"] == 10 and row["minutes_per_viewer"] == pytest.approx(10 / 13, abs=0.05)
     assert row["known"] == pytest.approx(2 / 3, abs=0.1)  # 25 of 37 sessions
     videos = found.parts["videos"].table.set_index("title")
-    assert videos.loc["Pricing demo", ["total_minutes", "minutes_watched"]].tolist() == [10, 0.8]
+    assert videos.loc["Pricing demo", ["minutes", "minutes_per_viewer"]].tolist() == [10, 0.8]
     assert videos.loc["Team day"].isna().sum() >= 2  # one viewer's
-    assert videos.loc["Video w1", "known"] == 0 and videos["total_minutes"].isna()["Video w1"]
+    assert videos.loc["Video w1", "known"] == 0 and videos["minutes"].isna()["Video w1"]
 
 
 def test_no_name_address_or_domain_is_in_it():

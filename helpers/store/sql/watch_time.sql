@@ -6,7 +6,7 @@ SELECT
     count(DISTINCT visitor_key) AS viewers,
     coalesce(sum(sessions), 0) AS sessions,
     coalesce(sum(sessions) FILTER (duration > 0), 0) AS known_sessions,
-    coalesce(fsum(best * duration), 0) / 60 AS total_minutes
+    coalesce(fsum(best * duration), 0) / 60 AS minutes
 FROM plays
 JOIN viewers USING (visitor_key)
 LEFT JOIN (
