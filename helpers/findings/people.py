@@ -159,8 +159,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     -------
     Section
         table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of a
-        viewer], known (0 to 1 of sessions: those whose video has a known length). Part videos: the
-        same by media_id and title, its total in tens.
+        viewer], known (0 to 1 of sessions: those whose video has a known length). Part videos: by
+        media_id and title, its minutes in tens.
     """
     summed = engine.counts(tables.sql("watch_time"))
     everybody = int(summed["viewers"].max()) if len(summed) else 0
@@ -183,15 +183,11 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         "known": "share of sessions with a known length",
     }
     columns = ["cluster", "minutes", "minutes_per_viewer", "known"]
-    hours = (
-        summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
-    )
-    by_video = Section(
-        finding="Minutes watched by video.",
-        table=videos.sort_values("minutes", ascending=False)[
-            ["media_id", "title", *columns[1:]]
-        ],
-        labels=label_columns("title minutes minutes_per_viewer known", title="video", **names),
+    hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
+    by_video = Section(  # no mean a viewer: minutes by it give the number of viewers
+        "Minutes watched by video.",
+        videos.sort_values("minutes", ascending=False)[["media_id", "title", "minutes", "known"]],
+        label_columns("title minutes known", title="video", **names),
     )
     return Section(
         finding=f"{hours:,.0f} hours were watched, as far as the length of the video is known.",

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from test_scoring import ANN, MEDIAS, visitor
 from viewing import session, tables, window
@@ -88,8 +89,8 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     assert row["minutes"] == 10 and row["minutes_per_viewer"] == pytest.approx(10 / 13, abs=0.05)
     assert row["known"] == pytest.approx(2 / 3, abs=0.1)  # 25 of 37 sessions
     videos = found.parts["videos"].table.set_index("title")
-    assert videos.loc["Pricing demo", ["minutes", "minutes_per_viewer"]].tolist() == [10, 0.8]
-    assert videos.loc["Team day"].isna().sum() >= 2  # one viewer's
+    assert videos.loc["Pricing demo", "minutes"] == 10
+    assert pd.isna(videos.loc["Team day", "minutes"])  # one viewer's
     assert videos.loc["Video w1", "known"] == 0 and videos["minutes"].isna()["Video w1"]
 
 
