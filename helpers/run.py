@@ -118,8 +118,6 @@ class Run:
             window=opened.window.as_dict(),
             stages={stage: {"status": "running"}},
         )
-        # The same for frames that are printed: sentences in full, no digits that nobody needs.
-        pd.set_option("display.max_colwidth", None, "display.precision", 3)
         return opened
 
     @classmethod

@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 
 NBSP = "\u00a0"
-LEFT, RIGHT = ' style="text-align: left"', ' class="n" style="text-align: right"'
 
 
 def whole_percent(share: float | None) -> str:
@@ -52,52 +51,53 @@ def columns(labels: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[di
     """
     shown: list[dict[str, Any]] = []
     for key, label in labels.items():
-        if key in ("low", "high") or key.endswith(("_low", "_high")):
-            base, _, end = key.rpartition("_")
-            owner = next((column for column in shown if column["key"] == base), None)
-            owner = owner or (shown[-1] if shown and not base else None)
-            if owner:
-                owner[end or key] = key
-                continue
-        values = [row.get(key) for row in rows if row.get(key) is not None]
-        number = bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool)
-                                      for v in values)  # fmt: skip
-        shown.append({"key": key, "label": _without_unit(label), "number": number,
-                      "form": _form(key, label, values if number else [])})  # fmt: skip
+        base, _, end = key.rpartition("_")
+        end = end if end in ("low", "high") else label
+        owner = next((column for column in shown if column["key"] == base), None)
+        owner = owner or (shown[-1] if shown else None)
+        if end in ("low", "high") and owner:
+            owner[end] = key
+            continue
+        values = [row[key] for row in rows if row.get(key) is not None]
+        number = bool(values) and all(map(_is_number, values))
+        text = re.sub(r" \[(.+)\]", r", \1", re.sub(r" \[(%|viewers)\]", "", label))
+        form = _form(f"{key} {label}", values if number else [])
+        shown.append({"key": key, "label": text, "number": number, "form": form})
     return shown
 
 
-def _without_unit(label: str) -> str:
-    label = re.sub(r" \[(%|viewers)\]", "", label)
-    return re.sub(r" \[(.+)\]", r", \1", label)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _form(key: str, label: str, values: list[float]) -> str:
-    """How a column's numbers are written: by its unit in the label, else by its name."""
-    if key.startswith(("difference", "by_")):
-        return "points"
-    if "[%]" in label or "percent" in key:
-        return "percent"
-    if "share" in key + label or key.startswith(("reach", "rate")):
-        return "share"
-    if key.endswith(("q_value", "p_value")):
-        return "p"
-    return "number" if all(value == int(value) for value in values) else "decimal"
+def _form(name: str, values: list[float]) -> str:
+    """How a column's numbers are written: by its name and unit, else by the numbers."""
+    named = next((form for pattern, form in NAMED_FORMS if re.search(pattern, name)), None)
+    return named or ("number" if all(value == int(value) for value in values) else "decimal")
 
 
-def _decimal(value: float) -> str:
+def decimal(value: float) -> str:
+    """A number as short as it stays readable: 12,190, 8.4, 0.071."""
     if abs(value) >= 100 or not value:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+    digits = ".1f" if abs(value) >= 1 else ".2f" if abs(value) >= 0.1 else ".2g"
+    return f"{value:{digits}}"
 
 
+NAMED_FORMS = (
+    (r"\b(difference|by_)", "points"),
+    (r"\[%\]|percent", "percent"),
+    (r"share|\b(reach|rate)", "share"),
+    (r"(\b|_)[qp][-_]value", "p"),
+)
+"""By key and label of a column, the form of its numbers."""
 FORMS = {
     "points": lambda value: f"{value * 100:+.1f}{NBSP}points".replace("-", "−"),
     "percent": lambda value: f"{value:.0f}{NBSP}%",
     "share": whole_percent,
     "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",
     "number": lambda value: f"{value:,.0f}",
-    "decimal": _decimal,
+    "decimal": decimal,
 }
 
 
@@ -112,17 +112,13 @@ def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str,
     value, form = row.get(column["key"]), FORMS[column["form"]]
     if value is None:
         return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and column["form"] in ("number", "decimal", "p"):
-        return f"{value:,}"
-    if not isinstance(value, int | float):
+    if not _is_number(value):
         text = titles.get(value, value) if isinstance(value, str) else flat(value)
         return sentence(text) if column["key"] == "topic" else text
     ends = [row.get(column.get(end)) for end in ("low", "high")]
     if None in ends:
         return form(value)
-    low, high = (form(end).removesuffix(f"{NBSP}%").removesuffix(f"{NBSP}points") for end in ends)
+    low, high = (re.sub(f"{NBSP}(%|points)$", "", form(end)) for end in ends)
     return f"{form(value)} ({low} to {high})"
 
 
@@ -133,16 +129,17 @@ def sentence(text: str) -> str:
 def flat(value: Any) -> str:
     """A small JSON value as a line of text."""
     if isinstance(value, dict):
-        return (
-            ", ".join(f"{str(key).replace('_', ' ')}: {flat(item)}" for key, item in value.items())
-            or "none"
-        )
+        value = [f"{str(key).replace('_', ' ')}: {flat(item)}" for key, item in value.items()]
     if isinstance(value, list):
         return ", ".join(map(flat, value)) or "none"
     if value is None or value == "":
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime) and (value.hour or value.minute):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, date):
+        return f"{value:%Y-%m-%d}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -153,10 +150,11 @@ def table_html(labels: Mapping[str, str], rows: list[Mapping[str, Any]], caption
     """
     shown = columns(labels, rows)
     head = "".join(
-        f'<th scope="col"{RIGHT if column["number"] else LEFT}>'
-        f"{escape(column['label']).replace('_', '_<wbr>')}</th>" if column["label"] else "<td></td>"
+        f'<th scope="col"{_side(column)}>{escape(column["label"]).replace("_", "_<wbr>")}</th>'
+        if column["label"]
+        else "<td></td>"
         for column in shown
-    )  # fmt: skip
+    )
     body = "\n".join(f"<tr>{''.join(_cells(row, shown))}</tr>" for row in rows)
     top = f'<caption style="text-align: left">{escape(caption)}</caption>\n' if caption else ""
     return (
@@ -165,72 +163,50 @@ def table_html(labels: Mapping[str, str], rows: list[Mapping[str, Any]], caption
     )
 
 
+def _cells(row: Mapping[str, Any], shown: list[dict[str, Any]]) -> Iterable[str]:
+    for column in shown:
+        text, side = escape(cell(row, column)), _side(column)
+        heading = column is shown[0] and not column["number"]
+        yield f'<th scope="row"{side}>{text}</th>' if heading else f"<td{side}>{text}</td>"
+
+
+def _side(column: Mapping[str, Any]) -> str:
+    right = ' class="n" style="text-align: right"'
+    return right if column["number"] else ' style="text-align: left"'
+
+
 def section_html(finding: str, table: pd.DataFrame, labels: Mapping[str, str], note: str) -> str:
     """A finding for a notebook: its sentence, its table under labels with units, its note."""
     head = f"<p><strong>{escape(finding)}</strong></p>"
     if table.empty or not labels:
         return head + (f"<p>{escape(note)}</p>" if note else "")
-    lines = zip(*([_plain(value) for value in table[name]] for name in labels), strict=True)
-    rows = [dict(zip(labels, line, strict=True)) for line in lines]
-    return f"{head}\n{table_html(labels, rows, note)}"
-
-
-def _cells(row: Mapping[str, Any], shown: list[dict[str, Any]]) -> Iterable[str]:
-    for place, column in enumerate(shown):
-        text, style = escape(cell(row, column)), RIGHT if column["number"] else LEFT
-        heading = not place and not column["number"]
-        yield f'<th scope="row"{style}>{text}</th>' if heading else f"<td{style}>{text}</td>"
+    return f"{head}\n{table_html(labels, _rows(table[list(labels)]), note)}"
 
 
 def frame_html(frame: pd.DataFrame) -> str:
     """A frame as a notebook shows it; a row number is no content and is left out."""
-    index, most = frame.index, pd.get_option("display.max_rows") or len(frame)
-    counted = index.nlevels == 1 and not index.name and pd.api.types.is_integer_dtype(index)
-    names = [] if counted else [str(name or "") for name in index.names]
-    if names and frame.columns.name:
-        names[0] = f"{names[0]}, down; {frame.columns.name}, across"
-    for name in frame.columns:
-        names.append(" · ".join(map(str, name)) if isinstance(name, tuple) else str(name))
-    labels = dict(zip(_keys(names), names, strict=True))
-    shown = frame.head(most)
-    values = [] if counted else [shown.index.get_level_values(n) for n in range(index.nlevels)]
-    values += [shown.iloc[:, place] for place in range(shown.shape[1])]
-    lines = zip(*([_plain(value) for value in column] for column in values), strict=True)
-    rows = [dict(zip(labels, line, strict=True)) for line in lines]
+    most = pd.get_option("display.max_rows") or len(frame)
+    shown, index = frame.head(most), frame.index
+    if index.names != [None] or not pd.api.types.is_integer_dtype(index):
+        names = [str(name or "") for name in index.names]
+        if frame.columns.name:
+            names[0] += f", down; {frame.columns.name}, across"
+        shown = shown.reset_index(names=names, allow_duplicates=True)
+    labels = {
+        str(place): " · ".join(filter(None, map(str, name if isinstance(name, tuple) else [name])))
+        for place, name in enumerate(shown.columns)
+    }
     cut = f"The first {most} of {len(frame):,} rows." if len(frame) > most else ""
-    return table_html(labels, rows, cut)
+    return table_html(labels, _rows(shown.set_axis([*labels], axis=1)), cut)
 
 
-def _keys(names: list[str]) -> list[str]:
-    """A key for each column name; those of an interval's ends begin with their owner's."""
-    keys: list[str] = []
-    owner = ""
-    for place, name in enumerate(names):
-        key = re.sub(r"\W+", "_", name.lower()).strip("_") or "_"
-        if key in ("low", "high") and owner:
-            key = f"{owner}_{key}"
-        else:
-            owner = key = key if key not in keys else f"{key}_{place}"
-        keys.append(key)
-    return keys
-
-
-def _plain(value: Any) -> Any:
-    """A cell's value as cell() takes it."""
-    if isinstance(value, dict | list):
-        return value
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
-        return None
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, datetime) and (value.hour or value.minute):
-        return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, date):
-        return f"{value:%Y-%m-%d}"
-    return value if isinstance(value, bool | int | float) else str(value)
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def install() -> None:
-    """In a notebook, from now on frames are shown by :func:`frame_html`."""
+    """From now on frames are shown by :func:`frame_html`; printed ones have as readable numbers."""
+    pd.set_option("display.max_colwidth", None, "display.float_format", decimal)
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     if shell is not None:

@@ -7,7 +7,6 @@ import pytest
 from bs4 import BeautifulSoup
 
 from helpers.core import tables
-from helpers.findings.disclosure import suppress
 
 
 def drawn(frame: pd.DataFrame) -> list[list[str]]:
@@ -78,11 +77,18 @@ def test_the_ends_of_an_interval_join_the_value_they_belong_to():
 
 
 def test_a_table_by_two_groupings_says_which_way_to_read_it_and_hides_what_was_hidden():
-    moved = pd.DataFrame([[86, 3], [5, 40]], index=pd.Index(["fans", "rest"], name="now"),
-                         columns=pd.Index(["fans", "rest"], name="then"))  # fmt: skip
-    assert drawn(suppress(moved, 10)) == [
-        ["now, down; then, across", "fans", "rest"], ["fans", "–", "–"], ["rest", "–", "–"],
+    moved = pd.DataFrame([[86, None], [None, 40]], index=pd.Index(["fans", "rest"], name="now"),
+                         columns=pd.Index(["fans", "rest"], name="then")).astype("Int64")  # fmt: skip
+    assert drawn(moved) == [
+        ["now, down; then, across", "fans", "rest"], ["fans", "86", "–"], ["rest", "–", "40"],
     ]  # fmt: skip
+
+
+def test_a_printed_frame_has_readable_numbers_too():
+    with pd.option_context("display.float_format", None):
+        tables.install()
+        text = str(pd.DataFrame({"share": [0.07061, 4e-5, 0.5], "seconds": [12190.0, 8.081, 0.0]}))
+    assert "e-02" not in text and "0.071" in text and "12,190" in text and "8.1" in text
 
 
 def test_a_long_table_is_cut_and_says_so():
