@@ -88,19 +88,24 @@ def clean_text(text: str) -> str:
         return text
     lines = re.sub("\r\n?|[\u2028\u2029]", "\n", text)
     return "".join(
-        sign for sign in lines
+        sign
+        for sign in lines
         if sign in "\n\t" or unicodedata.category(sign) not in INVISIBLE and sign not in BLANKS
-    )  # fmt: skip
+    )
 
 
 def relative(text: str, folder: Path | None = None) -> str:
     """Text without this machine's folders: paths start at the run, the project or ``~``."""
     outputs = folder.parent if folder else None
     places = [
-        (folder, ""), (outputs, "outputs/"), (Path(sys.prefix), ".venv/"),
-        (project_root(), ""), (Path(sys.base_prefix), "python/"), (Path.cwd(), ""),
+        (folder, ""),
+        (outputs, "outputs/"),
+        (Path(sys.prefix), ".venv/"),
+        (project_root(), ""),
+        (Path(sys.base_prefix), "python/"),
+        (Path.cwd(), ""),
         (Path.home(), "~/"),
-    ]  # fmt: skip
+    ]
     for place, name in places:
         for form in _spellings(place) if place else ():
             text = text.replace(f"{form}/", name)
@@ -113,9 +118,12 @@ def relative(text: str, folder: Path | None = None) -> str:
 def _spellings(place: Path) -> set[str]:
     """A folder as texts, JSON, pages and links write it."""
     forms: tuple[Callable[[str], str], ...] = (
-        str, lambda path: json.dumps(path)[1:-1],
-        lambda path: json.dumps(path, ensure_ascii=False)[1:-1], html.escape, quote,
-    )  # fmt: skip
+        str,
+        lambda path: json.dumps(path)[1:-1],
+        lambda path: json.dumps(path, ensure_ascii=False)[1:-1],
+        html.escape,
+        quote,
+    )
     return {form(str(path)) for path in (place, place.resolve()) for form in forms} - {"/"}
 
 

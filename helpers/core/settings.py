@@ -47,9 +47,14 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True,
-        env_file_encoding="utf-8-sig", validate_default=True, regex_engine="python-re",
-    )  # fmt: skip
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        env_file_encoding="utf-8-sig",
+        validate_default=True,
+        regex_engine="python-re",
+    )
 
     wistia_api_token: SecretStr | None = Field(None, validation_alias="WISTIA_API_TOKEN")
     mavera_api_key: SecretStr | None = Field(None, validation_alias="MAVERA_API_KEY")
