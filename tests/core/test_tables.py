@@ -77,16 +77,11 @@ def test_the_ends_of_an_interval_join_the_value_they_belong_to():
 
 
 def test_a_table_by_two_groupings_says_which_way_to_read_it_and_hides_what_was_hidden():
-<<<<<<< HEAD
-    moved = pd.DataFrame([[86, None], [None, 40]], index=pd.Index(["fans", "rest"], name="now"),
-                         columns=pd.Index(["fans", "rest"], name="then")).astype("Int64")  # fmt: skip
-=======
     moved = pd.DataFrame(
         [[86, None], [None, 40]],
         index=pd.Index(["fans", "rest"], name="now"),
         columns=pd.Index(["fans", "rest"], name="then"),
     ).astype("Int64")
->>>>>>> origin/main
     assert drawn(moved) == [
         ["now, down; then, across", "fans", "rest"], ["fans", "86", "–"], ["rest", "–", "40"],
     ]  # fmt: skip
