@@ -149,11 +149,16 @@ def _run_folders(outputs: Path) -> list[Path]:
 def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
     """All keys, e-mails and names of the person: who shares a row with one of them is the same."""
     person = Person(emails={who.casefold()} if "@" in who else set())
-    places = [store.folder for store in stores] + [folder / "data" for folder in folders]
-    tables = [path for place in places for path in sorted(place.rglob("*.parquet"))]
+    tables = [path for folder in folders for path in sorted(folder.glob("data/*.parquet"))]
+    tables += [store.visitors_path for store in stores if store.visitors_path.is_file()]
     keys, size = {who}, -1
     while size != len(keys) + len(person.emails):
         size = len(keys) + len(person.emails)
+        for store in stores:
+            found_keys, found_emails = store.identify(*keys, *person.emails)
+            person.keys |= found_keys
+            person.emails |= found_emails
+        keys |= person.keys
         for path in tables:
             for key, email, name in _people(path):
                 if key in keys or email in person.emails:
@@ -180,9 +185,9 @@ def _people(path: Path) -> Iterator[tuple[str, str | None, str | None]]:
 
 
 def _erase_from_store(store: Store, who: str, person: Person, outputs: Path) -> str:
-    counts = [store.forget(one) for one in sorted({who} | person.keys | person.emails)]
+    removed = store.forget(*sorted({who} | person.keys | person.emails))
     shards.remove(settings.load(), store)
-    sessions, visitors = (sum(c[kind] for c in counts) for kind in ("sessions", "visitors"))
+    sessions, visitors = removed["sessions"], removed["visitors"]
     if not sessions + visitors:
         return ""
     place, account = store.folder.parents[1], store.folder.name
