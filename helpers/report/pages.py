@@ -117,13 +117,12 @@ def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str,
 def lines(values: Sequence[float | None], top: float) -> list[str]:
     """A line chart's points for SVG: a piece for each run of values without a gap."""
     thin = values[:: max(len(values) // MOST_POINTS, 1)]
-    pieces: list[list[str]] = [[]]
+    step, pieces = PLOT_WIDTH / max(len(thin) - 1, 1), [[]]
     for place, value in enumerate(thin):
         if value is None:
             pieces.append([])
-            continue
-        across = place / max(len(thin) - 1, 1) * PLOT_WIDTH
-        pieces[-1].append(f"{across:.0f},{PLOT_HEIGHT * (1 - value / (top or 1)):.0f}")
+        else:
+            pieces[-1].append(f"{place * step:.0f},{PLOT_HEIGHT * (1 - value / top):.0f}")
     return [" ".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece]
 
 
