@@ -121,6 +121,7 @@ def excerpt(
 ) -> list[str]:
     """The first lines of an answer as plain text; figures that are not in the data are marked."""
     marked = _mark(visible(answer), figures, "", f" [{MISSING}]")
+    marked = re.sub(r"(?m)^#{1,6}\s.*$", "", marked).strip() or marked  # headings say little
     plain = re.sub(r"</?[a-z][^<>]*>", "", to_text(markdown_html(marked)), flags=re.I)
     return [payloads.clean(line, length) for line in plain.split("\n")[:lines]]
 

@@ -214,7 +214,7 @@ def _advice(source: _Source) -> dict[str, Any]:
         | {"follow_ups": said.get("follow_ups") or [], "edits": said.get("edits")}
         | {"sources": [asdict(source) for source in answers.links(said.get("sources"))]}
         | {"unsupported_figures": said.get("unsupported_figures") or []}
-        | {"figures": said.get("figures") or []}
+        | {"figures": said.get("figures") or said.get("unsupported_figures") or []}
     )
 
 

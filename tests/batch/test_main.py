@@ -221,7 +221,7 @@ def test_settle_closes_a_pending_purchase(viewer_personas, bare_environment):
     status, out, _ = viewer_personas("settle", entry.entry, "made")
     assert status == 0 and out == f"Ledger entry {entry.entry} is settled; credits: 300.\n"
     status, _, err = viewer_personas("settle", "persona-9999", "made")
-    assert status == 2 and "No ledger has an entry" in err
+    assert status == 2 and "is in no ledger" in err
 
 
 def test_doctor_ends_with_the_status_of_what_it_found(viewer_personas, monkeypatch):

@@ -357,7 +357,7 @@ def test_the_excerpt_of_mave_says_who_wrote_it_and_is_no_heading(bare_environmen
     assert said[place + 1 : place + 3] == ["  Motive: curious", "  Bored."]
     assert "Mave (written by AI):" in told(folder, answer=answer)
     assert "  Only a heading" in told(folder, answer=answer | {"answer": "# Only a heading\n\n"})
-    assert "  1 pick" in told(folder, answer=answer | {"answer": "#1 pick\n\nrest"})
+    assert "  #1 pick" in told(folder, answer=answer | {"answer": "#1 pick\n\nrest"})
 
 
 def test_a_question_of_mave_is_not_passed_off_as_an_answer(bare_environment):
