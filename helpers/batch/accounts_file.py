@@ -13,6 +13,7 @@ from helpers.batch import plan
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError
 from helpers.core.files import read_owner_text
+from helpers.core.owner_yaml import Fail, check_keys, read_yaml
 from helpers.core.parameters import RUN_NAME, Parameters
 from helpers.store import rules
 
@@ -69,10 +70,10 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     """
     given = dict(given or {})
     Parameters.check(given)
-    fail = rules.Fail(f"Accounts file {path.name}")
-    tree = rules.tree_of(read_owner_text(path, "Accounts file"), fail)
+    fail = Fail(f"Accounts file {path.name}")
+    tree = read_yaml(read_owner_text(path, "Accounts file"), fail)
     if isinstance(tree, CommentedMap):
-        rules.known_keys(tree, ("accounts",), fail, "the file")
+        check_keys(tree, ("accounts",), fail, "the file")
     rows = tree.get("accounts") if isinstance(tree, CommentedMap) else None
     if not isinstance(rows, CommentedMap) or not rows:
         fail(1, "expected names of accounts under `accounts:`")
@@ -85,7 +86,7 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     return found
 
 
-def _refuse_name(name: Any, line: int, known: list[str], fail: rules.Fail) -> None:
+def _refuse_name(name: Any, line: int, known: list[str], fail: Fail) -> None:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         fail(line, f"account {str(name)[:70]!r}: expected letters, digits, '.', '_' and '-' only, "
                    "at most 64")  # fmt: skip
@@ -96,11 +97,11 @@ def _refuse_name(name: Any, line: int, known: list[str], fail: rules.Fail) -> No
 
 
 def _account(
-    name: str, row: Any, line: int, folder: Path, given: dict[str, str], fail: rules.Fail
+    name: str, row: Any, line: int, folder: Path, given: dict[str, str], fail: Fail
 ) -> Account:
     if not isinstance(row, CommentedMap):
         fail(line, f"account {name}: expected env_file, such as {{env_file: {name}.env}}")
-    rules.known_keys(row, KEYS, fail, f"account {name}")
+    check_keys(row, KEYS, fail, f"account {name}")
 
     def place(key: str) -> Path | None:
         if key not in row:
@@ -142,7 +143,7 @@ def _own(env_file: Path, values: Parameters) -> tuple[bool, frozenset]:
     return "account" in known.model_fields_set, frozenset(live)
 
 
-def _refuse_shared_personas(accounts: list[Account], fail: rules.Fail) -> None:
+def _refuse_shared_personas(accounts: list[Account], fail: Fail) -> None:
     """Under one Mavera key personas are told apart by name: two accounts need two prefixes."""
     shared: dict[Any, list[Account]] = {}
     for account in accounts:

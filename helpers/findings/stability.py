@@ -10,8 +10,9 @@ import pandas as pd
 from helpers.findings.disclosure import suppress, whole_percent
 from helpers.findings.section import TOO_FEW, features, hide_small, part, people, with_interval
 from helpers.store import engine
+from helpers.store.conditions import COLUMNS
 from helpers.store.engine import Engine
-from helpers.store.rules import COLUMNS, ClusterRules
+from helpers.store.rules import ClusterRules
 
 DRAWS = 20
 """Times each viewer's sessions are drawn again."""

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.core.errors import ParameterError
-from helpers.store import rules
+from helpers.store import conditions, rules
+
+VIEWER = {"video_count": 1, "session_count": 1, "avg_percent_watched": 50.0,
+          "avg_session_percent": 40.0, "minutes_watched": 3.5, "country": "US"}  # fmt: skip
 
 
 def file_with(when: str) -> str:
@@ -16,8 +19,10 @@ def file_with(when: str) -> str:
 
 
 def cluster_of(case: str, **viewer) -> str:
-    values = ", ".join(f"{json.dumps(value)}::DOUBLE AS {name}" for name, value in viewer.items())
-    return duckdb.connect().execute(f"SELECT {case} FROM (SELECT {values})").fetchone()[0]
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        named = ", ".join(f"${name} AS {name}" for name in viewer)
+        return connection.execute(f"SELECT {case} FROM (SELECT {named})", viewer).fetchall()[0][0]
 
 
 @pytest.mark.parametrize(
@@ -34,25 +39,12 @@ def cluster_of(case: str, **viewer) -> str:
         (1, 30, "casual_viewers"),
         (1, 100, "casual_viewers"),
         (1, 0, "bouncers"),
+        (4, 49.99999999999999, "engaged_explorers"),  # the mean of four values at 50
+        (1, 29.9999999999, "casual_viewers"),
+        (1, 29.999999999, "bouncers"),  # nine decimals are more than noise
     ],
 )
 def test_the_built_in_rules_are_those_of_the_mission(videos, percent, expected):
-    case = rules.load().case_sql()
-    assert cluster_of(case, video_count=videos, avg_percent_watched=percent) == expected
-
-
-@given(st.integers(1, 60), st.floats(0, 100))
-def test_every_viewer_is_in_exactly_one_cluster_by_the_first_rule_that_matches(videos, percent):
-    if videos >= 5 and percent >= 75:
-        expected = "binge_watchers"
-    elif videos >= 3 and percent >= 50:
-        expected = "engaged_explorers"
-    elif videos == 1 and percent < 30:
-        expected = "bouncers"
-    elif videos >= 2 and percent < 50:
-        expected = "skimmers"
-    else:
-        expected = "casual_viewers"
     case = rules.load().case_sql()
     assert cluster_of(case, video_count=videos, avg_percent_watched=percent) == expected
 
@@ -67,7 +59,16 @@ def test_every_viewer_is_in_exactly_one_cluster_by_the_first_rule_that_matches(v
         ("video_counts > 3", "Did you mean 'video_count'?"),
         ("viewers.video_count > 3", "unknown column"),
         ("video_count + 1 > 3", "not allowed"),
-        ("video_count IN (1, 2)", "not allowed"),
+        ("email = 'x'", "column email says who a viewer is"),
+        ("NOT name IS NULL", "column name says who a viewer is"),
+        ("video_count IN (SELECT 1)", "sub-query"),
+        ("video_count IN (session_count)", "no comparison"),
+        ("video_count * session_count > 3", "no comparison"),
+        ("video_count > session_count / 2", "not allowed"),
+        ("2 * 3 > 5", "no comparison"),
+        ("video_count BETWEEN 1 AND (SELECT 2)", "sub-query"),
+        ("(video_count IS NULL) IS NULL", "no comparison"),
+        ("country IS TRUE", "no comparison"),
         ("country LIKE '%'", "not allowed"),
         ("read_text('/etc/passwd') = ''", "not allowed"),
         ("video_count >= 'many'", "video_count >= 'many'"),
@@ -87,18 +88,31 @@ def test_a_rule_that_is_more_than_comparisons_is_refused_by_name_and_line(when, 
 
 
 @pytest.mark.parametrize(
-    "when",
+    ("when", "viewer", "holds"),
     [
-        "identified AND NOT country = 'US'",
-        "(video_count >= 2 OR active_days > 1) AND avg_session_percent < 12.5",
-        "last_active >= '2026-01-01'",
-        "country = 'it''s'",
-        "email <> ''",
-        "avg_percent_watched > -1",
+        ("identified AND NOT country = 'US'", {"identified": True, "country": "DE"}, True),
+        ("(video_count >= 2 OR active_days > 1) AND avg_session_percent < 12.5",
+         {"video_count": 1, "active_days": 2, "avg_session_percent": 12.5}, False),
+        ("last_active >= '2026-01-01'", {"last_active": "2026-01-01 00:00:00+00"}, True),
+        ("country = 'it''s'", {"country": "it's"}, True),
+        ("avg_percent_watched > -1", {"avg_percent_watched": 0.0}, True),
+        ("session_count >= 2 * video_count", {"session_count": 6, "video_count": 3}, True),
+        ("session_count >= 2 * video_count", {"session_count": 5, "video_count": 3}, False),
+        ("avg_percent_watched > avg_session_percent * 1.5",
+         {"avg_percent_watched": 60.00000000001, "avg_session_percent": 40.0}, False),
+        ("country IN ('US', 'CA') AND video_count NOT IN (1, 2)",
+         {"country": "CA", "video_count": 3}, True),
+        ("avg_percent_watched BETWEEN 50 AND 75", {"avg_percent_watched": 49.99999999999999}, True),
+        ("country IS NULL OR country IS NOT NULL", {"country": None}, True),
+        ("5 <= VIDEO_COUNT", {"video_count": 5}, True),
+        ("minutes_watched < 10 -- short", {"minutes_watched": 9.5}, True),
     ],
-)
-def test_comparisons_with_and_or_not_numbers_and_text_pass(when):
-    assert rules.parse(file_with(when)).clusters[0].when == when
+)  # fmt: skip
+def test_what_the_contract_allows_passes_and_means_what_it_says(when, viewer, holds):
+    chosen = rules.parse(file_with(when))
+    assert cluster_of(chosen.case_sql(), **viewer) == ("first" if holds else "rest")
+    again = rules.parse(file_with(chosen.clusters[0].when))
+    assert again.fingerprint == chosen.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,11 @@ def test_comparisons_with_and_or_not_numbers_and_text_pass(when):
         ),
         ("clusters: [", "not YAML"),
         ("clusters: !!python/object:os.system x", "expected a list"),
+        ("# ask jane.doe@acme.example\nclusters:\n  - name: a\n", "line 1: an e-mail address"),
+        (
+            "clusters:\n  - name: a\n    persona:\n      goals: [write to bob@umbrella.example]\n",
+            "line 4: an e-mail address",
+        ),
         ("name_prefix: [1]\nclusters:\n  - name: a\n", "name_prefix"),
         ("clusters:\n  - name: a\n    title: [x]\n", "line 3: cluster a: title"),
     ],
@@ -150,6 +169,32 @@ def test_moving_a_threshold_changes_that_rule_alone():
     assert moved.fingerprint != rules.load().fingerprint
 
 
+def test_every_way_to_write_a_threshold_can_be_moved():
+    ranged = rules.parse(file_with("avg_percent_watched BETWEEN 20 AND 30 AND -1 < video_count"))
+    assert ranged.thresholds() == [
+        ("first", "avg_percent_watched", ">=", 20.0), ("first", "avg_percent_watched", "<=", 30.0),
+        ("first", "video_count", ">", -1.0),
+    ]  # fmt: skip
+    moved = ranged.replace("first", "avg_percent_watched", 35.5, was=30)
+    moved = moved.replace("first", "video_count", 12345678)
+    assert [row[3] for row in moved.thresholds()] == [20.0, 35.5, 12345678.0]
+
+
+def test_rules_that_were_tried_are_saved_and_load_to_the_same_rules(tmp_path):
+    tried = rules.load().replace("bouncers", "avg_percent_watched", 40)
+    persona = {"type": "B2B", "goals": ["é", "it's"]}
+    tried = rules.replace(tried, clusters=[rules.replace(tried.clusters[0], persona=persona),
+                                           *tried.clusters[1:]], name_prefix="Nord · ")  # fmt: skip
+    tried.save(tmp_path / "my.yml")
+    assert rules.load(tmp_path / "my.yml") == tried
+
+
+def test_a_percent_compared_with_a_share_is_warned_of():
+    (warned,) = rules.parse(file_with("avg_percent_watched >= 0.75")).warnings()
+    assert "first" in warned and "0.75" in warned and "0 to 100" in warned
+    assert rules.load().warnings() == []
+
+
 def test_a_threshold_that_is_not_there_is_a_clear_error():
     with pytest.raises(ParameterError, match="compares no column 'fame'"):
         rules.load().replace("bouncers", "fame", 1)
@@ -161,4 +206,4 @@ def test_no_text_gets_past_the_reader_but_a_refusal_or_a_comparison(text):
         parsed = rules.parse(file_with(text))
     except ParameterError:
         return
-    assert any(column in parsed.clusters[0].when for column in rules.COLUMNS)
+    assert any(column in parsed.clusters[0].when for column in conditions.COLUMNS)
