@@ -31,18 +31,21 @@ def close_to_others() -> None:
     os.umask(0o077)
 
 
-def read_owner_text(path: Path, what: str) -> str:
+def read_owner_text(path: Path, what: str, *, is_copied: bool = False) -> str:
     """A text that the owner wrote, such as a clusters file, with line ends as ``\\n``.
 
     Parameters
     ----------
     what : str
         What it is, for the message: ``"Clusters file"``.
+    is_copied : bool
+        A copy goes into run folders, where no e-mail address and no path may stand.
 
     Raises
     ------
     ParameterError
-        It cannot be read, or is not UTF-8; a byte order mark is fine.
+        It cannot be read, or is not UTF-8 (a byte order mark is fine), or holds what the scan of
+        run folders would refuse.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -58,6 +61,13 @@ def read_owner_text(path: Path, what: str) -> str:
             expected="a text file in UTF-8",
             remedy="Correct the path, or save the file as UTF-8, and run again.",
         )
+    for number, line in enumerate(text.splitlines() if is_copied else (), 1):
+        for kind in privacy.leaks_in(line, places=[Path.home()]):
+            raise ParameterError(
+                f"Here is {kind}.",
+                where=f"{what} {path.name}, line {number}",
+                remedy="Take it out and run again: a copy of this file goes into the run folder.",
+            )
     return text
 
 

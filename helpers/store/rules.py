@@ -161,7 +161,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
     if not str(path):
         return parse(builtin_text(), source="built-in")
     found = find_file(Path(path), folder)
-    return parse(files.read_owner_text(found, "Clusters file"), source=found.name)
+    return parse(files.read_owner_text(found, "Clusters file", is_copied=True), source=found.name)
 
 
 def find_file(path: Path, folder: Path | None) -> Path:

@@ -31,7 +31,7 @@ from pydantic import (
     ValidationError,
 )
 
-from helpers.core.privacy import page_of, without_emails
+from helpers.core.privacy import clean_text, page_of, without_emails
 
 ROUNDING = 1e-9
 """So near 0 or 1, percent_viewed is 0 or 1: float noise, such as 1.0000000000000002."""
@@ -47,8 +47,8 @@ def read_time(value: Any) -> Any:
 
 
 def _clean(text: str) -> str | None:
-    """Text that can be stored: JSON may carry half a surrogate pair or a NUL."""
-    plain = text.encode("utf-8", "replace").decode().replace("\0", "")
+    """Text that can be stored and shown: JSON may carry half a surrogate pair or a NUL."""
+    plain = clean_text(text)
     return plain if plain.strip() else None
 
 

@@ -75,6 +75,15 @@ def test_what_the_owner_wrote_is_read_as_utf_8_or_refused_by_name(tmp_path, cont
             files.read_owner_text(path, "Clusters file")
 
 
+def test_what_is_copied_into_runs_is_refused_by_line_where_the_scan_would_refuse_it(tmp_path):
+    path = tmp_path / "my.yml"
+    path.write_text("clusters:\n- title: Warm\n  description: ask jane@acme.example\n")
+    assert "jane" in files.read_owner_text(path, "Clusters file")
+    with pytest.raises(ParameterError, match="my.yml, line 3: Here is an e-mail address") as told:
+        files.read_owner_text(path, "Clusters file", is_copied=True)
+    assert "jane" not in str(told.value)
+
+
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     path = tmp_path / "x.json"
     files.write_json(path, {"a": 1})
