@@ -161,7 +161,7 @@ def read_table(run: Run) -> pd.DataFrame:
 
 def _clustered(run: Run, rules: ClusterRules | None) -> str:
     """A query for viewers with their cluster: as written by stage 03, or by other rules."""
-    if rules is None and run.stage >= "03_cluster" and run.find("viewers.parquet"):
+    if rules is None and "cluster" in run.engine.query("FROM viewers LIMIT 0"):
         return "FROM viewers"
     run.need("features.parquet", "02_enrich")
     return engine.sql("viewers").format(rules=(rules or run.rules).case_sql())

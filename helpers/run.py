@@ -224,16 +224,23 @@ class Run:
                 where=self.stage,
                 remedy=f"Run {made_by} first.",
             )
-        made_with, now = read_manifest(path.parents[1]).files.get(name, {}), self.basis()
-        for what in made_with.keys() & now.keys():
-            if made_with[what] != now[what]:
-                raise DataError(
-                    f"data/{name} was made with another {what.replace('_', ' ')}: "
-                    f"{_shown(made_with[what])}, and now it is {_shown(now[what])}.",
-                    where=self.stage,
-                    remedy=f"Run {made_by} again, then this notebook.",
-                )
+        for what, before, now in self._changes(path):
+            raise DataError(
+                f"data/{name} was made with another {what.replace('_', ' ')}: {before}, and now it "
+                f"is {now}.",
+                where=self.stage,
+                remedy=f"Run {made_by} again, then this notebook.",
+            )
         return path
+
+    def _changes(self, path: Path) -> list[tuple[str, str, str]]:
+        """What a file was made with that is not so now: what, before, now."""
+        made_with, now = read_manifest(path.parents[1]).files.get(path.name, {}), self.basis()
+        return [
+            (what, _shown(made_with[what]), _shown(now[what]))
+            for what in now
+            if what in made_with and made_with[what] != now[what]
+        ]
 
     def basis(self) -> dict[str, Any]:
         """What a file of this stage is made with."""
@@ -283,8 +290,12 @@ class Run:
             exclude_domains=self.params.exclude_domains,
         )
         for table, maker in (("features", "02_enrich"), ("viewers", "03_cluster")):
-            if self.stage > maker and self.find(f"{table}.parquet"):
+            path = self.find(f"{table}.parquet")
+            if path and self.stage > maker:
                 path = self.need(f"{table}.parquet", maker)
+            elif path and (self.stage < maker or self._changes(path)):
+                path = None  # this stage makes it anew
+            if path:
                 engine.show(table, path)
                 if table == "features":  # until stage 03 gives viewers their cluster
                     engine.show("viewers", path)
