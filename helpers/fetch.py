@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from weakref import WeakKeyDictionary
 
-import duckdb
 import pandas as pd
 from pydantic import BaseModel, Field, computed_field
 
 from helpers.core import clock
-from helpers.core.errors import AccessError, ServiceError
+from helpers.core.errors import AccessError
 from helpers.core.progress import progress
 from helpers.run import Run
 from helpers.store import engine, shards
-from helpers.store.store import MEDIAS, Store
-from helpers.wistia.client import Wistia
+from helpers.store.store import MEDIAS
+from helpers.wistia.client import IS_EMPTY, Wistia
 from helpers.wistia.paging import read_pages
 from helpers.wistia.rows import to_table
 from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
@@ -97,7 +95,9 @@ def everything(run: Run) -> Fetched:
     AccessError
         Wistia refuses the token, or it may not read stats.
     ServiceError
-        Wistia failed, or the disk is full.
+        Wistia failed.
+    OSError
+        The disk is full; every day fetched whole is kept.
     DataError
         Sessions broke a rule (percent_viewed outside 0 to 1; over 1 % of a day without id or time),
         or the store has another schema.
@@ -111,7 +111,7 @@ def everything(run: Run) -> Fetched:
     Wistia Stats API, List Events and List Visitors; Data API, List Medias.
     """
     store = run.store
-    with store.lock(), _explain_full_disk(store):
+    with store.lock():
         store.open(run.source.wistia_identity(run.settings))
         address, token = run.wistia_address()
         wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
@@ -123,7 +123,7 @@ def everything(run: Run) -> Fetched:
             store.tidy()
             fetch.record()
         run.forget_tables()
-        run._fetched = None
+        _TABLES.pop(run, None)
         counts = summary(run).iloc[0]
     run.record(
         counts={name: int(counts[name]) for name in ("visitors", "sessions")},
@@ -221,28 +221,27 @@ class _Fetch:
             reader.read(start, window.end)
 
     def _update_visitors(self) -> None:
-        known, full = self.progress.visitors, self.run.params.full_sweep
-        there = self.store.visitors_path.exists()
-        if there and not full and "visitors" in self.current.lists:
+        there, known = self.store.visitors_path.exists(), self.progress.visitors
+        known_until = known.known_until
+        if self.run.params.full_sweep or not there:
+            known_until = None
+        elif "visitors" in self.current.lists:
             self.fetched.visitors = known.model_copy(update={"pages": 0})
             return
-        known_until = known.known_until if there and not full else None
         connection = engine.connect(MEMORY_LIMIT, self.store.folder / ".spill")
         with progress("visitors", "page") as bar, contextlib.closing(connection):
-            self.fetched.visitors = self.progress.visitors = update_visitors(
-                self.wistia,
-                self.store,
-                connection,
-                known_until=known_until and datetime.fromisoformat(known_until),
-                on_page=bar.update,
+            since = known_until and datetime.fromisoformat(known_until)
+            visitors = update_visitors(
+                self.wistia, self.store, connection, known_until=since, on_page=bar.update
             )
+        self.fetched.visitors = self.progress.visitors = visitors
         self._save("visitors")
 
     def _update_medias(self) -> None:
         if "medias" in self.current.lists and self.store.medias_path.exists():
             return
         try:
-            pages = [page for _, page in read_pages(self.wistia.medias, lambda page: page.is_empty)]
+            pages = [page for _, page in read_pages(self.wistia.medias, IS_EMPTY)]
         except AccessError:
             self.fetched.medias = MediaFacts(readable=False)
             return
@@ -259,23 +258,6 @@ class _Fetch:
         self.store.settle(self.reference - SETTLES)
         if self.fetched.days_removed or not (settings.dask or settings.shards):
             shards.remove(settings, self.store)  # copies of rows outlive no row
-
-
-@contextlib.contextmanager
-def _explain_full_disk(store: Store) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, duckdb.Error) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not full and "No space left" not in str(error):
-            raise
-        store.tidy()
-        raise ServiceError(
-            f"the disk that holds the store of account {store.folder.name!r} is full. Every day "
-            "fetched whole is kept.",
-            remedy="Make room, or set VIEWER_PERSONAS_OUTPUTS to another disk, and run again to go "
-            "on.",
-        ) from error
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
@@ -295,12 +277,14 @@ def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
     return "; ".join(parts) + "."
 
 
+_TABLES: WeakKeyDictionary[Run, engine.Engine] = WeakKeyDictionary()
+
+
 def _store_tables(run: Run) -> engine.Engine:
     """The store in the engine, nothing of the window left out; the same until the next fetch."""
-    known = getattr(run, "_fetched", None)
-    if known is None:
-        known = run._fetched = engine.over_store(run.settings, run.store, run.window)
-    return known
+    if run not in _TABLES:
+        _TABLES[run] = engine.over_store(run.settings, run.store, run.window)
+    return _TABLES[run]
 
 
 def summary(run: Run) -> pd.DataFrame:

@@ -24,9 +24,8 @@ UNFOLDED = {"visitor_identity", "user_agent_details", "org", "credits", "auto_re
 class Usage(Row):
     """Credits at Mavera."""
 
-    UNREAD = "object limits rate_limit threshold credits_to_add"
+    UNREAD = "object limits rate_limit threshold credits_to_add included"
     used: Number = Field(validation_alias=AliasPath("credits", "used"))
-    included: Number | None = Field(None, validation_alias=AliasPath("credits", "included"))
     remaining: Number | None = Field(None, validation_alias=AliasPath("credits", "remaining"))
     recharges: bool | None = Field(None, validation_alias=AliasPath("auto_recharge", "enabled"))
 
@@ -34,18 +33,19 @@ class Usage(Row):
 class Persona(Row):
     """A persona of Mavera's list."""
 
-    UNREAD = "object category is_custom pipeline_type type created_at details credits_charged"
+    UNREAD = (
+        "object category description is_custom pipeline_type type created_at details "
+        "credits_charged"
+    )
     id: Key
     name: Key
-    description: str | None = None
 
 
 class Thread(Row):
     """A thread of Mave's list."""
 
-    UNREAD = "object created_at updated_at workspace_id credits_used sources usage messages"
+    UNREAD = "object title created_at updated_at workspace_id credits_used sources usage messages"
     id: Key
-    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Shape:
         """The rows of an answer; None where it has another shape."""
         if not isinstance(answer, self.kind):
             return None
-        rows = {"[]": answer, "": [answer]}.get(self.place) or dict(answer).get("data", [])
+        rows = answer.get("data") if self.place == "data[]" else answer if self.place else [answer]
         return rows if isinstance(rows, list) else None
 
 
@@ -91,11 +91,10 @@ def differences(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
     rows = shape.rows(answer)
     found = Counter({("(the answer)", "rows as documented", True): int(rows is None)})
     for row in rows or []:
-        found.update(
-            (shape.place + _named(keys), text, True) for keys, text in _broken(row, shape).items()
-        )
+        told = [(keys, text, True) for keys, text in _broken(row, shape.row).items()]
         unknown = _unknown(row, _known_keys(shape.row))
-        found.update((shape.place + _named(keys), "no such key", False) for keys in unknown)
+        told += [(keys, "no such key", False) for keys in unknown]
+        found.update((shape.place + _named(keys), *more) for keys, *more in told)
     return [
         {"path": path, "key": key.lstrip("."), "expected": text, "rows": count, "relied_on": relied}
         for (key, text, relied), count in sorted(found.items())
@@ -103,10 +102,10 @@ def differences(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
     ]
 
 
-def _broken(row: Any, shape: Shape) -> dict[tuple, str]:
+def _broken(row: Any, model: type[Row]) -> dict[tuple, str]:
     """What is expected of each key that is not as described, by its place."""
     try:
-        shape.row.model_validate(row)
+        model.model_validate(row)
     except ValidationError as error:
         return {p["loc"]: _expected(p) for p in error.errors(include_url=False)}
     return {}
@@ -146,7 +145,8 @@ def _named(keys: tuple) -> str:
 def order(path: str, answer: Any) -> list[dict[str, Any]]:
     """Whether a list comes newest first, which incremental reading relies on."""
     name = NEWEST_FIRST.get(path)
-    times = [str(row.get(name) or "") for row in answer] if name else []
+    rows = [row for row in answer if isinstance(row, dict)] if name else []
+    times = [str(row.get(name) or "") for row in rows]
     broken = sum(later > earlier for earlier, later in pairwise(filter(None, times)))
     row = {"path": path, "key": f"[].{name}", "expected": "newest first", "rows": broken}
     return [{**row, "relied_on": True}] if broken else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -12,17 +13,8 @@ from pydantic import SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.http import Client
-from helpers.wistia.rows import (
-    Engagement,
-    Media,
-    MediaStats,
-    Row,
-    RowProblem,
-    Session,
-    Token,
-    Visitor,
-    parse_row,
-)
+from helpers.wistia import rows
+from helpers.wistia.rows import Row, RowProblem
 
 EVENTS_PATH = "/v1/stats/events.json"
 VISITORS_PATH = "/v1/stats/visitors.json"
@@ -32,6 +24,10 @@ ENGAGEMENT_PATH = "/v1/stats/medias/{}/engagement.json"
 TOKEN_PATH = "/modern/token"
 STATS_PERMISSION = '"Read detailed stats"'
 STATS_SCOPES = {"stats:read", "all:read"}
+
+UNUSABLE_SHARE = 0.01
+"""Of the rows of a day, or of a list: so many may lack an id or a time, and one always may."""
+
 FORMAT_CHANGED = "The service's format may have changed: nothing was guessed. Look for a newer kit."
 
 
@@ -59,6 +55,27 @@ class Page:
     @property
     def is_empty(self) -> bool:
         return not self.size
+
+
+IS_EMPTY = attrgetter("is_empty")
+
+
+def refuse_unusable(problems: Sequence[RowProblem], usable: int, where: str) -> None:
+    """Do without a few rows that have no id or time.
+
+    Raises
+    ------
+    DataError
+        They are over 1 % of the rows, and more than one.
+    """
+    total = usable + len(problems)
+    if len(problems) > max(1, UNUSABLE_SHARE * total):
+        raise DataError(
+            f"{len(problems)} of {total} rows have no usable id or time: {problems[0]}.",
+            where=f"Wistia: {where}",
+            expected=f"at most {UNUSABLE_SHARE:.0%}",
+            remedy=f"{FORMAT_CHANGED} None of these rows is stored.",
+        )
 
 
 class Wistia:
@@ -99,30 +116,30 @@ class Wistia:
             answer = self.client.get(TOKEN_PATH, where="scopes", expect=dict, attempts=3)
         except (AccessError, ServiceError):
             return None  # not there, or not for this token: the lists themselves will tell
-        scopes = parse_row(Token, answer).scopes
-        if scopes and not STATS_SCOPES & set(scopes):
+        scopes = set(rows.parse_row(rows.Token, answer).scopes or ())
+        if scopes and not STATS_SCOPES & scopes:
             raise AccessError(
                 f"this token may read {', '.join(sorted(scopes))}, but not stats.",
                 where="Wistia",
                 expected=f"a token with the permission {STATS_PERMISSION}",
                 remedy="Make one, set WISTIA_API_TOKEN in .env and run again.",
             )
-        return scopes and set(scopes)
+        return scopes or None
 
     def sessions(self, page: int, *, start: date, end: date) -> Page:
         """Page of the viewing sessions from `start` to `end`, UTC days, inclusive; newest first."""
         days = {"start_date": f"{start}", "end_date": f"{end}"}
-        return self._page(EVENTS_PATH, Session, page, f"{start} to {end}, page {page}", days)
+        return self._page(EVENTS_PATH, rows.Session, page, f"{start} to {end}, page {page}", days)
 
     def visitors(self, page: int) -> Page:
         """Page of the people who ever played, account-wide; newest last_active_at first."""
-        return self._page(VISITORS_PATH, Visitor, page, f"page {page}")
+        return self._page(VISITORS_PATH, rows.Visitor, page, f"page {page}")
 
     def medias(self, page: int) -> Page:
         """Page of the account's videos; a stats-only token may not read them (AccessError)."""
-        return self._page(MEDIAS_PATH, Media, page, f"page {page}")
+        return self._page(MEDIAS_PATH, rows.Media, page, f"page {page}")
 
-    def media_stats(self, media_id: str) -> MediaStats:
+    def media_stats(self, media_id: str) -> rows.MediaStats:
         """Plays, loads and hours watched of a video, for life.
 
         Raises
@@ -132,11 +149,11 @@ class Wistia:
         DataError
             The answer has another shape.
         """
-        return self._object(MEDIA_STATS_PATH, MediaStats, media_id)
+        return self._object(MEDIA_STATS_PATH, rows.MediaStats, media_id)
 
-    def engagement(self, media_id: str) -> Engagement:
+    def engagement(self, media_id: str) -> rows.Engagement:
         """How often each cell of a video was played; fails like :meth:`media_stats`."""
-        return self._object(ENGAGEMENT_PATH, Engagement, media_id)
+        return self._object(ENGAGEMENT_PATH, rows.Engagement, media_id)
 
     def close(self) -> None:
         """Close the connections."""
@@ -145,32 +162,22 @@ class Wistia:
     def _object(self, path: str, model: type[Row], media_id: str) -> Any:
         answer = self.client.get(path.format(quote(media_id, safe="")), expect=dict)
         try:
-            return parse_row(model, answer)
+            return rows.parse_row(model, answer)
         except RowProblem as problem:
             where = f"Wistia: GET {path.format(media_id)}"
             raise DataError(f"{problem}.", where=where, remedy=FORMAT_CHANGED) from None
 
     def _page(
-        self,
-        path: str,
-        model: type[Row],
-        page: int,
-        where: str,
-        query: dict[str, str] | None = None,
+        self, path: str, model: type[Row], page: int, where: str, query: dict | None = None
     ) -> Page:
         query = {**(query or {}), "page": page, "per_page": self.per_page}
         answer = self.client.get(path, query, where=where)
-        rows, problems = [], []
+        usable, problems = [], []
         for raw in answer:
             try:
-                rows.append(parse_row(model, raw))
+                usable.append(rows.parse_row(model, raw))
             except RowProblem as problem:
                 problems.append(problem)
-        if len(answer) > 1 and not rows and not any(problem.day for problem in problems):
-            raise DataError(
-                f"none of {len(answer)} rows is usable: {problems[0]}.",
-                where=f"Wistia: GET {path} ({where})",
-                expected="rows with an id and a time",
-                remedy=f"{FORMAT_CHANGED} If WISTIA_BASE_URL is set, check that it is Wistia's.",
-            )
-        return Page(page, len(answer), rows, problems)
+        if not usable and not any(problem.day for problem in problems):
+            refuse_unusable(problems, 0, f"GET {path} ({where})")
+        return Page(page, len(answer), usable, problems)

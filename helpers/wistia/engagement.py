@@ -18,15 +18,14 @@ from helpers.store.store import Store
 from helpers.wistia.client import Wistia
 from helpers.wistia.rows import Engagement, MediaStats
 
-ENGAGEMENT = pa.schema(
-    [("media_id", pa.string())]
-    + [(name, pa.float64()) for name in ("second", "seconds")]
-    + [(name, pa.int64()) for name in ("plays", "rewatches")]
-)
 MEDIA_STATS = pa.schema(
     [("media_id", pa.string()), ("read_at", pa.timestamp("us", tz="UTC"))]
     + [(name, pa.int64()) for name in ("play_count", "load_count")]
     + [(name, pa.float64()) for name in ("play_rate", "hours_watched", "engagement")]
+)
+ENGAGEMENT = pa.schema(
+    [("media_id", pa.string()), ("second", pa.float64()), ("seconds", pa.float64())]
+    + [(name, pa.int64()) for name in ("plays", "rewatches")]
 )
 WORKERS = 10
 MOST_CELLS = 1000

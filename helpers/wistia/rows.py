@@ -20,16 +20,8 @@ from operator import getitem
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    AliasPath,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.functional_validators import AfterValidator, BeforeValidator
 
 from helpers.core.privacy import clean_text, page_of, without_emails
 
@@ -188,10 +180,11 @@ class RowProblem(Exception):
 
     def __init__(self, raw: Any, name: str):
         raw = raw if isinstance(raw, dict) else {}
-        super().__init__(f"{name} is {raw.get(name)!r}"[:120])
+        event = f" (event {raw['event_key']!r:.80})" if raw.get("event_key") else ""
+        super().__init__(f"{name} is {raw.get(name)!r:.80}{event}")
         moment = read_time(raw.get("received_at"))
         self.day: date | None = moment.date() if isinstance(moment, datetime) else None
-        self.name, self.event_key = name, f"{raw.get('event_key')!r}"[:80]
+        self.name = name
 
 
 def parse_row(model: type[Row], raw: Any) -> Row:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from helpers.core import clock
 from helpers.core.errors import DataError
 from helpers.store.store import SESSIONS, StagedDay, Store
-from helpers.wistia.client import FORMAT_CHANGED, Page, Wistia
+from helpers.wistia.client import IS_EMPTY, Page, Wistia, refuse_unusable
 from helpers.wistia.paging import WORKERS, read_pages
 from helpers.wistia.rows import RowProblem, Session, to_table
 
@@ -24,9 +24,6 @@ SETTLES = timedelta(days=3)
 
 DEEPEST_PAGE = 1000
 """Deeper pages than this were never seen to work: the days below are read as another list."""
-
-UNUSABLE_SHARE = 0.01
-"""Of a day's rows without id or time: more of them, and more than one, refuse the day."""
 
 TOO_MANY_REFUSED = 3  # days: no odd row any more, the unit or the format has changed
 UNORDERED_DAYS = 30  # read as one list where rows are out of order, to bound the memory
@@ -184,7 +181,7 @@ class _SessionList:
         limited = self.in_order and self.oldest < self.newest
         deepest = DEEPEST_PAGE if limited else math.inf
         before = page = None
-        pages = read_pages(self._read_page, _is_empty, deepest=deepest, workers=self.workers)
+        pages = read_pages(self._read_page, IS_EMPTY, deepest=deepest, workers=self.workers)
         with contextlib.closing(pages):
             for _, page in pages:
                 if page.is_empty:
@@ -252,7 +249,7 @@ class _SessionList:
             return
         error = DataError(
             f"{problem}.",
-            where=f"Wistia: day {day}, event {problem.event_key}",
+            where=f"Wistia: day {day}",
             expected="a share from 0 to 1",
             remedy="Its unit may have changed, so it is refused rather than rescaled: nothing of "
             "that day is stored, other days are kept. Ask Wistia's support, or look for a newer "
@@ -269,24 +266,14 @@ class _SessionList:
         """Store the days above `day`: the list has passed below them."""
         while self.next > day:
             staged = self._stage(self.next)
-            self._refuse_unusable(self.next, staged.rows)
+            try:
+                refuse_unusable(self.unusable[self.next], staged.rows, f"day {self.next}")
+            except DataError as error:
+                self.reader.refuse(self.next, error)
             if self.next not in self.reader.refused:
                 self._store(self.next, staged)
             del self.staged[self.next]
             self.next -= ONE_DAY
-
-    def _refuse_unusable(self, day: date, usable: int) -> None:
-        unusable = self.unusable[day]
-        rows = usable + len(unusable)
-        if len(unusable) > max(1, UNUSABLE_SHARE * rows):
-            error = DataError(
-                f"{len(unusable)} of {rows} sessions have no usable id or time: "
-                f"{unusable[0]} (event {unusable[0].event_key}).",
-                where=f"Wistia: day {day}",
-                expected=f"at most {UNUSABLE_SHARE:.0%} of a day",
-                remedy=f"{FORMAT_CHANGED} Nothing of that day is stored, other days are kept.",
-            )
-            self.reader.refuse(day, error)
 
     def _store(self, day: date, staged: StagedDay) -> None:
         unusable = len(self.unusable[day])
@@ -296,10 +283,6 @@ class _SessionList:
         self.stored.append(day)
         self.reader.stored[day] = staged.rows, unusable
         self.reader.on_day()
-
-
-def _is_empty(page: Page) -> bool:
-    return page.is_empty
 
 
 def _identity(row: Session) -> tuple:

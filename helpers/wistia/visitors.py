@@ -11,20 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 from pydantic import BaseModel
 
-from helpers.core.errors import DataError
 from helpers.core.files import open_parquet, replace_file
-from helpers.store.engine import quoted
+from helpers.store import engine
+from helpers.store.engine import parquet, quoted
 from helpers.store.store import VISITORS, Store
-from helpers.wistia.client import FORMAT_CHANGED, VISITORS_PATH, Page, Wistia
+from helpers.wistia.client import IS_EMPTY, Page, Wistia, refuse_unusable
 from helpers.wistia.paging import WORKERS, read_pages
-from helpers.wistia.rows import to_table
+from helpers.wistia.rows import RowProblem, to_table
 
 LATE = timedelta(minutes=10)
 """A play shows up within about a minute; so long before the last known activity is read again."""
@@ -34,8 +34,6 @@ BLOCK = 10
 
 BLOCKS_AT_ONCE = 8
 """Begun before it is known how long a list is that is read whole."""
-
-UNUSABLE_SHARE = 0.01  # of the rows; more without a visitor_key are an error
 
 _TURN = pa.field("turn", pa.int64())  # of the page that a row was met on: a later one is newer
 
@@ -89,20 +87,24 @@ def update_visitors(
     try:
         return _VisitorList(wistia, store, connection, known_until, on_page).update()
     except _OrderBroken:
-        return _VisitorList(wistia, store, connection, None, on_page, in_order=False).update()
+        return _VisitorList(wistia, store, connection, None, on_page).update()
 
 
 class _VisitorList:
-    def __init__(self, wistia, store, connection, known_until, on_page, *, in_order=True):
-        self.wistia, self.store, self.sql = wistia, store, connection.execute
-        self.on_page, self.in_order, self.newest = on_page, in_order, known_until
+    def __init__(self, wistia, store, connection, known_until, on_page):
+        self.wistia, self.store, self.connection = wistia, store, connection
+        self.on_page, self.newest = on_page, known_until
         self.mark = known_until and known_until - LATE
-        self.facts = VisitorFacts(incremental=self.mark is not None, order_broken=not in_order)
+        self.facts = VisitorFacts(incremental=self.mark is not None)
         self.near_top: set[tuple] = set()  # visitor_key, last_active_at
-        self.block_starts: dict[int, Page] = {}
-        self.register = connection.register
-        self.register("no_rows", VISITORS.append(_TURN).empty_table())
-        self.sql("CREATE OR REPLACE TEMP TABLE met AS FROM no_rows")
+        self.block_starts: dict[int, Page | None] = {}
+        self.problems: list[RowProblem] = []
+        for name in ("met", "old"):
+            self._make_table(name, VISITORS.append(_TURN).empty_table())
+
+    def _make_table(self, name: str, rows: pa.Table) -> None:
+        self.connection.register("rows", rows)
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM rows")
 
     def update(self) -> VisitorFacts:
         # Before all others: whoever plays after this answer is met when the top is read again.
@@ -115,7 +117,8 @@ class _VisitorList:
             if self.facts.moved:
                 self._read_on()
         self._write()
-        self.facts.known_until = self.newest.isoformat() if self.newest and self.in_order else None
+        if self.newest and not self.facts.order_broken:
+            self.facts.known_until = self.newest.isoformat()
         self.facts.complete = True
         return self.facts
 
@@ -138,17 +141,14 @@ class _VisitorList:
                 self._check_order(earlier, later)
 
     def _read_block(self, number: int) -> list[Page]:
-        pages = []
-        for page_number in range(_start(number), _start(number + 1)):
-            page = self.wistia.visitors(page_number)
-            if self._is_past(page):
-                break
-            pages.append(page)
-        return pages
+        pages = map(self.wistia.visitors, range(_start(number), _start(number + 1)))
+        return list(takewhile(lambda page: not self._is_past(page), pages))
 
     def _check_order(self, earlier: datetime | None, later: datetime | None) -> None:
-        if self.in_order and earlier and later and later > earlier:
-            raise _OrderBroken
+        if earlier and later and later > earlier:
+            self.facts.order_broken = True
+            if self.mark:
+                raise _OrderBroken
 
     def _keep(self, page: Page) -> None:
         self.on_page()
@@ -158,11 +158,11 @@ class _VisitorList:
         table = to_table(page.rows, VISITORS)
         kept = self.store.without_forgotten(table)
         self.facts.pages += 1
-        self.facts.unusable += len(page.problems)
+        self.problems += page.problems
         self.facts.erased += len(table) - len(kept)
         turns = pa.array([self.facts.pages] * len(kept), pa.int64())
-        self.register("page", kept.append_column(_TURN, turns))
-        self.sql("INSERT INTO met FROM page")
+        self.connection.register("rows", kept.append_column(_TURN, turns))
+        self.connection.execute("INSERT INTO met FROM rows")
 
     def _near_top(self, page: Page) -> set[tuple]:
         since = self.newest and self.newest - LATE
@@ -172,7 +172,7 @@ class _VisitorList:
     def _read_top_again(self) -> None:
         """Meet those who played meanwhile; afterwards all is known until the newest activity."""
         newest = None
-        for _, page in read_pages(self.wistia.visitors, _is_empty, workers=1):
+        for _, page in read_pages(self.wistia.visitors, IS_EMPTY, workers=1):
             newest = newest or _times(page)[0]
             self.facts.moved += len(self._near_top(page) - self.near_top)
             self._keep(page)
@@ -201,42 +201,23 @@ class _VisitorList:
 
     def _write(self) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""
-        old = self.store.visitors_path
-        self.sql("CREATE OR REPLACE TEMP TABLE old AS FROM no_rows")
-        if old.exists():
-            file = open_parquet(old)
-            self.register(
-                "old_rows",
-                pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches()),
+        path, sql = self.store.visitors_path, self.connection.execute
+        if path.exists():
+            names = [
+                name for name in open_parquet(path).schema_arrow.names if name in VISITORS.names
+            ]
+            sql(
+                f"INSERT INTO old BY NAME SELECT {', '.join(names)}, 0 AS turn FROM {parquet(path)}"
             )
-            kept = [name for name in file.schema_arrow.names if name in VISITORS.names]
-            self.sql(f"INSERT INTO old BY NAME SELECT {', '.join(kept)}, 0 AS turn FROM old_rows")
-        new, rows = self.sql(
-            "SELECT count(DISTINCT visitor_key) FILTER (visitor_key NOT IN "
-            "(SELECT visitor_key FROM old)), count(*) FROM met"
-        ).fetchone()
-        if self.facts.unusable > max(1, UNUSABLE_SHARE * rows):
-            raise DataError(
-                f"{self.facts.unusable} of {rows} visitors have no usable visitor_key.",
-                where=f"Wistia: GET {VISITORS_PATH}",
-                expected=f"at most {UNUSABLE_SHARE:.0%}",
-                remedy=FORMAT_CHANGED,
-            )
-        keep = self.mark is not None or not self.in_order
-        with replace_file(old) as staged:
-            self.sql(f"""
-                COPY (
-                    SELECT {", ".join(VISITORS.names)}
-                    FROM (FROM met UNION ALL FROM old WHERE {keep})
-                    QUALIFY row_number() OVER (PARTITION BY visitor_key ORDER BY turn DESC) = 1
-                    ORDER BY visitor_key
-                ) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)
-            """)
-        self.facts.new, self.facts.rows = new, open_parquet(old).metadata.num_rows
-
-
-def _is_empty(page: Page) -> bool:
-    return page.is_empty
+        refuse_unusable(self.problems, sql("SELECT count(*) FROM met").fetchone()[0], "visitors")
+        new = "SELECT count(DISTINCT visitor_key) FROM met ANTI JOIN old USING (visitor_key)"
+        self.facts.new = sql(new).fetchone()[0]
+        keep = bool(self.mark) or self.facts.order_broken
+        with replace_file(path) as staged:
+            rows = engine.sql("visitors").replace("{keep}", str(keep))
+            sql(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
+        self.facts.unusable = len(self.problems)
+        self.facts.rows = open_parquet(path).metadata.num_rows
 
 
 def _start(block: int) -> int:
