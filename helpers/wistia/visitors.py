@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from helpers.core.files import open_parquet, replace_file
 from helpers.store import engine
-from helpers.store.engine import parquet, quoted
+from helpers.store.engine import quoted
 from helpers.store.store import VISITORS, Store
 from helpers.wistia.client import IS_EMPTY, Page, Wistia, refuse_unusable
 from helpers.wistia.paging import WORKERS, read_pages
@@ -202,13 +202,8 @@ class _VisitorList:
     def _write(self) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""
         path, sql = self.store.visitors_path, self.connection.execute
-        if path.exists():
-            names = [
-                name for name in open_parquet(path).schema_arrow.names if name in VISITORS.names
-            ]
-            sql(
-                f"INSERT INTO old BY NAME SELECT {', '.join(names)}, 0 AS turn FROM {parquet(path)}"
-            )
+        with self.store.damage_told():
+            sql(f"INSERT INTO old SELECT *, 0 FROM ({self.store.list_sql(VISITORS, path)})")
         refuse_unusable(self.problems, sql("SELECT count(*) FROM met").fetchone()[0], "visitors")
         new = "SELECT count(DISTINCT visitor_key) FROM met ANTI JOIN old USING (visitor_key)"
         self.facts.new = sql(new).fetchone()[0]
