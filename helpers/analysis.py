@@ -92,7 +92,7 @@ def ask(run: Run) -> pd.DataFrame:
         finally:
             _write(run, content)
             account.record()
-        account.balance()
+        account.record_balance()
     return _status(content)
 
 
@@ -125,11 +125,10 @@ def _ask(
         account.charge("mave", name, send, fingerprint=print_, thread_id=thread)
     kept, charged = account.kept(print_) or {}, account.spent(fingerprint=print_)
     text = answers.visible(str(kept.get("content") or "")).strip()
-    found = Analysis(
-        status="answered", question=message, answer=text, asked_on=kept.get("asked_on"),
-        credits=charged, reused=not charged, thread_id=kept.get("thread_id"),
-        sources=answers.links(kept.get("sources")), confidence=_confidence(kept.get("validation")),
-    )  # fmt: skip
+    found = Analysis(status="answered", question=message, answer=text, credits=charged)
+    found.asked_on, found.reused = kept.get("asked_on"), not charged
+    found.thread_id, found.sources = kept.get("thread_id"), answers.links(kept.get("sources"))
+    found.confidence = _confidence(kept.get("validation"))
     pieces = answers.split_answer(text, titles, prompts.POINTS)
     if answers.asks_back(text, pieces if titles else None):
         found.status, found.reason = "clarifying", None if text else "Mave's answer was empty."
@@ -166,11 +165,9 @@ def _reply(account: Account, row: PersonaRow) -> list[Reply]:
     if account.kept(print_) is None:
         if not account.buys:
             return []
-        response = prompts.build_response(row)
-        account.charge(
-            "reply", f"Reply of {row.name}", lambda _: account.mavera.respond(response),
-            fingerprint=print_, cluster=row.cluster,
-        )  # fmt: skip
+        name, response = f"Reply of {row.name}", prompts.build_response(row)
+        about_it = {"fingerprint": print_, "cluster": row.cluster}
+        account.charge("reply", name, lambda _: account.mavera.respond(response), **about_it)
     try:
         text = str(account.kept(print_)["output"][0]["content"][0]["text"] or "")
     except (TypeError, KeyError, IndexError):
@@ -250,13 +247,9 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
     if found.status == "not_asked":
         return Section(f"Mave was not asked for edits, at most 75 credits. {found.reason}")
     texts = found.by_cluster or {"": found.answer}
-    table = pd.DataFrame(
-        {
-            "title": [titles.get(name, "all videos") for name in texts],
-            "edits": ["\n".join(answers.excerpt(text, found.figures, lines=99, length=1500))
-                      for text in texts.values()],
-        }
-    )  # fmt: skip
+    table = pd.DataFrame({"title": [titles.get(name, "all videos") for name in texts]})
+    plain = (answers.excerpt(t, found.figures, lines=99, length=1500) for t in texts.values())
+    table["edits"] = ["\n".join(lines) for lines in plain]
     places = f"{len(drops)} place{'s' if len(drops) > 1 else ''}"
     return Section(
         f"Mave proposes edits at {places} where viewers leave.",

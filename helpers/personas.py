@@ -237,7 +237,7 @@ def buy(run: Run) -> pd.DataFrame:
             run.record(personas={name: statuses.count(name) for name in STATUSES})
             account.record()
             _write(run, content)
-        account.balance()
+        account.record_balance()
     return _frame(content.personas, ["name", "status", "credits"])
 
 

@@ -64,11 +64,11 @@ def describe_profiles(
     table[QUARTILES] = table[QUARTILES].astype(object).mask(few, None)
     small = table["viewers"] < min_cell
     parts = _parts(engine, table.loc[~small, "viewers"], min_cell, time_zone)
-    watched = parts[parts["kind"] == "video"].rename(columns={"name": "title"})
-    watched = watched[["cluster", "title", "viewers", "avg_percent_watched"]]
-    return Profiles(
-        table.astype(object).mask(small, None), parts[parts["kind"] != "video"], watched
-    )
+    is_video = parts["kind"] == "video"
+    groups = parts.loc[~is_video, ["cluster", "kind", "name", "viewers", "share"]]
+    videos = parts[is_video].rename(columns={"name": "title"})
+    videos = videos[["cluster", "title", "viewers", "avg_percent_watched"]]
+    return Profiles(table.astype(object).mask(small, None), groups, videos)
 
 
 def _parts(engine: Engine, sizes: pd.Series, min_cell: int, zone: str) -> pd.DataFrame:

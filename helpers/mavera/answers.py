@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import nh3
@@ -67,7 +67,7 @@ def visible(text: str) -> str:
     return "".join(sign for sign, kind in kinds if sign == "\n" or kind[0] != "C")
 
 
-def markdown_html(text: str, figures: Iterable[Claim | str] = (), *, top: int = 4) -> str:
+def markdown_html(text: str, figures: Sequence[Claim | str] = (), *, top: int = 4) -> str:
     """Markdown from outside as HTML: no HTML of its own, no image; the host beside each link.
 
     Parameters
@@ -103,21 +103,22 @@ def _with_host(link: re.Match) -> str:
     return f"{link[0]} ({host[1]})" if host else link[1]
 
 
-def _mark(text: str, figures: Iterable[Claim | str], before: str, after: str) -> str:
-    wrong = [figure for figure in figures if isinstance(figure, str) or figure.verdict == MISSING]
+def _mark(text: str, figures: Sequence[Claim | str], before: str, after: str) -> str:
+    """The text with signs around each figure that is not in the data, in its line."""
+    wrong = [("", figure) for figure in figures if isinstance(figure, str)]
+    wrong += [(f.line, f.text) for f in figures if isinstance(f, Claim) and f.verdict == MISSING]
     lines = text.split("\n")
     for place, line in enumerate(lines):
-        found = {f if isinstance(f, str) else f.text for f in wrong
-                 if isinstance(f, str) or f.line == line.strip()}  # fmt: skip
+        found = {figure for of, figure in wrong if of in ("", line.strip())}
+        words = "|".join(re.escape(figure) for figure in sorted(found, key=len, reverse=True))
+        pattern = rf"(?<![\w./=&?#%-])(?:{words})(?!\w)"
         if found:
-            words = "|".join(re.escape(figure) for figure in sorted(found, key=len, reverse=True))
-            pattern = rf"(?<![\w./=&?#%-])(?:{words})(?!\w)"
             lines[place] = re.sub(pattern, lambda match: f"{before}{match[0]}{after}", line)
     return "\n".join(lines)
 
 
 def excerpt(
-    answer: str, figures: Iterable[Claim | str] = (), *, lines: int = 3, length: int = 160
+    answer: str, figures: Sequence[Claim | str] = (), *, lines: int = 3, length: int = 160
 ) -> list[str]:
     """The first lines of an answer as plain text; figures that are not in the data are marked."""
     marked = _mark(visible(answer), figures, "", f" [{MISSING}]")

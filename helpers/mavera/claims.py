@@ -2,7 +2,7 @@
 
 A figure is *found*, *derived* by one operation on the same measure of clusters (sum, difference,
 ratio), or *not in the data*. Found says that the number stands there for that cluster, not that
-the sentence is true.
+the sentence is true. The words that name measures stand in ``texts/words.yml``.
 """
 
 from __future__ import annotations
@@ -19,26 +19,7 @@ FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
 ALL = "all"  # in the place of a cluster: all viewers
 CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
 CLOSE_SHARE = 2.6  # the same for a fraction [points]: 48 % is half in prose, and 45 % is not
-
-KINDS = {
-    "": {"count", "number"}, "percent": {"percent"}, "fraction": {"percent"},
-    "hours": {"hours"}, "minutes": {"minutes"},
-}  # fmt: skip
-"""Kinds of number that a unit may stand for."""
-MEANT = {"people": {"size", "identified", "new people"}, "new": {"new", "new people"}}
-"""What else a word may name beside its own measure."""
-MAIN = {"size", "identified", "completion", "videos", "visits", "drop"}  # where no measure is named
-COMMON = ("viewer", "watcher", "visitor", "user")  # last words of titles that any text has
-THEY = re.compile(r"\b(?:they|them|their|these|this)\b", re.I)
-JOINED = re.compile(r"\s*(?:,|and|&|or|\+|,\s*and)\s*(?:the\s|\d[\d,]*\s)?")
-ATTACHED = re.compile(rf"[\s*_-]*(?:(?:{VOCABULARY['between']})[\s*_]+)*")
-SENTENCE = re.compile(r"(?:[\W_]*\d{1,2}[.)]\s)?.+?(?:[.!?](?=\s)|$)")
-CLAUSE_END = re.compile(r"[,;:](?=\s)|[()|]|\s[–—-]\s")
-PERCENTILE = re.compile(r"\b(?:or more|or less|or fewer|between|at least|at most)\b", re.I)
-LIMIT_BEFORE = re.compile(
-    r"(?:under|below|before|less than|over|above|more than|[<>≤≥]=?)\s*$", re.I
-)
-LIMIT_AFTER = re.compile(r"\s?(?:or (?:more|less|fewer)|and (?:more|above))\b", re.I)
+GRAMMAR = {name: re.compile(pattern, re.I) for name, pattern in VOCABULARY["grammar"].items()}
 
 
 @dataclass(frozen=True)
@@ -76,13 +57,14 @@ class SentData:
         titles = {row["cluster"]: row["title"] for row in data.get("clusters", [])}
         sent = [fact for row in rows for fact in _facts(row, row["cluster"])]
         sent += [fact for row in rows for fact in _anonymous(row)]
-        self.facts = [Fact(ALL, "size", "count", data.get("total_viewers") or 0), *sent]
-        for measure in {fact.measure for fact in sent}:
+        total = data.get("total_viewers") or sum(row.get("viewers") or 0 for row in rows)
+        self.facts = [Fact(ALL, "size", "count", total), *sent]
+        for measure in {fact.measure for fact in sent} - {"size"}:
             for kind in ("count", "hours"):
                 same = [fact.value for fact in sent if (fact.measure, fact.kind) == (measure, kind)]
                 self.facts.append(Fact(ALL, measure, kind, sum(same), DERIVED))
-                if kind == "count" and measure != "size":
-                    share = 100 * sum(same) / max(data.get("total_viewers") or 0, 1)
+                if kind == "count" and total:
+                    share = 100 * sum(same) / total
                     self.facts.append(Fact(ALL, measure, "percent", share, DERIVED))
         others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
         self.titles = {name for name in others if len(name) > 2}
@@ -105,7 +87,7 @@ class SentData:
         claims, context = [], {cluster} - {""}
         counted = "|".join(("videos", "visits", self.named.pattern))
         for line in re.finditer(r".+", text):
-            for match in SENTENCE.finditer(line[0]):
+            for match in GRAMMAR["sentence"].finditer(line[0]):
                 said = _Sentence(self, match[0], context)
                 for figure in find_figures(match[0], names=self.titles, counted=counted):
                     if verdict := said.judge(figure):
@@ -144,8 +126,8 @@ def _named_groups(patterns: dict[str, str]) -> re.Pattern:
 def _pattern(title: str) -> str:
     """A title, in the singular too, or its last word alone where no other text has it."""
     *first, last = (re.escape(word.removesuffix("s")) for word in title.split())
-    words = r"s?\s".join(first) + r"s?\s" if first else ""
-    return rf"(?:{words}){'?' if last.lower() not in COMMON else ''}{last}s?"
+    words = "".join(rf"{word}s?\s" for word in first)
+    return rf"(?:{words}){'?' if last.lower() not in VOCABULARY['common'] else ''}{last}s?"
 
 
 class _Sentence:
@@ -161,119 +143,110 @@ class _Sentence:
     def judge(self, figure: Figure) -> str:
         """The verdict on a figure; "" for a limit of the rules and for hours of no viewing."""
         before, after = self.text[: figure.start], self.text[figure.end :]
-        limit = any(value in self.data.limits for value, _ in figure.readings)
-        if (
-            limit
-            and figure.unit != "fraction"
-            and (LIMIT_BEFORE.search(before) or LIMIT_AFTER.match(after))
+        fraction, hours = figure.unit == "fraction", figure.unit in ("hours", "minutes")
+        near_limit = GRAMMAR["limit before"].search(before) or GRAMMAR["limit after"].match(after)
+        limits = self.data.limits & {value for value, _ in figure.readings}
+        if (limits and near_limit and not fraction) or (
+            hours and not GRAMMAR["viewing"].search(self.text)
         ):
             return ""
-        if figure.unit in ("hours", "minutes") and not re.search(r"watch|spen[dt]|view", self.text):
-            return ""
-        if figure.unit == "fraction" and PERCENTILE.search(self.text):
+        if fraction and GRAMMAR["percentile"].search(self.text):
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
         clusters, measures = self._whose(figure), self._measures(figure)
-        kinds = KINDS.get(figure.unit, set())
+        kinds = VOCABULARY["kinds"].get(figure.unit, [])
         if figure.unit == "times" and "visits" in measures:
-            kinds = {"number"}  # come back 3.5 times
+            kinds = ["number"]  # come back 3.5 times
         known = [fact for fact in self.data.facts if fact.measure in measures]
         for fact in known:
-            if (
-                fact.cluster in clusters
-                and fact.kind in kinds
-                and (how := _close(figure, fact.value))
-            ):
-                return max(how, fact.verdict, key=(FOUND, DERIVED).index)
+            close = _close(figure, fact.value) if fact.kind in kinds else ""
+            if close and fact.cluster in clusters:
+                return DERIVED if DERIVED in (close, fact.verdict) else FOUND
         return DERIVED if any(_close(figure, x) for x in self._results(figure, known)) else MISSING
 
     def _whose(self, figure: Figure) -> set[str]:
         """The clusters that a figure is about."""
         before = [match for match in self.clusters if match.end() <= figure.start]
         after = [match for match in self.clusters if match.start() >= figure.end]
-        every = (
-            {ALL}
-            if re.search(r"\bof (?:the |all |your )?[*_]*$", self.text[: figure.start])
-            else set()
-        )
-        if after and ATTACHED.fullmatch(self.text[figure.end : after[0].start()]):
+        every = {ALL} if GRAMMAR["a part of all"].search(self.text[: figure.start]) else set()
+        if after and self._follows(figure, after[0]):
             return every | {after[0].lastgroup}  # 64 of the 402 Bouncers
-        if before and not (self.context and THEY.search(self.text, before[-1].end(), figure.start)):
-            found = {before[-1].lastgroup}
-            for left, right in zip(before[-2::-1], before[:0:-1], strict=False):
-                if not JOINED.fullmatch(self.text[left.end() : right.start()]):
-                    break
-                found.add(left.lastgroup)
-            return every | found
+        of_context = self.context and before
+        if of_context and GRAMMAR["they"].search(self.text, before[-1].end(), figure.start):
+            before = []
+        if before:
+            return every | {match.lastgroup for match in before}
         return {ALL} | (self.context or {match.lastgroup for match in after[:1]})
+
+    def _follows(self, figure: Figure, word: re.Match) -> bool:
+        """Whether a word is what the figure counts."""
+        between = self.text[figure.end : word.start()]
+        counted = GRAMMAR["between a number and what it counts"].fullmatch(between)
+        return bool(word.start() >= figure.end and counted)
 
     def _measures(self, figure: Figure) -> set[str]:
         """The measures that a figure may give: what follows it at once, else what is named near."""
-        ends = [0, *(match.end() for match in CLAUSE_END.finditer(self.text)), len(self.text)]
-        left = max(end for end in ends if end <= figure.start)
-        right = min(end for end in ends if end >= figure.end)
         if self.titles:
             return self.titles
         share = figure.unit in ("percent", "fraction")
         for cue in self.cues:
-            between = self.text[figure.end : cue.start()]
-            far = cue.start() < figure.end or share and cue.lastgroup == "size"
-            if not far and ATTACHED.fullmatch(between):
-                return MEANT.get(cue.lastgroup, {cue.lastgroup})
-        for cues in ([c for c in self.cues if left <= c.start() < right], self.cues):
-            named = {name for cue in cues for name in MEANT.get(cue.lastgroup, {cue.lastgroup})}
+            if self._follows(figure, cue) and not (share and cue.lastgroup == "size"):
+                return _meant([cue])
+        clauses = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
+        left, right = next((c for c in clauses if c[0] <= figure.start < c[1]), (0, 0))
+        for cues in ([cue for cue in self.cues if left <= cue.start() < right], self.cues):
+            named = _meant(cues)
             if "other" in named:
                 return {"other"}
             if named - {"size"}:
                 videos = self.data.titles if "completion" in named and not figure.unit else set()
                 return named | videos | {"size"}
-            if named and figure.unit in ("", "percent"):
+            if named:
                 break  # "30 viewers at 90 %": what a later clause names is not meant
-        return {"size"} if figure.unit == "times" else MAIN
+        return {"size"} if figure.unit == "times" else set(VOCABULARY["main"])
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
         """Sums, differences and ratios of one measure of the clusters that are named."""
-        named = {match.lastgroup for match in self.clusters}
-        named |= self.context if THEY.search(self.text) or not named else set()
-        compared = bool(re.search(r"\b(?:more|fewer|less|than|difference|gap)\b", self.text))
+        unit, named = figure.unit, {match.lastgroup for match in self.clusters}
+        if GRAMMAR["they"].search(self.text) or not named:
+            named |= self.context
+        compared = GRAMMAR["compared"].search(self.text)
         by_kind: dict[tuple[str, str], dict[str, float]] = {}
         for fact in known:  # the mean of a cluster stands before its percentiles
             by_kind.setdefault((fact.measure, fact.kind), {}).setdefault(fact.cluster, fact.value)
         for (_, kind), values in by_kind.items():
             picked = [value for name, value in values.items() if name in named]
-            if kind == "count" and figure.unit == "":
+            if kind == "count" and unit == "":
                 yield sum(picked)
-            if figure.unit in ("percent", "fraction") and kind in ("count", "hours"):
+            if kind in ("count", "hours") and unit in ("percent", "fraction"):
                 yield from (100 * part / values[ALL] for part in (sum(picked), *picked) if part)
             for one, other in permutations(picked, 2):
-                if figure.unit in ("times", "fraction") and other:
-                    yield one / other * (100 if figure.unit == "fraction" else 1)
-                if (figure.unit, kind) in {
-                    ("points", "percent"),
-                    ("" if compared else None, "count"),
-                }:
+                if unit in ("times", "fraction") and other:
+                    yield one / other * (100 if unit == "fraction" else 1)
+                if (kind, unit) == ("percent", "points") or (compared and kind == "count"):
                     yield one - other
+
+
+def _meant(cues: list[re.Match]) -> set[str]:
+    names = (VOCABULARY["meant"].get(cue.lastgroup, [cue.lastgroup]) for cue in cues)
+    return {name for group in names for name in group}
 
 
 def _is_quoted(title: str, text: str) -> bool:
     """Whether a text names a video: in quotes, or by three words or more."""
-    quotes = "" if len(title.split()) > 2 else "[“\"‘'*_]"
-    return bool(
-        re.search(
-            quotes + re.escape(title) + quotes.replace("“", "”").replace("‘", "’"), text, re.I
-        )
-    )
+    quote = "" if len(title.split()) > 2 else "[“”\"‘’'*_]"
+    return bool(re.search(f"{quote}{re.escape(title)}{quote}", text, re.I))
 
 
 def _close(figure: Figure, fact: float) -> str:
     """Whether a figure says a number as it is written, or about it; "" if neither."""
+    fraction = figure.unit == "fraction"
+    below, above = {"under": (2, 0), "over": (0, 2)}.get(figure.hedge, (1, 1))
     for value, half in figure.readings:
-        share = figure.unit == "fraction"
-        if not share and not figure.hedge and abs(value - fact) <= half + 1e-9 * abs(fact):
+        exact = half + 1e-9 * abs(fact)
+        if not fraction and not figure.hedge and abs(value - fact) <= exact:
             return FOUND
-        if figure.hedge or share:
-            reach = min(CLOSE_SHARE, value / 10) if share else max(CLOSE * value, half)
-            low = value - reach * (2 if figure.hedge == "under" else figure.hedge != "over")
-            high = value + reach * (2 if figure.hedge == "over" else figure.hedge != "under")
-            if low - half <= fact <= high + half:
-                return DERIVED
+        reach = min(CLOSE_SHARE, value / 10) if fraction else max(CLOSE * value, half)
+        near = value - below * reach - exact <= fact <= value + above * reach + exact
+        if near and (fraction or figure.hedge):
+            return DERIVED
     return ""

@@ -26,7 +26,7 @@ def _read_words() -> dict[str, Any]:
     parts = {"word": f"(?:{'|'.join(sorted(words['numbers'], key=len, reverse=True))})"}
     parts["number"] = rf"\b(?:\d+(?:\.\d+)?|{parts['word']})"
     parts |= {"fraction": f"(?:{'|'.join(words['fractions'])})", "month": words["month"]}
-    for group in ("measures", "hedges", "no_figures"):
+    for group in ("measures", "hedges", "no_figures", "grammar"):
         for name, pattern in words[group].items():
             pattern = re.sub(r"\{(\w+)\}", lambda m: parts.get(m[1], m[0]), pattern)
             words[group][name] = re.sub(r"\s*\n\s*", "", pattern)
@@ -36,6 +36,10 @@ def _read_words() -> dict[str, Any]:
 VOCABULARY = _read_words()
 _WORD, _FRACTION = VOCABULARY["word"], VOCABULARY["fraction"]
 _DIGITS = r"(?:\d{1,3}(?:[,.\u00a0\u202f ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?)"
+HEDGES = {
+    name: re.compile(rf"\b(?:{words})\s*[*_]*$", re.I)
+    for name, words in VOCABULARY["hedges"].items()
+}
 NO_FIGURES = [re.compile(p, re.I | re.M) for p in VOCABULARY["no_figures"].values()]
 SPELT = re.compile(
     rf"\b(?:(?P<part>\d+|{_WORD})\s(?:in|out\sof)\s(?:every\s)?(?P<whole>[1-9]\d*|{_WORD})"
@@ -98,14 +102,12 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
     plain = SPELT.sub(lambda match: _in_digits(match, counted), plain)
     for match in FIGURE.finditer(plain):
         before = plain[max(0, match.start() - 30) : match.start()]
-        hedges = [name for name, words in VOCABULARY["hedges"].items()
-                  if re.search(rf"\b(?:{words})\s*[*_]*$", before, re.I)]  # fmt: skip
+        hedge = next((name for name, words in HEDGES.items() if words.search(before)), "")
         unit = next((name for name in UNITS if match[name]), "money" if match["sign"] else "")
         scale = VOCABULARY["scales"].get((match["scale"] or "").strip(PAD + " ").lower(), 1)
         for number in [n for n in (match["low"], match["number"]) if n] or [""]:
             readings = tuple((value * scale, half * scale) for value, half in _readings(number))
-            said = text[match.start() : match.end()]
-            yield Figure(*match.span(), said, readings, unit, "".join(hedges[:1]))
+            yield Figure(*match.span(), text[slice(*match.span())], readings, unit, hedge)
 
 
 def _in_digits(match: re.Match, counted: re.Pattern) -> str:

@@ -38,8 +38,8 @@ def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
         take(row, same_name + [known["id"] for known in by_age if known.get("name") == row.name])
     for row in rows:
         if not row.persona_id:  # a title that changed: the persona is renamed, not bought anew
-            take(row, [e.persona_id for e in bought
-                       if e.cluster == row.cluster and e.name not in names])  # fmt: skip
+            of_cluster = (entry for entry in bought if entry.cluster == row.cluster)
+            take(row, [entry.persona_id for entry in of_cluster if entry.name not in names])
         row.plan = _plan(account, row)
         if row.plan == "reuse":
             describe(account, row)

@@ -35,7 +35,8 @@ def _text(length: int) -> Any:
 
 
 Title, Short, Long = _text(120), _text(300), _text(2000)
-Phrases = Annotated[list[Short], Field(max_length=20)]
+Phrases = Annotated[list[Short], Field(max_length=20)] | None
+Phrase = Short | None
 Criterion = Literal["price", "timeToValue", "risk", "proof", "support"]
 Weight = Annotated[int, Field(ge=1, le=5, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -55,6 +56,7 @@ class Payload(BaseModel):
         return self.model_dump(exclude_none=True, by_alias=True)
 
 
+FORMAT = {"type": "json_schema", "name": "viewer_reply", "strict": True}
 P = TypeVar("P", bound=Payload)
 
 
@@ -63,19 +65,19 @@ class PersonaFields(Payload):
 
     pipeline_type: Literal["north_star", "intermediate", "advanced"] = "north_star"
     type: Literal["B2B", "B2C"] = "B2B"
-    role_segment: Phrases | None = None
-    buying_stage: Short | None = None
-    decision_role: Short | None = None
-    primary_objectives: Phrases | None = None
+    role_segment: Phrases = None
+    buying_stage: Phrase = None
+    decision_role: Phrase = None
+    primary_objectives: Phrases = None
     mcda_weights: dict[Criterion, Weight] | None = None
-    goals: Phrases | None = None
-    pains: Phrases | None = None
-    triggers: Phrases | None = None
-    channels: Phrases | None = None
-    proof_types: Phrases | None = None
-    alternatives: Phrases | None = None
-    win_factors: Phrases | None = None
-    objections: Phrases | None = None
+    goals: Phrases = None
+    pains: Phrases = None
+    triggers: Phrases = None
+    channels: Phrases = None
+    proof_types: Phrases = None
+    alternatives: Phrases = None
+    win_factors: Phrases = None
+    objections: Phrases = None
 
 
 class Persona(PersonaFields):
@@ -202,14 +204,7 @@ class Response(Payload):
     model: Literal["mavera-1"] = "mavera-1"
     input: Long
     persona_id: str
-    text: dict[str, Any] = {
-        "format": {
-            "type": "json_schema",
-            "name": "viewer_reply",
-            "strict": True,
-            "schema": Reply.model_json_schema(),
-        }
-    }
+    text: dict[str, Any] = {"format": FORMAT | {"schema": Reply.model_json_schema()}}
 
 
 def persona_fields(cluster: Cluster) -> PersonaFields:
@@ -256,24 +251,25 @@ def build_clusters(
     DataError
         A number is out of its range, or a text has no place among what may be sent.
     """
-    found = []
+    kinds = {kind: group.drop(columns="kind") for kind, group in parts.groupby("kind")}
+    none, found = parts[:0], []
     for rule in rules.clusters:
-        if rule.name in clusters.index:
-            numbers = clusters.loc[rule.name].dropna().to_dict()
-            for name in numbers.keys() & set(QUARTILES):
-                numbers[name] = dict(zip(PERCENTILES, numbers[name], strict=True))
-            of_cluster = parts[parts["cluster"] == rule.name]
-            groups = {
-                kind: part[["name", "viewers", "share"]].to_dict("records")
-                for kind, part in of_cluster.groupby("kind")
-            }
-            numbers["countries"] = groups.pop("country", None)
-            numbers |= {kind: group[0] for kind, group in groups.items()}
-            watched = videos[videos["cluster"] == rule.name].drop(columns="cluster")
-            about = {"cluster": rule.name, "title": rule.title, "description": rule.description}
-            numbers |= {"top_videos": watched.to_dict("records") or None, **about}
-            found.append(checked(ClusterNumbers, rule=rule_text(rule.when), **numbers))
+        if rule.name not in clusters.index:
+            continue
+        numbers = clusters.loc[rule.name].dropna().to_dict()
+        for name in numbers.keys() & set(QUARTILES):
+            numbers[name] = dict(zip(PERCENTILES, numbers[name], strict=True))
+        numbers["countries"] = _records(kinds.get("country", none), rule.name)
+        numbers["top_videos"] = _records(videos, rule.name)
+        for kind in ("mobile", "most_active"):
+            numbers[kind] = next(iter(_records(kinds.get(kind, none), rule.name) or ()), None)
+        about = {"cluster": rule.name, "title": rule.title, "description": rule.description}
+        found.append(checked(ClusterNumbers, rule=rule_text(rule.when), **about, **numbers))
     return found
+
+
+def _records(frame: pd.DataFrame, cluster: str) -> list[dict[str, Any]] | None:
+    return frame[frame["cluster"] == cluster].drop(columns="cluster").to_dict("records") or None
 
 
 def build_news(news: pd.DataFrame) -> list[News]:
@@ -287,14 +283,15 @@ def build_news(news: pd.DataFrame) -> list[News]:
 
 def build_drops(drops: pd.DataFrame) -> Drops:
     """Drops by video: title, minutes, second, lost and left [shares]; see analysis.ask_edits."""
+    drops = drops.assign(
+        at=[f"{int(second) // 60}:{int(second) % 60:02d}" for second in drops["second"]],
+        lost_share=drops["lost"].round(2),
+        left_share=drops["left"].round(2),
+    )
     videos = []
     for (_, title, minutes), rows in drops.groupby(["media_id", "title", "minutes"], sort=False):
-        places = [
-            {"at": f"{int(row.second) // 60}:{int(row.second) % 60:02d}",
-             "lost_share": round(row.lost, 2), "left_share": round(row.left, 2)}
-            for row in rows.itertuples()
-        ]  # fmt: skip
-        videos.append(VideoDrops(title=title, minutes=round(minutes, 1), drops=places))
+        places = rows[list(Drop.model_fields)].to_dict("records")
+        videos.append({"title": title, "minutes": round(minutes, 1), "drops": places})
     return checked(Drops, videos=videos)
 
 

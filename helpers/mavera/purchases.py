@@ -20,7 +20,7 @@ from helpers.core.http import Client
 from helpers.core.privacy import without_emails
 from helpers.core.progress import progress
 from helpers.mavera.bill import PRICES, Bill, BillRow
-from helpers.mavera.client import Mavera, Usage, number
+from helpers.mavera.client import Mavera, number
 from helpers.mavera.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
 from helpers.run import Run
 
@@ -97,24 +97,18 @@ class Account:
 
     def spent(self, **of: str) -> int:
         """Credits charged in this run so far, by the ledger; `of`: those with such a field."""
-        return sum(
-            entry.credits
-            for entry in self._of_run()
-            if all(getattr(entry, name) == value for name, value in of.items())
-        )
+        rows = [entry for entry in self._of_run() if of.items() <= vars(entry).items()]
+        return sum(entry.credits for entry in rows)
 
-    def record(self, **facts: Any) -> None:
-        """Write into run.json what was spent on what, and further facts on credits."""
-        by_item: dict[str, int] = {}
-        for entry in self._of_run():
-            by_item[entry.name] = by_item.get(entry.name, 0) + entry.credits
-        self.run.record(credits={"spent": self.spent(), "by_item": by_item, **facts})
+    def record(self) -> None:
+        """Write into run.json what was spent on what."""
+        names = dict.fromkeys(entry.name for entry in self._of_run())
+        by_item = {name: self.spent(name=name) for name in names}
+        self.run.record(credits={"spent": self.spent(), "by_item": by_item})
 
-    def balance(self) -> Usage:
-        """Credits of the account after spending, also written to run.json."""
-        usage = self.mavera.usage()
-        self.run.record(credits={"after": usage.remaining})
-        return usage
+    def record_balance(self) -> None:
+        """Write the account's credits after spending into run.json."""
+        self.run.record(credits={"after": self.mavera.usage().remaining})
 
     def ask(self, item: str, kind: str, fingerprint: str = "", cluster: str = "") -> BillRow:
         """A question's row of the bill: nothing, where its answer is kept."""
@@ -135,29 +129,22 @@ class Account:
         CreditError
             The bill is over one of them. Nothing was bought.
         """
-        if shown and bill.total > shown.total:
-            raise CreditError(
-                f"The bill was {shown.total} when it was shown and is {bill.total} now: personas "
-                "went from the account meanwhile. Nothing was bought.",
-                where="Credits",
-                remedy="Run again to see the new bill.",
-            )
-        spent = self.spent()
-        rooms = {}
+        spent, rooms = self.spent(), {}
+        if shown:
+            rooms[f"the bill that was shown is {shown.total}"] = shown.total
         if self.limit is not None:
             rooms[f"max_credits is {self.limit}"] = self.limit - spent
         if bill.remaining is not None:
             rooms[f"the account has {bill.remaining} left"] = bill.remaining
-        advice = bill.advise(min(rooms.values(), default=0))
-        for limit, room in rooms.items():
-            if bill.total > room:
-                before = f" on top of {spent} spent in this run" if spent else ""
-                raise CreditError(
-                    f"The bill is {bill.total}{before}, and {limit}. Nothing was bought.",
-                    where="Credits",
-                    remedy=f"Allow {spent + bill.total} with --max-credits, or 0 to see the bill "
-                    f"alone; Mavera's billing page adds credits. {advice}",
-                )
+        limit, room = min(rooms.items(), key=lambda pair: pair[1], default=("", bill.total))
+        if bill.total > room:
+            before = f" on top of {spent} spent in this run" if spent else ""
+            raise CreditError(
+                f"The bill is {bill.total}{before}, and {limit}. Nothing was bought.",
+                where="Credits",
+                remedy=f"Allow {spent + bill.total} with --max-credits and add credits on Mavera's "
+                f"billing page, or see the bill alone with 0. {bill.advise(room)}".strip(),
+            )
         self.allowed = bill.total
         self.run.record(credits={"bill": spent + bill.total})
 
@@ -169,14 +156,13 @@ class Account:
         return self.custom
 
     def persona(self, persona_id: str) -> dict[str, Any]:
-        """One persona with its details."""
+        """One persona with its details; its row of the list, where it cannot be read yet."""
         try:
             return self.mavera.persona(persona_id)
         except ServiceError as error:
             if error.status_code != 404:
                 raise
-        # Listed, or made a moment ago, and not to be read yet: its row says enough.
-        return next((row for row in self.custom if row["id"] == persona_id), {})
+            return next((row for row in self.custom if row["id"] == persona_id), {})
 
     def bought(self) -> list[Entry]:
         """Settled purchases of personas, newest first."""
@@ -266,22 +252,19 @@ class Account:
         """Keep an answer, and close the entry with what was charged."""
         told = answer.get("credits_charged", answer.get("credits_used"))
         charged = number((answer.get("usage") or {}).get("credits_used", told))
-        is_persona = entry.kind == "persona"
         if charged is None:  # by the balance; a persona that does not show there yet may still
             charged = min(entry.price, max(0, self._moved(entry)))
-            charged = charged or (entry.price if is_persona else 0)
+            charged = charged or (entry.price if entry.kind == "persona" else 0)
         self.allowed -= charged
-        if not is_persona:
-            if any(answer.get(key) for key in ("content", "output")):
-                content = {key: answer[key] for key in KEPT if answer.get(key) is not None}
-                content |= {"entry": entry.entry, "asked_on": entry.date[:10], "charged": charged}
-                write_json(self.answers / f"{entry.fingerprint}.json", without_emails(content))
-            thread = answer.get("thread_id") or entry.thread_id
-            return self.ledger.settle(entry, credits=charged, thread_id=thread, by=by), answer
+        facts = {"credits": charged, "by": by}
+        if entry.kind != "persona":
+            self._keep(entry, answer, charged)
+            facts["thread_id"] = answer.get("thread_id") or entry.thread_id
+            return self.ledger.settle(entry, **facts), answer
         answer = {**answer, "id": str(answer["id"])}
         if answer["id"] not in {row["id"] for row in self.custom}:
             self.custom.append(answer)
-        settled = self.ledger.settle(entry, credits=charged, persona_id=answer["id"], by=by)
+        settled = self.ledger.settle(entry, persona_id=answer["id"], **facts)
         if answer.get("is_custom") is False or charged > entry.price:
             raise CreditError(
                 f"{entry.name!r} was answered with is_custom {answer.get('is_custom')} and "
@@ -291,6 +274,13 @@ class Account:
                 remedy="Ask Mavera what it charges before running again.",
             )
         return settled, answer
+
+    def _keep(self, entry: Entry, answer: dict, charged: int) -> None:
+        """Keep what was answered, before the entry is closed."""
+        content = {key: answer[key] for key in KEPT if answer.get(key) is not None}
+        if content.get("content") or content.get("output"):
+            content |= {"entry": entry.entry, "asked_on": entry.date[:10], "charged": charged}
+            write_json(self.answers / f"{entry.fingerprint}.json", without_emails(content))
 
     # ---- an outcome that is not known
 
