@@ -119,7 +119,7 @@ def test_the_newest_threads_are_read_first():
     ("kind", "error", "status", "said"),
     [
         ("401", AccessError, 3, "API keys page.*MAVERA_API_KEY"),
-        ("402", CreditError, 5, "billing page"),
+        ("402", CreditError, 5, "billing"),
         ("403", AccessError, 3, "API keys page"),
         ("404", ServiceError, 4, "404 on GET /usage"),
     ],
