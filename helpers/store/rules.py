@@ -111,7 +111,7 @@ class ClusterRules:
         ]  # fmt: skip
         return replace(self, clusters=changed)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the rules as a clusters file, which loads to the same rules."""
         rows = [
             {
@@ -124,7 +124,7 @@ class ClusterRules:
             for cluster in self.clusters
         ]
         scores = self.scores.model_dump(mode="json")
-        with files.replace_file(path) as staged:
+        with files.replace_file(Path(path)) as staged:
             content = {"name_prefix": self.name_prefix, "scores": scores, "clusters": rows}
             YAML().dump(content, staged)
 
