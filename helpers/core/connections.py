@@ -1,18 +1,24 @@
-"""Connections whose answers end: in time, within a size, and never at another address."""
+"""Connections whose answers end: in time, within a size, never at another address; reading them."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from helpers.core import clock
+
 LARGEST = 64 * 2**20  # decoded bytes of an answer; a page of 100 rows has 0.3 MB
 CHUNK = 2**16  # bytes
+LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 
 
 class TooLarge(requests.RequestException):
@@ -83,6 +89,38 @@ def exchange(
         answer.raw.end()
         answer.close()
     return answer, bytes(body)
+
+
+def parse(body: bytes) -> Any:
+    """JSON, or None where it is none, or nested deeper than anybody would."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_error(body: bytes) -> tuple[str, str]:
+    """Code of an error body, and its message with the parameter it names."""
+    content = parse(body)
+    content = content if isinstance(content, dict) else {}
+    error = content.get("error", content)
+    if isinstance(error, str):
+        error = {"message": error, "code": content.get("code")}
+    error = error if isinstance(error, dict) else {}
+    param = f" (param: {error['param']})" if error.get("param") else ""
+    return str(error.get("code")), f"{error.get('message') or error.get('code') or ''}{param}"
+
+
+def read_wait(retry_after: str | None) -> float:
+    """Retry-After in seconds, a day at most; 0 where it says nothing that can be read."""
+    try:
+        seconds = float(retry_after or 0)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - clock.now()).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+    return min(max(0.0, seconds), LONGEST_WAIT)
 
 
 class Pause:

@@ -7,12 +7,10 @@ is trusted: it has a deadline and a largest size, and no redirect is followed.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -22,28 +20,21 @@ from pyrate_limiter import Limiter, Rate
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 from urllib3.exceptions import HTTPError
 
-from helpers.core import clock, connections
+from helpers.core import connections
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
 from helpers.core.privacy import clean_text
 
 KEPT = "What was fetched so far is kept; run again to go on."
-LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THREADS = 64  # connections kept open
+ADDRESSES = 8  # that the name of a service may stand for; each is tried in turn
 THROTTLED = (429, 503)
+TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
 REFUSED = (ServiceError, "the request was refused", KEPT)
 REFUSALS = {
-    401: (
-        AccessError,
-        "token refused",
-        "Set {key} in .env and run again; what was fetched is kept.",
-    ),
+    401: TOKEN,
     402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
-    403: (
-        AccessError,
-        "token refused",
-        "Set {key} in .env and run again; what was fetched is kept.",
-    ),
+    403: TOKEN,
     404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
 }
 """By status: the error, what happened, what to do."""
@@ -55,12 +46,7 @@ TOKENS = {
 """By code of a 401 or 403: what happened, what to do."""
 FAILURES = (
     ("TooLarge", "it is too large", False, False),
-    (
-        "InvalidSchema|InvalidURL|ProxyScheme",
-        "a SOCKS proxy needs the package pysocks",
-        True,
-        False,
-    ),
+    ("Invalid(Schema|URL)|ProxyScheme", "a SOCKS proxy needs the package pysocks", True, False),
     ("CERTIFICATE_VERIFY", "its certificate is not trusted by this machine", True, False),
     ("NewConnection|NameResolution|ConnectTimeout|Tunnel", "it could not be reached", True, True),
     ("Timeout", "it was not whole within the time allowed", False, True),
@@ -95,7 +81,7 @@ class Client:
     """
 
     ATTEMPTS = 8
-    CONNECT_TIMEOUT = 10.0  # seconds
+    CONNECT_TIMEOUT = 10.0  # seconds for each address of the service
     READ_TIMEOUT = 60.0  # seconds for a whole answer: stalls of 30 s were seen on live pages
     FIRST_WAIT = 1.0  # seconds; doubles
     DEADLINE = 110.0  # seconds without any good answer: a service that is not there
@@ -201,27 +187,24 @@ class Client:
         started = time.monotonic()
         failures = 0
 
-        def give_up(state: RetryCallState) -> bool:
+        def give_up(now: RetryCallState) -> bool:
             nonlocal failures
-            error = state.outcome.exception()
-            failures += error.status_code not in THROTTLED
+            error = now.outcome.exception()
+            failures += not _is_throttled(now)
             limit = self.THROTTLED_DEADLINE if error.status_code == 429 else self.DEADLINE
-            quiet = time.monotonic() - max(started, self._last_good)
-            return (
-                failures >= (attempts or self.ATTEMPTS) or quiet + (error.retry_after or 0) >= limit
-            )
+            next_try = time.monotonic() + max(error.retry_after or 0, now.upcoming_sleep)
+            is_late = next_try - max(started, self._last_good) >= limit
+            return is_late or failures >= (attempts or self.ATTEMPTS)
 
         backoff = wait_exponential_jitter(
-            multiplier=self.FIRST_WAIT / 2, max=16, jitter=self.FIRST_WAIT / 4
+            multiplier=self.FIRST_WAIT / 2, jitter=self.FIRST_WAIT / 4
         )
         retrying = Retrying(
             retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
             stop=give_up,
             # The shared pause holds throttled requests back: they need no wait of their own.
-            wait=lambda now: (
-                0 if now.outcome.exception().status_code in THROTTLED else backoff(now)
-            ),
-            before_sleep=lambda state: self._count(retries=1),
+            wait=lambda now: 0 if _is_throttled(now) else backoff(now),
+            before_sleep=lambda now: self._count(retries=1),
             sleep=self._closed.wait,
             reraise=True,
         )
@@ -234,20 +217,21 @@ class Client:
         sent = self._wait_for_turn()
         left = self.DEADLINE - (sent - max(started, self._last_good))
         whole = read_timeout or min(self.READ_TIMEOUT, max(5.0, left))
-        timeout = self.CONNECT_TIMEOUT, whole
+        address = max(1.0, left / ADDRESSES)  # a part of what is left to each
+        timeout = min(self.CONNECT_TIMEOUT, address), whole
         try:
             answer, body = connections.exchange(
                 self._session, method, self.base_url + path, timeout, **content
             )
         except (requests.RequestException, HTTPError) as error:
-            text = "Timeout" if time.monotonic() - sent >= whole else repr(error)
+            text = repr(error) + " Timeout" * (time.monotonic() - sent >= whole)
             what, *facts = next(row[1:] for row in FAILURES if re.search(row[0], text))
             raise self._failure(method, f"no answer on {place}: {what}.", None, *facts) from None
         finally:
             self._count(seconds=time.monotonic())
         if not 200 <= answer.status_code < 300:
             raise self._refusal(method, place, answer, body, sent)
-        found = _parsed(body)
+        found = connections.parse(body)
         if not isinstance(found, expect):
             kind = "a list" if expect is list else "an object"
             what = f"{answer.status_code} on {place}, but the answer is not JSON or not {kind}."
@@ -271,13 +255,13 @@ class Client:
     def _refusal(self, method, place, answer, body, sent) -> KitError:
         """The error that stands for a 3xx, 4xx or 5xx answer."""
         status, headers = answer.status_code, answer.headers
-        code, said = _said(body)
+        code, said = connections.read_error(body)
         what = f"{status} on {place}"
         what += f', which says "{self._shown(said)}"' if said else ""
         if request := headers.get("x-request-id"):
             what += f" (x-request-id {self._shown(request)})"
         if status in THROTTLED:
-            wait = _seconds(headers.get("Retry-After"))
+            wait = connections.read_wait(headers.get("Retry-After"))
             self._pause.begin(sent, min(wait, self.THROTTLED_DEADLINE), self.FIRST_WAIT)
             self._count(throttled=1)
             what += f": {'out of service, or ' * (status == 503)}throttled for too long."
@@ -338,33 +322,5 @@ class Client:
         return request
 
 
-def _parsed(body: bytes) -> Any:
-    """JSON, or None where it is none, or nested deeper than anybody would."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _said(body: bytes) -> tuple[str, str]:
-    """Code of an error body, and its message with the parameter it names."""
-    content = _parsed(body)
-    content = content if isinstance(content, dict) else {}
-    error = content.get("error", content)
-    if isinstance(error, str):
-        error = {"message": error, "code": content.get("code")}
-    error = error if isinstance(error, dict) else {}
-    param = f" (param: {error['param']})" if error.get("param") else ""
-    return str(error.get("code")), f"{error.get('message') or error.get('code') or ''}{param}"
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Retry-After in seconds, a day at most; 0 where it says nothing that can be read."""
-    try:
-        seconds = float(retry_after or 0)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - clock.now()).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
-    return min(max(0.0, seconds), LONGEST_WAIT)
+def _is_throttled(now: RetryCallState) -> bool:
+    return now.outcome.exception().status_code in THROTTLED

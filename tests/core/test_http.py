@@ -201,7 +201,7 @@ def test_throttling_of_one_thread_holds_all_of_them_back(fake):
 )  # fmt: skip
 def test_retry_after_is_read_and_capped(monkeypatch, text, seconds):
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-10-21T07:28:00Z")
-    assert http._seconds(text) == seconds
+    assert connections.read_wait(text) == seconds
 
 
 @pytest.mark.parametrize(
