@@ -35,7 +35,8 @@ def fixed_rule(curve: pd.DataFrame) -> bool:
 
 
 def drops_of(curve: pd.DataFrame) -> pd.DataFrame:
-    return find_drops(curve["plays"].to_numpy(), curve["seconds"].iloc[0])
+    plays, rewatches = curve["plays"].to_numpy(), curve["rewatches"].to_numpy()
+    return find_drops(plays, rewatches, curve["seconds"].iloc[0])
 
 
 def planted_place(rng: np.random.Generator, length: int, plays: int) -> tuple[Video, float]:

@@ -34,6 +34,11 @@ def span(low: float, high: float) -> str:
     return f"{ends[0]}–{ends[1]}\u00a0%"
 
 
+def clock(seconds: float) -> str:
+    """Seconds of a video as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 def columns(labels: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """How to show each column; ends of an interval, low and high, join the value they belong to.
 

@@ -8,9 +8,14 @@ of those who were there, beside what the seconds around it let expect.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+
+from helpers.core.tables import clock, whole_percent
+from helpers.findings.section import Section, label_columns
 
 WITHIN = 5.0  # seconds in which a drop happens
 LEAST_LOST = 0.10  # of the first cell, beyond the trend
@@ -21,8 +26,22 @@ NEARBY_CELLS = 10
 LEAST_NEARBY = 4  # cells: with fewer there is no trend to compare with
 ERROR = 0.05  # chance of a drop in a video that has none, over all its cells
 PEAK_TIMES, PEAK_PLAYS = 2, 10  # rewatches beside the video's median, and at least
-DROPS = {"media_id": str, "title": str, "second": float, "lost": float, "left": float}
-PEAKS = {"media_id": str, "title": str, "second": float, "rewatched": float, "left": float}
+MOST_POINTS = 100  # of a curve in the report; the whole one is in retention.csv
+MOST_WORDS = 3  # drops that are named in the finding
+SHARES = ("watching", "lost", "left", "rewatched", "opening")
+LABELS = {name: f"{name} [share]" for name in SHARES} | {
+    "second": "where",
+    "minutes": "length [min]",
+    "opening": "lost in the first 5 seconds [share]",
+    "cluster": "preferred by",
+    "usual_percent": "usual at this length [%]",
+}
+NOTE = (
+    "Shares are of the plays that saw the first second. A drop loses, within 5 seconds, 10 points "
+    "or more beyond what the seconds around it let expect, and more than chance among so many "
+    "plays; the first 5 seconds are the opening, and no drop. Of all viewers and for life: no "
+    "cluster and no window has a curve of its own."
+)
 
 
 def scale_curves(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
@@ -44,26 +63,98 @@ def scale_curves(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> 
         media_id, title, second [s], watching and rewatched [0 to 1, whole percents].
     """
     first = engagement.groupby("media_id")["plays"].transform("first")
-    shown = engagement[first >= max(min_cell, 1)]
-    first = first[shown.index]
-    return pd.DataFrame(
-        {
-            "media_id": shown["media_id"],
-            "title": shown["media_id"].map(titles),
-            "second": shown["second"],
-            "watching": (shown["plays"] / first).clip(upper=1).round(2),
-            "rewatched": (shown["rewatches"] / first).round(2),
-        }
-    ).reset_index(drop=True)
+    shown = engagement[first >= max(min_cell, 1)].reset_index(drop=True)
+    first = shown.groupby("media_id")["plays"].transform("first")
+    watching, rewatched = (shown["plays"] / first).clip(upper=1), shown["rewatches"] / first
+    curves = shown[["media_id"]].assign(title=shown["media_id"].map(titles))
+    return curves.assign(
+        second=shown["second"], watching=watching.round(2), rewatched=rewatched.round(2)
+    )
 
 
-def find_drops(plays: np.ndarray, cell: float) -> pd.DataFrame:
+def list_drops(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
+    """The drops of all videos that have a curve; takes what :func:`scale_curves` takes.
+
+    Returns
+    -------
+    DataFrame
+        media_id, title, second [s], lost and left [0 to 1 of the first cell, whole percents].
+    """
+    return _list_places(find_drops, engagement, titles, min_cell)
+
+
+def list_peaks(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
+    """The peaks of all videos: media_id, title, second [s], rewatched and left [0 to 1]."""
+    return _list_places(find_peaks, engagement, titles, min_cell)
+
+
+def _list_places(find: Callable, engagement, titles: pd.Series, min_cell: int) -> pd.DataFrame:
+    found = [find(np.ones(1), np.zeros(1), 1.0).assign(media_id="")]  # no rows: the columns
+    for media_id, cells in engagement.groupby("media_id", sort=False):
+        plays, rewatches = cells["plays"].to_numpy(), cells["rewatches"].to_numpy()
+        if plays[0] >= max(min_cell, 1):
+            found.append(find(plays, rewatches, cells["seconds"].iloc[0]).assign(media_id=media_id))
+    frame = pd.concat(found, ignore_index=True).set_index("media_id")
+    frame.insert(0, "title", frame.index.map(titles))
+    return frame.reset_index()
+
+
+def describe_retention(
+    curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFrame, videos: pd.DataFrame
+) -> Section:
+    """Where viewers leave, the drops that lose most plays first.
+
+    Parameters
+    ----------
+    curves, drops, peaks : DataFrame
+        See :func:`scale_curves`, :func:`list_drops` and :func:`list_peaks`.
+    videos : DataFrame
+        A row for each video that has a curve: media_id, title, minutes, plays, play_rate [0 to 1],
+        hours_watched, opening [lost in it, 0 to 1], cluster, usual_percent [0 to 100].
+
+    Returns
+    -------
+    Section
+        The drops. Parts: curves (thinned), peaks, videos_watched.
+    """
+    plays = drops["media_id"].map(videos.set_index("media_id")["plays"]).astype(float)
+    order = (drops["lost"] * plays.fillna(1)).sort_values(ascending=False, kind="stable").index
+    drops = drops.loc[order].reset_index(drop=True)
+    places = [
+        f"“{drop.title}” at {clock(drop.second)} ({whole_percent(drop.lost)} leave, "
+        f"{whole_percent(drop.left)} are left)"
+        for drop in drops.head(MOST_WORDS).itertuples()
+    ]
+    many = f"{drops['media_id'].nunique()} of {len(videos)} videos lose viewers at one place"
+    finding = f"{many}, most of them {'; '.join(places)}."
+    if drops.empty:
+        finding = f"None of {len(videos)} videos loses its viewers at one place."
+    if videos.empty:
+        finding = "No video has plays enough for a curve of where viewers leave."
+    cells = curves.groupby("media_id")["second"]
+    step = np.ceil(cells.transform("size") / MOST_POINTS)
+    thin = curves[(cells.cumcount() % step == 0) | ~curves["media_id"].duplicated(keep="last")]
+    thin = thin[["media_id", "title", "second", "watching"]]
+    sections = {
+        "curves": ("Share still watching, by second.", thin),
+        "peaks": (f"{len(peaks)} places are watched again twice as often as usual.", peaks),
+        "videos_watched": (f"{len(videos)} videos have a curve.", videos),
+    }
+    parts = {name: _section(*part) for name, part in sections.items()}
+    return replace(_section(finding, drops), note=NOTE, parts=parts)
+
+
+def _section(finding: str, table: pd.DataFrame) -> Section:
+    return Section(finding, table, label_columns(" ".join(table), **LABELS))
+
+
+def find_drops(plays: np.ndarray, rewatches: np.ndarray, cell: float) -> pd.DataFrame:
     """The drops of one video.
 
     Parameters
     ----------
-    plays : array of int
-        Plays that saw each cell.
+    plays, rewatches : array of int
+        Plays that saw each cell; how often it was watched again, which makes no drop.
     cell : float
         Length of a cell [s].
 
@@ -104,12 +195,6 @@ def find_peaks(plays: np.ndarray, rewatches: np.ndarray, cell: float) -> pd.Data
     return pd.DataFrame(rows, columns=["second", "rewatched", "left"], dtype=float)
 
 
-def lost_in_opening(plays: np.ndarray, cell: float) -> float:
-    """Share of the first cell that leaves in the first 5 seconds [0 to 1, whole percents]."""
-    after = min(math.ceil(OPENING / cell), len(plays) - 1)
-    return round(max(1 - plays[after] / plays[0], 0.0), 2)
-
-
 def _widest(cell: float) -> int:
     """Cells of the widest window: 5 seconds, but one at least; five cells of 1.01 s will do."""
     return max(1, int(WITHIN / cell + 0.05))
@@ -117,31 +202,38 @@ def _widest(cell: float) -> int:
 
 def _clearest_fall(watching: np.ndarray, cell: float, fallen: np.ndarray) -> slice | None:
     """The window, of those not yet taken, that is furthest beyond the trend; None if none is."""
+    first, least = math.ceil(OPENING / cell), LEAST_LOST * watching[0]
+    windows = [
+        slice(start, start + width)
+        for width in range(1, _widest(cell) + 1)
+        for start in range(first, len(watching) - width)
+        if watching[start] - watching[start + width] >= least
+        and not fallen[start : start + width].any()
+    ]
+    beyond = [_beyond_trend(watching, cell, window, fallen) for window in windows]
+    return windows[int(np.argmax(beyond))] if any(beyond) else None
+
+
+def _beyond_trend(watching: np.ndarray, cell: float, window: slice, fallen: np.ndarray) -> float:
+    """Standard deviations that a window loses beyond the trend; 0 where that is no drop.
+
+    Leaving goes with those who are there or, where all leave by a date, with the time: the loss
+    is beyond both.
+    """
     from scipy.stats import skellam
 
-    leaving, least = -np.diff(watching), LEAST_LOST * watching[0]
-    first = math.ceil(OPENING / cell)
-    cells, clearest, best = len(leaving) - first, 0.0, None
-    for width in range(1, _widest(cell) + 1):
-        if width > cells:
-            break
-        fell = watching[first : len(watching) - width] - watching[first + width :]
-        for start in first + np.flatnonzero(fell >= least):
-            window = slice(start, start + width)
-            if fallen[window].any():
-                continue
-            lost = leaving[window].sum()
-            for exposed in (watching[:-1], np.ones(len(leaving))):
-                expected, variance = _trend(leaving, exposed, cell, window, fallen)
-                joined = (variance + expected) / 2, (variance - expected) / 2
-                chance = skellam.sf(lost - 1, *joined) if variance else 1.0
-                if lost - expected < least or chance * cells > ERROR:
-                    break
-            else:
-                clear = (lost - expected) / math.sqrt(variance)
-                if clear > clearest:
-                    clearest, best = clear, window
-    return best
+    leaving, beyond = -np.diff(watching), math.inf
+    lost, cells = leaving[window].sum(), len(leaving) - math.ceil(OPENING / cell)
+    for exposed in (watching[:-1], np.ones(len(leaving))):
+        expected, variance = _trend(leaving, exposed, cell, window, fallen)
+        if not variance or lost - expected < LEAST_LOST * watching[0]:
+            return 0.0
+        # Who leaves and comes back are both counted: the difference of two Poisson counts.
+        chance = skellam.sf(lost - 1, (variance + expected) / 2, (variance - expected) / 2)
+        if chance * cells > ERROR:
+            return 0.0
+        beyond = min(beyond, (lost - expected) / math.sqrt(variance))
+    return beyond
 
 
 def _trend(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from helpers import plots
 from helpers.core import tables
-from helpers.core.tables import NBSP, span, whole_percent
+from helpers.core.tables import NBSP, clock, span, whole_percent
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -69,11 +69,6 @@ def count(value: int | None) -> str:
 
 def mean(value: float | None, digits: int = 1, unit: str = "") -> str:
     return "–" if value is None else f"{value:.{digits}f}{unit.replace(' ', NBSP)}"
-
-
-def clock(seconds: float) -> str:
-    """Seconds of a video as m:ss."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def prose(text: str | None, figures: Sequence[Mapping[str, Any] | str] = ()) -> Markup:

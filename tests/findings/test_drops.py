@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leaving import Video, any_video, simulate
 
-from helpers.findings.drops import find_drops, find_peaks, lost_in_opening, scale_curves
+from helpers.findings.drops import find_drops, find_peaks, list_drops, scale_curves
 
 STEADY = [200 - second for second in range(60)]  # half a point leaves each second
 
@@ -15,44 +15,47 @@ def with_fall(at: int, lost: int) -> list[int]:
     return [plays - lost * (second >= at) for second, plays in enumerate(STEADY)]
 
 
+def seek(plays: np.ndarray, cell: float) -> pd.DataFrame:
+    return find_drops(plays, np.zeros(len(plays)), cell)
+
+
 def test_a_drop_has_its_second_what_is_lost_and_what_is_left():
-    drops = find_drops(np.array(with_fall(30, 40)), 1.0)
+    drops = seek(np.array(with_fall(30, 40)), 1.0)
     assert drops.to_dict("records") == [{"second": 30.0, "lost": 0.2, "left": 0.65}]
 
 
 def test_steady_leaving_and_a_fall_of_less_than_ten_points_beyond_it_are_no_drop():
-    assert find_drops(np.array(STEADY), 1.0).empty
-    assert find_drops(np.array(with_fall(30, 18)), 1.0).empty
-    assert len(find_drops(np.array(with_fall(30, 24)), 1.0)) == 1
+    assert seek(np.array(STEADY), 1.0).empty
+    assert seek(np.array(with_fall(30, 18)), 1.0).empty
+    assert len(seek(np.array(with_fall(30, 24)), 1.0)) == 1
 
 
 def test_falls_that_touch_are_one_and_others_stay_two():
     plays = np.array(with_fall(30, 40))
     plays[34:] -= 30
-    one = find_drops(plays, 1.0)
+    one = seek(plays, 1.0)
     assert one["second"].tolist() == [30.0]
     assert one["lost"].iloc[0] == pytest.approx(0.37, abs=0.02)  # 70 of 200, and who leaves anyway
     plays = np.array(with_fall(20, 40))
     plays[40:] -= 40
-    assert find_drops(plays, 1.0)["second"].tolist() == [20.0, 40.0]
+    assert seek(plays, 1.0)["second"].tolist() == [20.0, 40.0]
 
 
 def test_the_first_five_seconds_are_the_opening_and_no_drop():
     plays = np.array([200, 190, 120, 110, 105, 104] + [104 - second // 2 for second in range(60)])
-    assert find_drops(plays, 1.0).empty
-    assert lost_in_opening(plays, 1.0) == 0.48
+    assert seek(plays, 1.0).empty
 
 
 def test_in_a_long_video_a_cell_is_longer_and_so_is_its_second():
     plays = np.array([1000] * 500 + [700] * 500)
-    assert find_drops(plays, 3.6)["second"].tolist() == [1800.0]
-    assert find_drops(plays, 12.0)["lost"].tolist() == [0.3]
+    assert seek(plays, 3.6)["second"].tolist() == [1800.0]
+    assert seek(plays, 12.0)["lost"].tolist() == [0.3]
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=40), st.sampled_from([0.97, 1.0, 7.5]))
 def test_any_curve_gives_drops_within_the_video_and_shares_of_it(plays, cell):
     plays = np.array([max(plays[0], 1), *plays[1:]])
-    drops = find_drops(plays, cell)
+    drops = seek(plays, cell)
     assert drops["second"].is_monotonic_increasing
     assert drops["second"].between(5, len(plays) * cell).all()
     assert (drops["lost"] >= 0.1).all()
@@ -72,7 +75,15 @@ def test_under_min_cell_plays_there_is_no_curve_and_shares_are_whole_percents():
         {"media_id": ["a", "a", "b", "b"], "second": [0.0, 1.0] * 2, "seconds": 1.0,
          "plays": [30, 20, 9, 9], "rewatches": [0, 40, 0, 0]}
     )  # fmt: skip
-    curves = scale_curves(engagement, pd.Series({"a": "Demo", "b": "Few"}), 10)
+    titles = pd.Series({"a": "Demo", "b": "Few"})
+    curves = scale_curves(engagement, titles, 10)
+    assert list(list_drops(engagement, titles, 10)) == [
+        "media_id",
+        "title",
+        "second",
+        "lost",
+        "left",
+    ]
     assert curves[["title", "watching", "rewatched"]].values.tolist() == [
         ["Demo", 1.0, 0.0],
         ["Demo", 0.67, 1.33],
@@ -85,11 +96,9 @@ def test_viewers_who_leave_by_chance_make_no_drop_and_a_planted_loss_is_found():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         smooth = simulate(any_video(rng, 20, 100), rng)
-        named += len(find_drops(smooth["plays"].to_numpy(), 1.0)) > 0
+        named += len(seek(smooth["plays"].to_numpy(), 1.0)) > 0
         video = Video(200, 100, stay=0.5, bounce=0.15, skips=0.2, again=0.2)
         planted = simulate(video, rng, drop_at=80.0)
-        found += bool(
-            find_drops(planted["plays"].to_numpy(), 1.0)["second"].between(79.5, 83.5).any()
-        )
+        found += bool(seek(planted["plays"].to_numpy(), 1.0)["second"].between(79.5, 83.5).any())
     assert named <= 2
     assert found >= 38
