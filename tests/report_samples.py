@@ -24,7 +24,8 @@ CLUSTERS = pd.DataFrame(
 )
 VIDEOS = ["Pricing explained", "Product tour", "Security and compliance", "Admin deep dive"]
 HOSTILE = "<script>fetch('//evil.test')</script><img src=x onerror=alert(1)>"
-ANSWER = """# What I found
+WRONG = "About 9,999 of them left early. Fix the landing page."
+ANSWER = f"""# What I found
 
 You have **1,247 viewers** in five clusters, see [our page](https://example.org/page).
 
@@ -34,7 +35,7 @@ You have **1,247 viewers** in five clusters, see [our page](https://example.org/
 
 ### Bouncers
 
-About 9,999 of them left early. Fix the landing page.
+{WRONG}
 
 ## The one action
 
@@ -174,7 +175,7 @@ def analysis(**changes) -> dict:
         "answer": ANSWER,
         "by_cluster": {
             "binge_watchers": "- **Conversion probability:** high, for they return.",
-            "bouncers": "About 9,999 of them left early. Fix the landing page.",
+            "bouncers": WRONG,
         },
         "closing": "Have sales call every identified binge watcher within 48 hours.",
         "sources": [
@@ -182,6 +183,10 @@ def analysis(**changes) -> dict:
             {"title": "bad", "url": "javascript:alert(1)"},
         ],
         "credits": 24,
+        "figures": [
+            {"text": "9,999", "line": WRONG, "verdict": "not in the data", "start": 6},
+            {"text": "1,247", "line": "You have 1,247.", "verdict": "found", "start": 9},
+        ],
         "unsupported_figures": ["9,999"],
         "confidence": {"score": 0.82, "risk": "low", "unsupported_claims": []},
         "replies": [

@@ -30,9 +30,7 @@ STATED = re.compile(
     re.I,
 )
 NOT_MADE = {
-    "change": "There is no earlier run to compare with.",
     "retention": "Where viewers leave was not looked at in this run.",
-    "sensitivity": "How many viewers stand near a threshold was not computed in this run.",
     "people": "Lists of people were not made in this run.",
 }
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
@@ -248,7 +246,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         headline = f"{count_people(total)} in {count_people(used, 'cluster')}"
     news = parts["change"]["parts"].get("news")
     if news and news["rows"]:
-        headline = news["finding"].partition(";")[0].rstrip(".")
+        headline = re.sub(r", 0 [^,;]+|;.*|\.$", "", news["finding"])
     calls = source.counts.get("people_to_call")
     mave = parts["advice"]["closing"] if parts["advice"]["status"] == "answered" else None
     own = "Call the people of private/outreach.xlsx that are marked “to call”, best first."

@@ -19,9 +19,6 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
-NO_NAMES = ("live", "file", "")
-"""What stands for the account where its owner gave it no name."""
-
 PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its name, which wraps
 HEADING = 0.85  # width of a heading's character to one of a cell
 UNIT = re.compile(r" ?\[(viewers|people|sessions|viewings|plays|companies)\]")
@@ -48,8 +45,8 @@ def environment() -> jinja2.Environment:
 
 
 def account_name(name: str | None) -> str:
-    """The account as its owner named it."""
-    return "not named" if (name or "") in NO_NAMES else str(name)
+    """The account as its owner named it; live and file stand for one without a name."""
+    return str(name) if name and name not in ("live", "file") else "not named"
 
 
 def dated(text: str) -> str:
@@ -93,8 +90,8 @@ def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "title" in labels:  # the id is for machines
         labels.pop("media_id", None)
     shown = tables.columns(labels, section["rows"])
-    names = [word for row in section["rows"] for word in str(row[shown[0]["key"]]).split()]
-    width = max(ROW_NAME, *map(len, names))
+    first = " ".join(str(row[shown[0]["key"]]) for row in section["rows"])
+    width = max(ROW_NAME, *map(len, re.findall(r"[^\s_]+", first)))
     for column in shown[1:]:
         cells = [len(cell(row, column)) for row in section["rows"]]
         width += max(*cells, *(len(word) * HEADING for word in column["label"].split())) + 1
