@@ -122,7 +122,8 @@ class Visitor(Row):
     """A person, or a cookie of one, who ever played."""
 
     UNREAD = (
-        "last_event_key identifying_event_key load_count play_count created_at user_agent_details"
+        "last_event_key identifying_event_key load_count play_count created_at "
+        "user_agent_details browser browser_version platform mobile"
     )
     visitor_key: Key
     last_active_at: Moment | None = None
