@@ -7,8 +7,9 @@ import pandas as pd
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import publish, publish_counts
 from helpers.findings.section import Section
+from helpers.store.conditions import COLUMNS
 from helpers.store.engine import Engine
-from helpers.store.rules import COLUMNS, ClusterRules
+from helpers.store.rules import ClusterRules
 
 PERCENT_STEP, COUNT_STEP = 5.0, 1.0
 EQUALITIES = ("=", "<>")  # they name a kind of viewer, and are no threshold
