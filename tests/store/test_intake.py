@@ -1,0 +1,191 @@
+"""Sessions of other platforms, as they are exported there."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.core.errors import DataError, KitError, ParameterError
+from helpers.core.parameters import Window
+from helpers.core.settings import Settings
+from helpers.store import engine
+from helpers.store.intake import import_sessions, read_sessions_file
+from helpers.store.store import SESSIONS, Store
+
+COURSE = """\
+course,title,email,name,received_at,percent_viewed,seconds,certificate
+Data 101,"Week 1: Hello, data",Alba.Ruiz@uni.example,"Ruiz, Alba",2026-03-02T08:15:22Z,1,611,no
+Data 101,"Week 1: Hello, data",bo@uni.example,Bo Lind,2026-03-02 09:00:00+01:00,0.42,257,no
+Data 101,Week 2: Joins,alba.ruiz@uni.example,"Ruiz, Alba",2026-03-09,0.9999999999999999,602,yes
+
+"""
+AGENCY = """\
+\ufeffVisitor_Key;Media_ID;Title;Received_At;Percent_Watched;Country;Embed_URL;Conversion_Type;Mobile
+0071;5e12345678;Produktfilm;27.11.2026 09:30;12,5;DE;https://firma.example/start?utm_source=a&id=7;;yes
+0071;5e12345678;Produktfilm;27.11.2026 09:30;12,5;DE;;;
+0072;0012345678;"Interview: ""Wir""
+mit zwei Zeilen";1.12.2026 17:05:09;100;AT;;call-to-action;no
+""".replace("\n", "\r\n")
+
+
+def written(tmp_path, text: str, name="views.csv"):
+    path = tmp_path / name
+    path.write_text(text, "utf-8", newline="")
+    return path
+
+
+def rows_of(path) -> list[dict]:
+    return read_sessions_file(path).sort_by("received_at").to_pylist()
+
+
+def test_views_of_a_course_platform_one_row_per_user_and_video(tmp_path):
+    one, two, three = rows_of(written(tmp_path, COURSE))
+    assert (one["email"], one["name"]) == ("bo@uni.example", "Bo Lind")
+    assert (str(one["received_at"]), one["percent_viewed"]) == ("2026-03-02 08:00:00+00:00", 0.42)
+    assert two["media_id"] == two["media_name"] == "Week 1: Hello, data"
+    assert two["visitor_key"] == three["visitor_key"] != one["visitor_key"]  # in any case
+    assert "@" not in two["visitor_key"] and two["email"] == "Alba.Ruiz@uni.example"
+    assert (two["percent_viewed"], three["percent_viewed"]) == (1.0, 1.0)
+    assert len({row["event_key"] for row in (one, two, three)}) == 3
+    assert {one[name] for name in ("country", "page", "mobile", "org")} == {None}
+
+
+def test_a_csv_with_semicolons_decimal_commas_and_days_first(tmp_path):
+    one, two, three = rows_of(written(tmp_path, AGENCY))
+    assert (one["visitor_key"], three["media_id"]) == ("0071", "0012345678")  # zeros stay
+    assert [row["percent_viewed"] for row in (one, two, three)] == [0.125, 0.125, 1.0]
+    assert [str(row["received_at"])[:16] for row in (one, three)] == [
+        "2026-11-27 09:30", "2026-12-01 17:05",
+    ]  # fmt: skip
+    assert {(row["page"], row["utm_source"], row["mobile"]) for row in (one, two)} == {
+        ("firma.example/start", "a", True), (None, None, None),
+    }  # fmt: skip
+    assert one["event_key"] != two["event_key"]  # the same row twice is two sessions
+    assert three["conversion_type"] == "call-to-action" and three["mobile"] is False
+    assert three["media_name"].startswith('Interview: "Wir"')
+
+
+def test_a_parquet_file_with_numbers_and_percents_from_0_to_100(tmp_path):
+    frame = pd.DataFrame({
+        "visitor_key": [12, 7], "media_id": pd.Categorical(["intro", "intro"]),
+        "percent_watched": pd.array([33.0, 0.5], "Float32"),
+        "received_at": pd.to_datetime(["2026-05-01T10:00:00.000", "2026-05-02T11:30:00.250"]),
+        "event_key": ["a", None], "mobile": [True, None], "score": [[1], [2]],
+    })  # fmt: skip
+    path = tmp_path / "day=01" / "[2026] views.parquet"
+    path.parent.mkdir()
+    frame.to_parquet(path)
+    one, two = rows_of(path)
+    assert (one["visitor_key"], one["event_key"], one["mobile"]) == ("12", "a", True)
+    assert (two["visitor_key"], two["percent_viewed"], two["mobile"]) == ("7", 0.005, None)
+    assert str(two["received_at"]) == "2026-05-02 11:30:00.250000+00:00"
+
+
+HEAD = "visitor_key,title,received_at,percent_viewed,mobile"
+GOOD = "v1,Intro,2026-05-01T10:00:00Z,0.5,true"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("visitor_key,title,received_at\nv1,A,2026-05-01\n",
+         "line 1: column percent_viewed or percent_watched is missing"),
+        ("", "column visitor_key or email is missing"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,75,\n",
+         "line 3: column percent_viewed: '75' cannot be used. Expected a number from 0 to 1;"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,-0.1,\n", "line 3: column percent_viewed: '-0.1'"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,NaN,\n", "line 3: column percent_viewed: 'NaN'"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,half,\n", "line 3: column percent_viewed: 'half'"),
+        (f"{HEAD.replace('viewed', 'watched')}\n{GOOD}\n{GOOD}\n",
+         "line 2: column percent_watched: '0.5' cannot be used. Expected a number from 0 to 100"),
+        (f"{HEAD.replace('viewed', 'watched')}\n{GOOD.replace('0.5', '101')}\n",
+         "line 2: column percent_watched: '101'"),
+        (f"{HEAD}\n{GOOD}\nv1,A,05/01/2026,0.5,\n",
+         "line 3: column received_at: '05/01/2026' cannot be used. Expected ISO 8601"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-02-30,0.5,\n", "line 3: column received_at: '2026-02-30'"),
+        (f"{HEAD}\n{GOOD}\nv1,A,,0.5,\n", "line 3: column received_at: nothing is there"),
+        (f'{HEAD}\n{GOOD}\n,"A\nB",2026-05-01,0.5,\n', "line 4: column visitor_key: nothing"),
+        (f"{HEAD}\n{GOOD}\nv1, ,2026-05-01,0.5,\n", "line 3: column title: nothing is there"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,0.5,maybe\n", "line 3: column mobile: 'maybe'"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,0,5,true\n", "line 3: there are too many or too few"),
+        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01\n", "line 3: there are too many or too few cells"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_by_column_and_line(tmp_path, text, told):
+    with pytest.raises(DataError) as error:
+        read_sessions_file(written(tmp_path, text))
+    assert "Sessions file views.csv" in str(error.value) and told in str(error.value)
+    assert error.value.exit_status == 7
+
+
+def test_a_file_that_is_not_there_or_not_text_is_wrong_use(tmp_path):
+    (tmp_path / "utf16.csv").write_text(HEAD, "utf-16")
+    for name in ("gone.csv", "gone.parquet", "utf16.csv"):
+        with pytest.raises(ParameterError, match=name):
+            read_sessions_file(tmp_path / name)
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="torn.parquet is damaged"):
+        read_sessions_file(tmp_path / "torn.parquet")
+
+
+@given(st.text(max_size=200), st.booleans())
+def test_any_text_is_read_or_refused(tmp_path_factory, text, with_head):
+    path = tmp_path_factory.mktemp("any") / "any.csv"
+    path.write_bytes(f"{HEAD * with_head}\n{text}".encode("utf-8", "surrogatepass"))
+    try:
+        table = read_sessions_file(path)
+    except KitError as error:
+        assert error.exit_status in (2, 7) and "any.csv" in str(error)
+    else:
+        assert all(0 <= share <= 1 for share in table["percent_viewed"].to_pylist())
+
+
+def test_a_store_holds_what_the_file_holds_and_later_stages_are_the_same(tmp_path):
+    store, path = Store(tmp_path / "store" / "file"), written(tmp_path, COURSE)
+    store.open("file")
+    found = import_sessions(store, path)
+    assert (found.rows, found.first_day, found.last_day, found.changed) == (
+        3, date(2026, 3, 2), date(2026, 3, 9), True,
+    )  # fmt: skip
+    window = Window(date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 1))
+    asked = engine.over_store(Settings(), store, window)
+    asked.write_features(tmp_path / "features.parquet")
+    features = pq.read_table(tmp_path / "features.parquet").to_pandas().set_index("name")
+    assert features.loc["Ruiz, Alba", ["video_count", "avg_percent_watched"]].tolist() == [2, 100]
+    assert features.loc["Bo Lind", "email"] == "bo@uni.example"
+    assert pd.isna(features.loc["Bo Lind", "minutes_watched"])
+    assert sorted(asked.query("FROM titles")["title"]) == ["Week 1: Hello, data", "Week 2: Joins"]
+
+
+def test_a_file_read_again_changes_nothing_and_a_changed_one_takes_its_place(tmp_path):
+    store, path = Store(tmp_path / "store" / "file"), written(tmp_path, COURSE)
+    store.open("file")
+    import_sessions(store, path)
+    before = {p: p.stat().st_mtime_ns for p in store.folder.rglob("*") if p.is_file()}
+    assert not import_sessions(store, path).changed
+    assert {p: p.stat().st_mtime_ns for p in store.folder.rglob("*") if p.is_file()} == before
+    state = store.fingerprint()
+    written(tmp_path, "\n".join(COURSE.splitlines()[:3]))
+    assert import_sessions(store, path).changed and store.fingerprint() != state
+    assert list(store.days()) == [date(2026, 3, 2)]
+    store.forget("bo@uni.example")
+    assert import_sessions(store, path).erased == 1
+    assert sum(facts["rows"] for facts in store.days().values()) == 1
+    with pytest.raises(DataError):
+        import_sessions(store, written(tmp_path, "title\nA\n"))
+    assert list(store.days()) == [date(2026, 3, 2)]
+
+
+def test_the_table_has_the_stored_columns_and_the_name(tmp_path):
+    table = read_sessions_file(written(tmp_path, COURSE))
+    assert table.schema.names == [*SESSIONS.names, "name"]
+    assert [field.type for field in SESSIONS] == [
+        table.schema.field(n).type for n in SESSIONS.names
+    ]
+    assert pa.types.is_timestamp(table.schema.field("received_at").type)
