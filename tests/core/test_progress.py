@@ -16,7 +16,6 @@ import pytest
 from nbclient import NotebookClient
 
 from helpers.batch import kernels
-from helpers.core import progress
 
 WORK = """
 import time
@@ -75,10 +74,3 @@ def test_on_a_terminal_the_line_is_blank_in_the_end():
     text = read.decode()
     assert "sessions:" in text and "waiting for Mavera" in text and "\n" not in text
     assert text.split("\r")[-1] == "" and text.split("\r")[-2].strip() == ""
-
-
-def test_what_is_quick_shows_nothing(capsys, monkeypatch):
-    monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/01_fetch.ipynb")
-    with progress.progress("visitors", "page") as bar:
-        bar.update()
-    assert capsys.readouterr() == ("", "")
