@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.core.tables import span, whole_percent
+from helpers.core.tables import clock, span, whole_percent
 from helpers.findings.counts import share_interval
 
 CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
@@ -220,6 +220,55 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     title = textwrap.shorten(best["title"], 50, placeholder="…")
     finding = f"{whole_percent(best['reach'])} of {_name(best['cluster'])} saw “{title}”"
     return _finish(ax, finding, 48)
+
+
+def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFrame) -> Axes:
+    """Who is still watching, by second: a small figure for each video, drops and peaks marked.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        media_id, title, second [s], watching and rewatched (0 to 1 of the first second).
+    drops : DataFrame
+        media_id, second [s], lost and left (0 to 1).
+    peaks : DataFrame
+        media_id, second [s], rewatched and left (0 to 1).
+
+    Returns
+    -------
+    Axes of the first video
+    """
+    _keep_alt_text()
+    mpl.rcParams.update(STYLE)
+    rows = max(-(-curves["media_id"].nunique() // 2), 1)
+    size = {"figsize": (8, 1.9 * rows), "layout": "constrained"}
+    figure, grid = plt.subplots(rows, 2, sharey=True, squeeze=False, **size)
+    for ax in grid.flat[curves["media_id"].nunique() :]:
+        ax.set_axis_off()
+    if curves.empty:
+        return _nothing(grid[0, 0], "no video has a curve")
+    for ax, (media_id, curve) in zip(
+        grid.flat, curves.groupby("media_id", sort=False), strict=False
+    ):
+        ax.plot(curve["second"], curve["watching"] * 100, color=COLOURS[0])
+        ax.fill_between(curve["second"], curve["rewatched"] * 100, color=COLOURS[4], alpha=0.5)
+        for places, marker, colour in ((drops, "v", COLOURS[2]), (peaks, "^", COLOURS[4])):
+            for place in places[places["media_id"] == media_id].itertuples():
+                ax.axvline(place.second, color=colour, linewidth=0.8, linestyle=":")
+                ax.plot(place.second, place.left * 100, marker, color=colour, markersize=5)
+                ax.annotate(clock(place.second), (place.second, 96), (3, 0), size=8,
+                            color=colour, textcoords="offset points", va="top")  # fmt: skip
+        ax.set_title(textwrap.shorten(curve["title"].iloc[0], 48, placeholder="…"), size=9, pad=4)
+        ax.set(ylim=(0, 102), xlim=(0, curve["second"].max() or 1))
+        ax.xaxis.set_major_formatter(lambda second, _: clock(second))
+    figure.supylabel("still watching [%]; grey: watched again", size=9)
+    figure.supxlabel("place in the video [m:ss]", size=9)
+    marked = ", ".join(
+        f"{clock(drop.second)} of {drop.title} ({whole_percent(drop.lost)})"
+        for drop in drops.itertuples()
+    )
+    figure.set_label(f"Drops: {marked or 'none'}.")
+    return grid[0, 0]
 
 
 def _axes(ax: Axes | None, *, height: float) -> Axes:

@@ -33,7 +33,14 @@ from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
-STAGES = ("01_fetch", "02_enrich", "03_cluster", "04_personas", "05_mave_analysis")
+STAGES = (
+    "01_fetch",
+    "02_enrich",
+    "03_cluster",
+    "04_personas",
+    "05_mave_analysis",
+    "06_retention",
+)
 SCHEMA_VERSION = 2
 
 

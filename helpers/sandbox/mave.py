@@ -74,6 +74,8 @@ def answer(message: str, earlier: list[str] = ()) -> str:
         Older questions of the thread, for a follow-up that brings no numbers.
     """
     clusters, data = read_numbers(message)
+    if clusters and isinstance(clusters[0].get("drops"), list):
+        return _edits(clusters)
     if clusters:
         return _research(clusters, data, _closing(message))
     for older in reversed(earlier):
@@ -88,6 +90,19 @@ def answer(message: str, earlier: list[str] = ()) -> str:
         f"{SAYS_SO}\n\nBefore I can answer: which clusters do you mean, and how many viewers does"
         " each have? Please send the cluster table with the question."
     )
+
+
+def _edits(videos: list[dict]) -> str:
+    """One edit for each drop of each video, with the figures that were sent."""
+    parts = [SAYS_SO]
+    for video in videos:
+        edits = [
+            f"- **At {_line(drop.get('at'))}:** {drop.get('lost_share')} of those at the start"
+            " leave here. Cut what comes just before, or move what they came for ahead of it."
+            for drop in video["drops"]
+        ]
+        parts.append("\n".join([f"## {_title(video)}", "", *edits]))
+    return "\n\n".join(parts) + "\n"
 
 
 def _closing(message: str) -> str:
