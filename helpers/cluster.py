@@ -8,13 +8,28 @@ import pandas as pd
 
 from helpers import enrich
 from helpers.core import files
+from helpers.core.progress import progress
+from helpers.findings import change as changes
+from helpers.findings import crm, scoring
+from helpers.findings.content import compare_content, suggest_next_videos
+from helpers.findings.conversions import compare_conversions
 from helpers.findings.counts import publish_counts
+from helpers.findings.coverage import describe_coverage
+from helpers.findings.groups import find_groups
+from helpers.findings.opt_out import OPT_OUT, read_opt_out
+from helpers.findings.people import list_people
+from helpers.findings.section import Section
+from helpers.findings.sensitivity import count_near_thresholds
+from helpers.findings.sources import compare_sources
 from helpers.run import Run
 from helpers.store import engine
+from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
 MOST_VIDEOS = 20  # viewers of more videos are shown as of so many
 QUARTILES_NEED = 4  # times min_cell viewers
+MOST_SUGGESTED = 10  # next videos of a cluster, so that each person has one not seen yet
+FINDINGS_VERSION = 2  # of insights.json
 
 
 def rules_of(run: Run) -> ClusterRules:
@@ -157,6 +172,147 @@ def completion_by_videos(run: Run) -> pd.DataFrame:
 def read_table(run: Run) -> pd.DataFrame:
     """The clusters of ``data/clusters.csv``; see :func:`table`."""
     return files.read_csv(run.need("clusters.csv", "03_cluster")).set_index("cluster")
+
+
+# ---- findings: each a Section
+
+
+def content(run: Run) -> Section:
+    """Which videos stand out in a cluster; see :func:`.content.compare_content`."""
+    return compare_content(_tables(run), run.rules, run.params.min_cell)
+
+
+def sources(run: Run) -> Section:
+    """Which pages and campaigns bring a cluster; see :func:`.sources.compare_sources`."""
+    return compare_sources(_tables(run), run.rules, run.params.min_cell)
+
+
+def conversions(run: Run) -> Section:
+    """How many of each cluster convert; see :func:`.conversions.compare_conversions`."""
+    return compare_conversions(_tables(run), run.rules, run.params.min_cell)
+
+
+def change(run: Run) -> Section:
+    """What is new since the run before; see :func:`.change.compare_runs`."""
+    previous = _previous(run)
+    then = crm.read_people_then(_tables(run), previous)
+    return _compare(run, previous, _read_people(run), then)
+
+
+def sensitivity(run: Run) -> Section:
+    """Who sits near a threshold; see :func:`.sensitivity.count_near_thresholds`."""
+    return count_near_thresholds(_tables(run), run.rules, run.params.min_cell)
+
+
+def groups(run: Run) -> Section:
+    """Whether viewers form groups of their own; see :func:`.groups.find_groups`."""
+    return find_groups(_tables(run), run.rules, run.params.min_cell, run.params.seed)
+
+
+def people(run: Run) -> Section:
+    """Whom to call, in counts; see :func:`.people.list_people`."""
+    return list_people(_tables(run), run.rules, _read_people(run), min_cell=run.params.min_cell)
+
+
+def coverage(run: Run) -> Section:
+    """What the data cover and cannot tell; see :func:`.coverage.describe_coverage`."""
+    held = run.store.days()
+    return describe_coverage(_tables(run), run.window, run.params.min_cell, fetched=held)
+
+
+@progress("findings")
+def write_findings(run: Run) -> dict[str, Section]:
+    """Write ``data/insights.json``, ``data/affinity.csv`` and the lists of people in ``private/``.
+
+    Returns
+    -------
+    dict of Section
+        content, sources, conversions, change, sensitivity, groups, people, coverage; insights.json
+        holds them as JSON, beside schema_version and basis (what they were made with).
+
+    Raises
+    ------
+    DataError
+        Stage 03 has not named the clusters yet.
+    """
+    watched, previous, known = write_affinity(run), _previous(run), _read_people(run)
+    then = crm.read_people_then(_tables(run), previous)
+    found = {
+        "content": watched,
+        "sources": sources(run),
+        "conversions": conversions(run),
+        "change": _compare(run, previous, known, then),
+        "sensitivity": sensitivity(run),
+        "groups": groups(run),
+        "people": list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell),
+        "coverage": coverage(run),
+    }
+    news = changes.find_company_news(_tables(run), known, previous) if previous else None
+    opt_out = read_opt_out(run.settings.outputs / OPT_OUT)
+    crm.write_files(
+        run.private(""), known, run.rules, run.window,
+        people_then=then, opt_out=opt_out, company_news=news,
+    )  # fmt: skip
+    run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
+    written = {name: section.to_json() for name, section in found.items()}
+    head = {"schema_version": FINDINGS_VERSION, "basis": run.basis()}
+    run.write_json("insights.json", head | written)
+    return found
+
+
+def write_affinity(run: Run) -> Section:
+    """Write ``data/affinity.csv``, the part videos of :func:`content`, and return the latter."""
+    section = content(run)
+    videos = section.parts["videos"]
+    run.write_csv("affinity.csv", videos.table[list(videos.labels)])
+    return section
+
+
+def list_findings(found: dict[str, Section]) -> pd.DataFrame:
+    """The sentence of each finding, index its name."""
+    sentences = {name: section.finding for name, section in found.items()}
+    return pd.DataFrame({"finding": sentences}).rename_axis("about")
+
+
+def _tables(run: Run) -> Engine:
+    """The run's tables, viewers with their clusters as stage 03 wrote them."""
+    run.engine.show("viewers", run.need("viewers.parquet", "03_cluster"))
+    return run.engine
+
+
+def _read_people(run: Run) -> pd.DataFrame:
+    suggested = suggest_next_videos(
+        _tables(run), run.rules, run.params.min_cell, most=MOST_SUGGESTED
+    )
+    opt_out = read_opt_out(run.settings.outputs / OPT_OUT)
+    return scoring.read_people(
+        _tables(run), run.rules, run.window, opt_out=opt_out, next_videos=suggested
+    )
+
+
+def _compare(run: Run, previous: changes.Previous | None, known, then) -> Section:
+    return changes.compare_runs(
+        _tables(run), run.rules, run.window, previous=previous, people=known, people_then=then,
+        settings=_selection(run), min_cell=run.params.min_cell,
+    )  # fmt: skip
+
+
+def _selection(run: Run) -> dict[str, tuple[str, ...]]:
+    names = ("media_ids", "exclude_domains")
+    return {name: tuple(getattr(run.params, name)) for name in names}
+
+
+def _previous(run: Run) -> changes.Previous | None:
+    """The newest finished run of the account that ended earlier, where its viewers are there."""
+    past = run.previous()
+    if past is None or past.source.wistia != run.source.wistia:
+        return None
+    viewers = past.data("viewers.parquet")
+    if not viewers.is_file():
+        return None
+    people = past.private("crm_hubspot.csv")
+    name, settings = past.folder.name, _selection(past)
+    return changes.Previous(name, past.window, past.rules, viewers, people, settings)
 
 
 def _clustered(run: Run, rules: ClusterRules | None) -> str:

@@ -1,214 +1,146 @@
-"""What viewers did: sessions with a conversion, and what became of an earlier period's clusters."""
+"""What viewers did: clicks and forms beyond the e-mail gate, by cluster."""
 
 from __future__ import annotations
-
-import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from helpers.findings.disclosure import whole_percent
-from helpers.findings.section import TOO_FEW, hide_small, part, people, with_interval
+from helpers.core.tables import span, whole_percent
+from helpers.findings.counts import (
+    TOO_FEW,
+    are_solved,
+    count_people,
+    publish,
+    publish_counts,
+    read_counts,
+    with_share,
+)
+from helpers.findings.preference import LEVEL, coarsen_p_values, judge_counts
+from helpers.findings.section import Section
+from helpers.store import engine as tables
 from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
 
-HIDDEN = "hidden"
-_LEVEL = r"\b(high|medium|moderate|low)\b"
-_STATED = re.compile(
-    r"conversion[ \t]+(?:probability|potential|likelihood|chance)s?\b(?:[\s:*_]*\([^)\n]*\))?"
-    r"(?:\W+(?:is|are|be|as|at|it|of|to|i|the|this|cluster|would|likely|probably|overall|rated?"
-    r"|estimated?|very|rather|fairly|quite|relatively|comparatively))*"
-    rf"\W+{_LEVEL}(?:(?: to |[-–/ ]+){_LEVEL})?",
-    re.I,
+MOST_KINDS = 20
+LABELS = {
+    "cluster": "cluster",
+    "viewers": "viewers",
+    "converted": "converted [viewers]",
+    "rate": "rate, share of viewers",
+    "low": "low",
+    "high": "high",
+    "sessions": "sessions [viewers]",
+    "rate_per_session": "rate, share of sessions",
+    "q_value": "q-value",
+    "verdict": "beside the others",
+}
+NOTE = (
+    "A conversion is a click or a form beyond the e-mail gate, which identifies and is counted "
+    "apart. Whoever comes more often has more chances: compare the rate per session too. Verdicts "
+    f"are on the rate per viewer of clusters of {TOO_FEW} viewers or more, corrected together "
+    "(Holm, 5\u00a0%)."
 )
 
 
-def rates(con: Engine, names: list[str]) -> pd.DataFrame:
-    """How many viewers of each cluster converted.
+def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
+    """How many viewers of each cluster converted, per viewer and per session.
 
     Parameters
     ----------
-    con : Engine
-        With sessions and viewers.
+    engine : Engine
+        With viewers, plays and sessions.
 
     Returns
     -------
-    DataFrame, a row per cluster in order
-        cluster, viewers, converted [viewers with a session with a conversion], conversions
-        [sessions], rate (0–1) with rate_low and rate_high (95 %, Wilson), observed: "high" or "low"
-        when that interval lies above or below the rate of all viewers, else "medium".
+    Section
+        A row per cluster in order: cluster, viewers, converted [published viewers], rate (0 to 1
+        of viewers) with low and high (95 %), sessions [published], rate_per_session (0 to 1 of
+        sessions with a conversion), q_value (against the other viewers), verdict (higher, lower,
+        no clear difference, too few). Parts: gate, kinds.
     """
-    con.gather(
-        """
-        WITH converted AS (
-            SELECT visitor_key, count(*) AS conversions
-            FROM sessions WHERE conversion_type IS NOT NULL GROUP BY visitor_key
-        )
-        SELECT cluster, count(*) AS viewers, count(conversions) AS converted,
-               coalesce(sum(conversions), 0)::BIGINT AS conversions
-        FROM viewers LEFT JOIN converted USING (visitor_key) GROUP BY cluster
-        """,
-        "counted",
-    )
-    counted = con.execute(
-        "SELECT cluster, sum(COLUMNS(* EXCLUDE cluster)) FROM counted GROUP BY 1"
-    ).df()
-    frame = counted.set_index("cluster").reindex(names).fillna(0).astype("int64").reset_index()
-    frame = with_interval(frame, "converted", "viewers", "rate")
-    overall = frame["converted"].sum() / max(frame["viewers"].sum(), 1)
-    few = frame["viewers"] < TOO_FEW
-    frame["observed"] = np.select(
-        [few, overall == 0, frame["rate_low"] > overall, frame["rate_high"] < overall],
-        ["too few to say", "none seen", "high", "low"],
-        "medium",
-    )
-    return frame
-
-
-def look_back(con: Engine, names: list[str]) -> pd.DataFrame:
-    """Of an earlier period's viewers, how many came back or converted in the later one.
-
-    Parameters
-    ----------
-    con : Engine
-        With ``earlier`` (visitor_key, cluster) and ``later_sessions`` (visitor_key,
-        conversion_type), as :func:`helpers.findings.change.against_period` leaves them.
-
-    Returns
-    -------
-    DataFrame, a row per cluster of the earlier period
-        cluster, viewers, came_back, converted [viewers], and came_back_share and converted_share
-        (0–1) with _low and _high (95 %, Wilson).
-    """
-    con.gather(
-        """
-        WITH back AS (
-            SELECT visitor_key, bool_or(conversion_type IS NOT NULL) AS converted
-            FROM later_sessions GROUP BY visitor_key
-        )
-        SELECT cluster, count(*) AS viewers, count(converted) AS came_back,
-               count(*) FILTER (converted) AS converted
-        FROM earlier LEFT JOIN back USING (visitor_key) GROUP BY cluster
-        """,
-        "counted",
-    )
-    counted = con.execute(
-        "SELECT cluster, sum(COLUMNS(* EXCLUDE cluster)) FROM counted GROUP BY 1"
-    ).df()
-    frame = counted.set_index("cluster").reindex(names).fillna(0).astype("int64").reset_index()
-    for what in ("came_back", "converted"):
-        frame = with_interval(frame, what, "viewers", f"{what}_share")
-    return frame
-
-
-def conversions(
-    con: Engine,
-    titles: dict[str, str],
-    *,
-    min_cell: int = 10,
-    compared: str | None = None,
-) -> dict[str, Any]:
-    """The part ``conversions``: rates per cluster, by kind, and the look back.
-
-    Where ``min_cell`` hides the rate of a cluster, its observed is "hidden".
-
-    Parameters
-    ----------
-    titles : dict
-        Title of each cluster by its name, in the order of the rules.
-    compared : str, optional
-        What ``earlier`` and ``later`` are; None: there are no such tables.
-    """
-    frame = rates(con, list(titles))
-    total, viewers = int(frame["converted"].sum()), int(frame["viewers"].sum())
-    many = frame[frame["viewers"] >= TOO_FEW]
-    first = (many if len(many) else frame).nlargest(1, "rate").index
-    frame = hide_small(
-        frame, "converted", "viewers", min_cell, also=["rate", "rate_low", "rate_high"]
-    )
-    # "low" may mean nobody, which would tell a hidden number beside it
-    told = frame["converted"].isna() & frame["observed"].isin(["high", "medium", "low"])
-    frame["observed"] = frame["observed"].mask(told, HIDDEN)
-    finding = "No session of the window has a conversion."
+    counted = engine.counts(tables.sql("conversions")).set_index("cluster")
+    counted = counted.reindex(rules.names).fillna(0).astype("int64")
+    total, viewers = int(counted["converted"].sum()), int(counted["viewers"].sum())
+    frame = _publish_rates(counted, min_cell)
+    frame["q_value"], frame["verdict"] = _judge(counted, frame["converted"].isna())
+    shown = publish(total, of=viewers, min_cell=min_cell)
+    least, most, _ = read_counts(pd.DataFrame([[total]]), pd.DataFrame([[True]]), viewers, min_cell)
+    row, listed = counted[["converted"]].T, frame[["converted"]].notna().T
+    readings = read_counts(row, listed, counted["viewers"].to_numpy(), min_cell)
+    if are_solved(*readings, least, most).any():
+        shown = None
+    kinds = engine.counts(tables.sql("conversion_kinds")) if shown is not None else pd.DataFrame()
+    finding = "No viewer clicked or filled in a form beyond the e-mail gate."
     if total:
-        finding = f"{people(total)} of {viewers:,} converted ({whole_percent(total / viewers)})"
-        for best in frame.loc[first].dropna(subset=["rate"]).to_dict("records"):
-            finding += (
-                f", {titles[best['cluster']]} most often: {whole_percent(best['rate'])} (95 % "
-                f"interval {best['rate_low'] * 100:.0f} to {best['rate_high'] * 100:.0f} %)"
-            )
-        finding += "."
-    columns = "cluster viewers converted rate rate_low rate_high observed"
-    more = {"kinds": _kinds(con, min_cell)}
-    if compared:
-        more["look_back"] = _look_back_part(
-            look_back(con, list(titles)), titles, compared, min_cell
+        finding = _tell(frame, rules, shown, viewers)
+    gate = counted[["viewers"]].assign(
+        by_gate=publish_counts(counted["by_gate"], counted["viewers"], min_cell)
+    )
+    parts = {"gate": _describe_gate(gate), "kinds": _list_kinds(kinds, viewers, min_cell)}
+    return Section(finding, frame.reset_index(), LABELS, NOTE, parts)
+
+
+def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    frame = counted[["viewers"]].copy()
+    frame["converted"] = publish_counts(counted["converted"], counted["viewers"], min_cell)
+    frame = with_share(frame, "converted", "viewers", "rate")
+    frame = frame.rename(columns={"rate_low": "low", "rate_high": "high"})
+    everything = int(counted["sessions"].sum())
+    frame["sessions"] = publish_counts(counted["sessions"], everything, min_cell)
+    frame["acted"] = publish_counts(counted["converting_sessions"], counted["sessions"], min_cell)
+    frame = with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
+    return frame.drop(columns="acted")
+
+
+def _judge(counted: pd.DataFrame, hidden: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """q-value and verdict of each cluster against all other viewers, as they may be shown."""
+    size, total, viewers = counted["viewers"], counted["converted"].sum(), counted["viewers"].sum()
+    expected = size * total / max(viewers, 1)
+    variance = expected * (viewers - size) * (viewers - total) / max(viewers * (viewers - 1), 1)
+    tested = pd.DataFrame(
+        {"count": counted["converted"], "expected": expected, "variance": variance}
+    )
+    tested = judge_counts(tested[(size >= TOO_FEW) & (variance > 0)]).reindex(counted.index)
+    word = np.where(tested["ratio"] > 1, "higher", "lower")
+    word = np.where(tested["q_value"] < LEVEL, word, "no clear difference")
+    verdict = pd.Series(word, counted.index).mask(tested["q_value"].isna(), "too few")
+    return coarsen_p_values(tested["q_value"]).mask(hidden), verdict.mask(hidden, None)
+
+
+def _tell(frame, rules: ClusterRules, shown: int | None, viewers: int) -> str:
+    finding = "Few viewers converted beyond the e-mail gate."
+    if shown is not None:
+        finding = f"{count_people(shown)} of {viewers:,} converted beyond the e-mail gate."
+    clear = frame[frame["verdict"].eq("higher")]
+    if len(clear):
+        best = clear.sort_values("rate").iloc[-1]
+        finding += (
+            f" {rules.titles[best.name]} did so more often than the others: "
+            f"{whole_percent(best['rate'])} ({span(best['low'], best['high'])})."
         )
-    note = (
-        "A conversion is one that Wistia recorded on a session (a form, a click on a call to "
-        "action). Observed: high or low when the interval leaves out the rate of all viewers, "
-        "medium when there is no clear difference."
-    )
-    return part(finding, frame, columns, note, more=more, converted=total, viewers=viewers)
+        per_session = frame["rate_per_session"].astype(float)
+        if per_session.notna().any() and per_session.idxmax() != best.name:
+            finding += f" Per session it is {rules.titles[per_session.idxmax()]}."
+    elif shown is not None:
+        finding += " No cluster did so clearly more often than the others."
+    return finding
 
 
-def stated(text: str | None) -> str | None:
-    """The word Mave gave a cluster's conversion probability: high, medium, low, or low to medium.
-
-    Parameters
-    ----------
-    text : str or None
-        Mave's section on the cluster; None when there is none, and then no word.
-    """
-    found = _STATED.search(text or "")
-    words = (
-        [word.lower().replace("moderate", "medium") for word in found.groups() if word]
-        if found
-        else []
-    )
-    return " to ".join(words) or None
+def _describe_gate(gate: pd.DataFrame) -> Section:
+    known = gate["by_gate"].fillna(0).sum()
+    finding = "The e-mail gate identified no viewer, or few."
+    if known:
+        finding = "The e-mail gate identified viewers; that is no conversion."
+    labels = {"cluster": "cluster", "viewers": "viewers", "by_gate": "by the gate [viewers]"}
+    return Section(finding, gate.reset_index(), labels)
 
 
-def _kinds(con: Engine, min_cell: int) -> dict[str, Any]:
-    con.gather(
-        """
-        SELECT conversion_type AS kind, count(DISTINCT visitor_key) AS viewers,
-               count(*) AS sessions
-        FROM sessions WHERE conversion_type IS NOT NULL GROUP BY 1
-        """,
-        "counted",
-    )
-    frame = con.execute(
-        """
-        SELECT kind, sum(viewers)::BIGINT AS viewers, sum(sessions)::BIGINT AS sessions
-        FROM counted GROUP BY 1 HAVING sum(viewers) >= $least ORDER BY 2 DESC, 1 LIMIT 20
-        """,
-        {"least": max(min_cell, 1)},
-    ).df()
-    return part(f"{people(len(frame), 'kind')} of conversion with {min_cell} viewers or more.",
-                frame, "kind viewers sessions")  # fmt: skip
-
-
-def _look_back_part(
-    frame: pd.DataFrame, titles: dict[str, str], compared: str, min_cell: int
-) -> dict[str, Any]:
-    for name in ("came_back", "converted"):
-        also = [f"{name}_share{end}" for end in ("", "_low", "_high")]
-        frame = hide_small(frame, name, "viewers", min_cell, also=also)
-    known = frame[frame["viewers"] > 0]
-    finding = "The earlier period has no viewers to look back to."
-    if len(known):
-        first = known.iloc[0]
-        said = [
-            f"how many {did} is hidden" if pd.isna(first[name]) else f"{first[name]:,} {did}"
-            for name, did in (("came_back", "came back"), ("converted", "converted"))
-        ]
-        finding = (
-            f"Of {people(first['viewers'])} who were {titles[first['cluster']]} in the earlier "
-            f"period, {' and '.join(said)}."
-        )
-    columns = (
-        "cluster viewers came_back came_back_share came_back_share_low came_back_share_high "
-        "converted converted_share"
-    )
-    return part(finding, frame, columns, f"Cluster: in the earlier period. Compared: {compared}.")
+def _list_kinds(kinds: pd.DataFrame, viewers: int, min_cell: int) -> Section:
+    labels = {"kind": "kind", "viewers": "[viewers]"}
+    if kinds.empty:
+        return Section("No kind of conversion to show.", labels=labels)
+    shown = publish_counts(kinds["viewers"], viewers, min_cell)
+    frame = kinds.assign(viewers=shown).dropna(subset="viewers")
+    frame = frame.sort_values(["viewers", "kind"], ascending=[False, True]).head(MOST_KINDS)
+    finding = f"Kinds of conversion that {min_cell} viewers or more made: {len(frame)}."
+    return Section(finding, frame.reset_index(drop=True), labels)

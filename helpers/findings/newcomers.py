@@ -143,7 +143,7 @@ def compare_shares(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
         "low": difference - margin,
         "high": difference + margin,
         "p_value": p_values,
-        "q_value": adjust_p_values(p_values, "holm"),
+        "q_value": adjust_p_values(p_values),
         "detectable": (margin + t.isf(1 - POWER, freedom) * error).where(error > 0),
     }
     return pd.DataFrame(compared).rename_axis("cluster")

@@ -1,68 +1,86 @@
-"""Conversions per cluster and what became of an earlier period's viewers."""
+"""Conversions beyond the e-mail gate, per viewer and per session."""
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
+from viewing import session, tables
 
-from helpers.findings import conversions
+from helpers.findings.conversions import compare_conversions
 from helpers.store import rules
-from tests.viewing import session, tables
 
 RULES = rules.load()
 
 
-def test_rates_have_wilsons_interval_and_a_word_beside_the_rate_of_all():
-    sessions = [session(f"b{n}", "v1", 0.1) for n in range(60)]
-    sessions += [session(f"c{n}", "v1", 0.9, conversion_type="form" if n < 30 else None)
-                 for n in range(60)]  # fmt: skip
-    sessions += [session("c0", "v2", 0.9, conversion_type="form")]
-    table = conversions.rates(tables(sessions), RULES.names).set_index("cluster")
-    row, exact = table.loc["casual_viewers"], binomtest(30, 60).proportion_ci(method="wilson")
-    assert (row["converted"], row["conversions"], row["rate"]) == (30, 31, 0.5)
-    assert (row["rate_low"], row["rate_high"]) == pytest.approx((exact.low, exact.high))
-    assert row["observed"] == "high"
-    assert table.loc["bouncers", "observed"] == "low"
-    assert table.loc["skimmers", "observed"] == "too few to say"
+def crowd(kind, viewers, percent, click=0, gate=0, sessions=1, videos=1):
+    """Viewers of so many videos; the first `click` clicked, the first `gate` passed a gate."""
+    rows = []
+    for n in range(viewers):
+        rows += [session(f"{kind}{n}", f"v{v}", percent) for v in range(1, videos)]
+        rows += [session(f"{kind}{n}", "v0", percent, minutes=m) for m in range(sessions)]
+        if n < click:
+            rows[-1]["conversion_type"] = "post-roll-click"
+        if n < gate:
+            rows.append(session(f"{kind}{n}", "v0", percent, conversion_type="pre-roll-email"))
+    return rows
 
 
-def test_no_conversion_is_said_and_rates_are_none_seen():
-    found = conversions.conversions(tables([session(f"b{n}", percent=0.1) for n in range(40)]),
-                                    RULES.titles)  # fmt: skip
-    assert found["finding"] == "No session of the window has a conversion."
-    assert found["rows"][2]["observed"] == "none seen"
+def compare(*crowds, min_cell=10):
+    return compare_conversions(tables(sum(crowds, [])), RULES, min_cell)
 
 
-def test_small_groups_of_converters_are_hidden_and_kinds_above_min_cell_shown():
-    sessions = [session(f"c{n}", percent=0.9, conversion_type="form" if n < 4 else None)
-                for n in range(50)]  # fmt: skip
-    sessions += [session(f"b{n}", percent=0.1, conversion_type="call") for n in range(20)]
-    found = conversions.conversions(tables(sessions), RULES.titles)
-    rows = {row["cluster"]: row for row in found["rows"]}
-    assert rows["casual_viewers"]["converted"] is None
-    assert rows["casual_viewers"]["rate"] is None
-    assert rows["casual_viewers"]["observed"] == "hidden"
-    assert found["finding"] == "24 viewers of 70 converted (34\u00a0%)."
-    assert [row["kind"] for row in found["more"]["kinds"]["rows"]] == ["call"]
+def test_the_gate_is_no_conversion_and_rates_are_those_counted_by_hand():
+    section = compare(crowd("b", 100, 0.1, gate=90), crowd("c", 80, 0.9, click=33, gate=20))
+    table = section.table.set_index("cluster")
+    row = table.loc["casual_viewers"]
+    assert (row["viewers"], row["converted"], row["sessions"]) == (80, 35, 100)
+    wilson = binomtest(35, 80).proportion_ci(method="wilson")
+    assert row[["rate", "low", "high"]].tolist() == pytest.approx(
+        [35 / 80, wilson.low, wilson.high]
+    )
+    assert row["rate_per_session"] == 35 / 100
+    assert (row["verdict"], row["q_value"]) == ("higher", 0.001)
+    assert table.loc["bouncers", ["converted", "rate", "verdict"]].tolist() == [0, 0, "lower"]
+    assert table["viewers"].tolist() == [0, 0, 100, 0, 80]
+    assert section.parts["gate"].table.set_index("cluster")["by_gate"]["bouncers"] == 90
+    assert section.parts["kinds"].table.values.tolist() == [["post-roll-click", 35]]
+    assert "35 viewers of 180 converted" in section.finding
+    assert "Casual Viewers did so more often" in section.finding
 
 
-def test_no_viewers_is_no_error():
-    con = tables([])
-    assert "No session" in conversions.conversions(con, RULES.titles)["finding"]
+def test_who_comes_often_has_more_chances_and_the_sentence_says_so():
+    often = crowd("c", 100, 0.9, click=40, sessions=8)
+    section = compare(often, crowd("b", 100, 0.1, click=20))
+    assert "Casual Viewers did so more often" in section.finding
+    assert "Per session it is Bouncers" in section.finding
 
 
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        ("- **Conversion probability:** high, because few of them are low on time.", "high"),
-        ("### Conversion Probability\n\nMedium. Some are identified.", "medium"),
-        ("**Conversion potential (high, medium or low): Low**", "low"),
-        ("| Conversion likelihood | Moderate |", "medium"),
-        ("Conversion probability is rather low to medium for them.", "low to medium"),
-        ("Conversion probability: Medium–High", "medium to high"),
-        ("Conversion probability: about average, given their high intent.", None),
-        ("Conversion probability: not high.", None),
-        ("Highly engaged. Ask for a high price.", None),
-        (None, None),
-    ],
-)
-def test_the_word_for_conversion_probability_is_read_from_the_text(text, word):
-    assert conversions.stated(text) == word
+def test_a_small_count_is_hidden_with_all_that_follows_from_it():
+    row = compare(crowd("b", 100, 0.1, click=4), crowd("c", 60, 0.9, click=30)).table.iloc[2]
+    assert row["cluster"] == "bouncers"
+    hidden = ["converted", "rate", "low", "high", "rate_per_session", "q_value", "verdict"]
+    assert row[hidden].isna().all()
+
+
+def test_the_total_is_hidden_where_it_would_tell_a_hidden_count():
+    # 98 is shown as 100, as 98 to 102 are, and 197 as 195, as 193 to 197 are: 197 − 98 − 98 is 1.
+    kinds = [crowd("c", 200, 0.9, click=98), crowd("s", 200, 0.2, click=98, videos=2)]
+    section = compare(crowd("b", 200, 0.1, click=1), *kinds)
+    assert "of 600" not in section.finding
+    assert section.parts["kinds"].table.empty
+    assert "195 viewers of 600" in compare(crowd("b", 200, 0.1), *kinds).finding
+
+
+def test_few_viewers_get_no_verdict_and_nobody_gets_a_sentence():
+    table = compare(crowd("b", 25, 0.1, click=12), crowd("c", 60, 0.9, click=12)).table
+    assert table.loc[2, "verdict"] == "too few"
+    assert "No viewer clicked" in compare(crowd("b", 30, 0.1)).finding
+    assert "No viewer clicked" in compare_conversions(tables([]), RULES, 10).finding
+
+
+def test_equal_rates_get_no_verdict():
+    rng, alarms = np.random.default_rng(1), 0
+    for _ in range(10):
+        counts = rng.binomial(200, 0.2, 2)
+        table = compare(crowd("b", 200, 0.1, counts[0]), crowd("c", 200, 0.9, counts[1])).table
+        alarms += table["verdict"].isin(["higher", "lower"]).any()
+    assert alarms <= 2

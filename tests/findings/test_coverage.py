@@ -1,74 +1,46 @@
-"""What the data cover, counted by hand, and said in words."""
+"""What the data cover, held against counts typed by hand."""
 
 from datetime import date
 
 import pytest
+from viewing import session, tables, window
 
-from helpers.findings import coverage
-from helpers.store import rules
-from tests.viewing import session, tables, window
-
-TITLES = rules.load().titles
-SESSIONS = [
-    session("a", "v1", 0.0, day=0, country="DE"),
-    session("a", "v2", 1.0, day=1, org="Amazon.com"),
-    session("b", "v1", 0.5, day=1, org="Digital Ocean"),
-    session("c", "v1", 0.5, day=2, org="Comcast Cable"),
-    session("d", "v1", 0.5, day=2, org="Google Fiber"),
-]
-VISITORS = [
-    {"visitor_key": "a", "email": "Ann@x.example"},
-    {"visitor_key": "b", "email": "ann@X.example "},
-    {"visitor_key": "c", "email": "no address"},
-]
+from helpers.findings.coverage import describe_coverage, missing_days
 
 
-def test_counts_are_those_made_by_hand():
-    medias = [{"media_id": "v1", "name": "One", "duration": 60.0}]
-    assert coverage.counts(tables(SESSIONS, visitors=VISITORS, medias=medias)) == {
-        "sessions": 5, "zero_sessions": 1, "full_sessions": 1, "data_centre_sessions": 2,
-        "data_centre_viewers": 2, "days_with_sessions": 3, "sessions_with_length": 4,
-        "viewers": 4, "anonymous": 2, "one_session": 3, "without_row": 1, "identified": 2,
-        "emails": 1, "without_place": 3, "split_cookies": 2, "split_people": 1,
-        "sessions_without_row": 1,
+def test_each_limit_has_its_published_count():
+    sessions = [session(f"a{n}", "v1", 0.5, country="DE") for n in range(40)]
+    sessions += [session(f"a{n}", "v2", 0, org="Amazon Technologies") for n in range(13)]
+    visitors = [{"visitor_key": f"a{n}", "email": f"P{n // 2}@acme.example"} for n in range(30)]
+    medias = [{"media_id": "v2", "name": "Demo", "duration": 60.0}]
+    engine = tables(sessions, visitors=visitors, medias=medias)
+    section = describe_coverage(engine, window(), 10, fetched=[date(2026, 6, 1)])
+    table = section.table.set_index("topic")
+    assert table["value"].to_dict() == {
+        "identified viewers": 30, "people with several cookies": 15, "days not fetched": 27,
+        "sessions from data centres or VPNs": 15, "sessions of exactly 0 %": 15,
+        "sessions of videos of known length": 15, "viewers from data centres or VPNs": 15,
+        "viewers with one session": 25, "viewers without a place": 0,
+        "viewers without a visitor row": 10,
     }  # fmt: skip
+    assert table.loc["viewers with one session", "share"] == pytest.approx(25 / 40)
+    assert "25\u00a0% of 40 viewers are anonymous" in section.finding
+    assert table["meaning"].str.endswith(".").all()
 
 
-def test_days_missing_count_from_the_first_day_that_was_fetched():
-    days = [date(2026, 6, 3), date(2026, 6, 4), date(2026, 6, 6)]
-    found = coverage.missing_days(days, window(date(2026, 6, 1), date(2026, 6, 7)))
-    assert found == [date(2026, 6, 5), date(2026, 6, 7)]
-    assert coverage.missing_days([], window()) == []
+def test_small_counts_are_hidden():
+    sessions = [session(f"a{n}", "v1", 0 if n < 3 else 0.5, org="Azure") for n in range(40)]
+    table = describe_coverage(tables(sessions), window(), 10).table.set_index("topic")
+    assert table.loc[["sessions of exactly 0 %"], ["value", "share"]].isna().all(axis=None)
+    assert table.loc["sessions from data centres or VPNs", "value"] == 40
 
 
-def test_every_limit_has_its_number_and_what_follows_from_it():
-    found = coverage.coverage(tables(SESSIONS, visitors=VISITORS), window(), TITLES, fetched=[])
-    assert (
-        found["finding"] == "50\u00a0% of 4 viewers are anonymous, and 75\u00a0% have one session."
-    )
-    rows = {row["topic"]: row for row in found["rows"]}
-    split = rows["identified cookies that share an e-mail"]
-    assert split["meaning"].startswith("1 person came with several; 2.00 cookies an e-mail")
-    assert "private window" in split["meaning"]
-    assert rows["days not fetched"]["count"] == 0
-    assert rows["sessions from data centres or VPNs"]["share"] == pytest.approx(0.4)
-    assert all(row["meaning"] for row in rows.values())
-    assert "Too few viewers" in found["note"] and "Casual Viewers" in found["note"]
+def test_days_are_missing_from_the_first_one_held_on():
+    held = [date(2026, 6, 26), date(2026, 6, 28)]
+    assert missing_days(held, window()) == [date(2026, 6, 27)]
+    assert missing_days([], window()) == []
 
 
-@pytest.mark.parametrize(
-    ("org", "centre"),
-    [("Amazon.com", True), ("Digital Ocean", True), ("M247 Europe", True), ("OVHcloud", True),
-     ("NordVPN", True), ("Ace Data Centers II", True), ("Cloudflare Warp", True), ("Vultr", True),
-     ("Comcast Cable", False), ("Google Fiber", False), ("PenTeleData", False),
-     ("iCloud Private Relay", False), ("COLTON TELEPHONE", False), ("Spectrum Business", False)],
-)  # fmt: skip
-def test_data_centres_are_known_by_name(org, centre):
-    found = coverage.counts(tables([session("a", org=org)]))
-    assert found["data_centre_sessions"] == int(centre)
-
-
-def test_nobody_and_nothing_is_said_so():
-    found = coverage.coverage(tables([]), window(), TITLES)
-    assert found["finding"] == "No viewer had a session in the window."
-    assert all(row["share"] in (None, 1.0) for row in found["rows"])
+def test_nothing_watched_is_one_sentence():
+    section = describe_coverage(tables([]), window(), 10)
+    assert section.finding == "No viewer had a session in the window."

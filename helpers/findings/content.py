@@ -1,0 +1,240 @@
+"""What each cluster watches: videos it prefers, what to send it next, completion by length."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from helpers.core.tables import whole_percent
+from helpers.findings.counts import adjust_p_values
+from helpers.findings.preference import LEVEL, choose_period, find_preferences, publish_shares
+from helpers.findings.section import Section, label_columns
+from helpers.store import engine as tables
+from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
+
+USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
+"""Completion of business videos [percent] by length: under so many seconds, so much is watched."""
+ALONE = 0.9  # a cluster with this share of the viewers of one video is compared with all others
+MOST_NEXT = 3  # videos to send next, of each cluster
+VIEWERS = {"title": "video", "viewers": "viewers [viewers]"}
+NOTE = (
+    "A viewing is a viewer and a video. Preference: the share of the cluster's viewings that are "
+    "of the video, by the same share of all viewings. It stands out where the cluster's viewers "
+    "watched the video more than they would if all clusters had the same taste and each viewer "
+    "watched as many videos; viewers who came at the same time count as one where they hang "
+    "together. All cells are corrected together (Holm, 5 %), and the intervals allow for having "
+    "been picked."
+)
+
+
+def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
+    """Which videos stand out in a cluster, by preference.
+
+    Parameters
+    ----------
+    engine : Engine
+        With viewers, plays, sessions and titles.
+
+    Returns
+    -------
+    Section
+        A row for each cell that stands out: cluster, media_id, title, viewers [published],
+        share_of_viewings, share_of_all [0 to 1], preference with low and high [times], q_value.
+        Parts: videos (cluster by video), folders, next_video, lengths.
+    """
+    titles = read_titles(engine)
+    viewers, chosen = count_choices(engine)
+    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
+    cells = chosen.groupby(["value", "cluster"], as_index=False)[["viewers", "watched"]].sum()
+    cells = cells.rename(columns={"viewers": "count"})
+    shown = publish_shares(cells, sizes, min_cell, sums=True)
+    clear = _with_titles(find_preferences(chosen, viewers, shown, min_cell), titles)
+    finding = "No video has enough viewers to compare clusters."
+    if len(clear):
+        best = clear.iloc[0]
+        finding = (
+            f"{rules.titles[best['cluster']]} stand out for “{best['title']}”: "
+            f"{whole_percent(best['share_of_viewings'])} of their viewings and "
+            f"{whole_percent(best['share_of_all'])} of all viewings are of it "
+            f"({best['low']:.1f} to {best['high']:.1f} times, 95\u00a0% interval)."
+        )
+    elif len(shown):
+        finding = "No video stands out: clusters watch the same, as far as the data can tell."
+    columns = "cluster media_id title viewers share_of_viewings share_of_all preference low high"
+    parts = {
+        "videos": _describe_videos(shown, cells, titles, rules),
+        "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
+        "next_video": _describe_next(suggest_next_videos(engine, rules, min_cell), rules),
+        "lengths": compare_lengths(engine, min_cell),
+    }
+    return Section(finding, clear, label_columns(f"{columns} q_value", **VIEWERS), NOTE, parts)
+
+
+def read_titles(engine: Engine) -> pd.DataFrame:
+    """Videos that were played, index media_id: title, duration [seconds], folder.
+
+    Of two videos with one title, each has its media_id in the title.
+    """
+    titles = engine.query("SELECT media_id, title, duration, folder FROM titles")
+    titles = titles.set_index("media_id")
+    again = titles["title"].duplicated(keep=False)
+    return titles.assign(
+        title=titles["title"].mask(again, titles["title"] + " (" + titles.index + ")")
+    )
+
+
+def count_choices(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Viewers, and who watched what, as :func:`.preference.compare_choices` takes them."""
+    days = {"days": choose_period(engine)}
+    viewers = engine.counts(tables.sql("viewer_choices"), days)
+    chosen = engine.counts(tables.sql("video_choices"), days)
+    once = viewers[viewers["stratum"] == "one"].groupby("cluster")["viewers"].sum()
+    if once.max() > ALONE * once.sum():
+        return viewers.assign(stratum="all"), chosen.assign(stratum="all")
+    return viewers, chosen
+
+
+def _with_titles(frame: pd.DataFrame, titles: pd.DataFrame) -> pd.DataFrame:
+    names = {"value": "media_id", "share": "share_of_viewings"}
+    return frame.assign(title=frame["value"].map(titles["title"])).rename(columns=names)
+
+
+def _in_order(frame: pd.DataFrame, rules: ClusterRules, by: str) -> pd.DataFrame:
+    """Rows by the order of the clusters, then falling by a column."""
+    frame = frame.sort_values([by, "value"], ascending=[False, True])
+    place = frame["cluster"].map({name: place for place, name in enumerate(rules.names)})
+    return frame.iloc[place.argsort(kind="stable")].reset_index(drop=True)
+
+
+def _describe_videos(shown, cells, titles: pd.DataFrame, rules: ClusterRules) -> Section:
+    videos = shown.merge(cells, on=["value", "cluster"])
+    percent = (videos["watched"] / videos["count"] * 100).round()
+    videos["avg_percent_watched"] = percent.mask(videos["viewers"].isna())
+    videos = _with_titles(_in_order(videos, rules, "viewers"), titles)
+    finding = "No video has enough viewers in a cluster to show."
+    if videos["reach"].notna().any():
+        most = videos.loc[videos["reach"].idxmax()]
+        finding = (
+            f"“{most['title']}” was seen by {whole_percent(most['reach'])} of "
+            f"{rules.titles[most['cluster']]}, the largest share of a cluster."
+        )
+    columns = "cluster media_id title viewers reach avg_percent_watched share_of_viewings"
+    labels = label_columns(
+        f"{columns} share_of_all preference", **VIEWERS, avg_percent_watched="completion [%]"
+    )
+    return Section(finding, videos, labels, "Completion: of the best session of each viewer.")
+
+
+def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
+    """Viewings by folder; a folder is listed where one of its videos has enough viewers."""
+    cells = cells.assign(value=cells["value"].map(titles["folder"]).fillna(""))
+    counted = cells.groupby(["value", "cluster"], as_index=False)["count"].agg(["sum", "max"])
+    counted = counted.rename(columns={"sum": "count"})
+    shown = publish_shares(counted, sizes.assign(viewers=sizes["choices"]), min_cell, sums=True)
+    shown = shown.merge(counted[counted["max"].ge(min_cell) & counted["value"].ne("")])
+    names = {"value": "folder", "viewers": "viewings", "share": "share_of_viewings"}
+    shown = _in_order(shown, rules, "viewers").rename(columns=names)
+    finding = "No folder has enough viewers to show."
+    if len(shown):
+        finding = f"Folders with enough viewers to show: {shown['folder'].nunique()}."
+    columns = "cluster folder viewings share_of_viewings share_of_all preference"
+    labels = label_columns(columns, viewings="viewings [viewers]")
+    return Section(finding, shown, labels, "Described, not tested.")
+
+
+def suggest_next_videos(
+    engine: Engine, rules: ClusterRules, min_cell: int, *, most: int = MOST_NEXT
+) -> pd.DataFrame:
+    """What to send each cluster next: the videos that most of it went on to, best first.
+
+    Returns
+    -------
+    DataFrame
+        cluster, media_id, title, followers [published viewers], share_of_next and share_of_all
+        [0 to 1 of what was watched next, by the cluster and by all], basis: "this cluster", or
+        "all viewers" where too few of the cluster went on to another video.
+    """
+    cells = engine.counts(tables.sql("next_video"))
+    sizes = engine.counts("SELECT cluster, count(*) AS viewers FROM viewers GROUP BY 1")
+    sizes = sizes.set_index("cluster").assign(choices=cells.groupby("cluster")["count"].sum())
+    sizes = sizes.fillna(0).astype("int64")
+    own = publish_shares(cells, sizes, min_cell).dropna(subset="viewers")
+    everybody = cells.assign(cluster="all").groupby(["value", "cluster"], as_index=False).sum()
+    others = publish_shares(everybody, sizes.sum().to_frame("all").T, min_cell)
+    others = others.dropna(subset="viewers").drop(columns="cluster").assign(basis="all viewers")
+    missing = pd.DataFrame({"cluster": sizes.index.difference(own["cluster"])})
+    frame = pd.concat([own.assign(basis="this cluster"), missing.merge(others, how="cross")])
+    frame = _in_order(frame, rules, "viewers").groupby("cluster", sort=False).head(most)
+    frame["title"] = frame["value"].map(read_titles(engine)["title"])
+    names = {"value": "media_id", "viewers": "followers", "share": "share_of_next"}
+    return frame.rename(columns=names).reset_index(drop=True)
+
+
+def _describe_next(frame: pd.DataFrame, rules: ClusterRules) -> Section:
+    first = frame[frame["basis"] == "this cluster"].drop_duplicates("cluster")
+    finding = "No video was watched next often enough to suggest one."
+    if len(first) > 1 and first["media_id"].nunique() == 1:
+        finding = (
+            f"“{first['title'].iloc[0]}” is what most go on to in {len(first)} clusters: it is "
+            "popular, and tells nothing of one of them."
+        )
+    elif len(frame):
+        best = (first if len(first) else frame).iloc[0]
+        whom = rules.titles[best["cluster"]] if len(first) else "Viewers"
+        finding = f"{whom} most often go on to “{best['title']}”: {best['followers']:,} did."
+    columns = "cluster media_id title followers share_of_next share_of_all basis"
+    labels = label_columns(columns, title="video", followers="watched it next [viewers]")
+    note = (
+        "Watched next: the video first played after one that was watched to 75 % or more before. "
+        "Where the shares of the cluster and of all viewers are alike, it is popularity."
+    )
+    return Section(finding, frame, labels, note)
+
+
+def usual_percent(seconds: pd.Series) -> np.ndarray:
+    """Completion usual for videos of that length [percent]; missing where the length is."""
+    lengths = seconds.to_numpy(float)
+    limits, percents = zip(*USUAL_COMPLETION, strict=True)
+    usual = np.array(percents, float)[np.searchsorted(limits[:-1], lengths, side="right")]
+    return np.where(np.isnan(lengths), np.nan, usual)
+
+
+def compare_lengths(engine: Engine, min_cell: int) -> Section:
+    """Completion of each video beside what is usual for its length.
+
+    Returns
+    -------
+    Section
+        A row for each video of known length and `min_cell` viewers, the most watched first:
+        media_id, title, minutes, percent (mean over sessions, whole), usual_percent, verdict.
+    """
+    from scipy.stats import t
+
+    counted = engine.counts(tables.sql("video_lengths")).merge(read_titles(engine), on="media_id")
+    counted = counted[(counted["viewers"] >= max(min_cell, 2)) & (counted["duration"] > 0)]
+    frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
+    mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
+    spread = (frame["squares"] / frame["sessions"] - mean**2).clip(lower=1e-9)
+    # As many independent observations as viewers: the sessions of one viewer hang together.
+    score = (mean - usual / 100) / np.sqrt(spread / (frame["viewers"] - 1))
+    clear = adjust_p_values(2 * t.sf(np.abs(score), frame["viewers"] - 1)) < LEVEL
+    frame["minutes"], frame["percent"] = (frame["duration"] / 60).round(1), (mean * 100).round()
+    frame["usual_percent"] = usual
+    frame["verdict"] = np.where(clear, np.where(score > 0, "above", "below"), "as usual")
+    finding = "No video of known length has enough viewers to judge its completion."
+    if len(frame):
+        above, below = ((frame["verdict"] == word).sum() for word in ("above", "below"))
+        finding = (
+            f"Videos of known length with enough viewers: {len(frame)}; {above} of them are "
+            f"watched further than usual for their length, {below} less far."
+        )
+    columns = "media_id title minutes percent usual_percent verdict"
+    labels = label_columns(
+        columns, title="video", percent="completion [%]", usual_percent="usual at this length [%]"
+    )
+    note = (
+        "Mean over sessions, corrected together over the videos. Usual for business videos: under "
+        "1 min 66 %, to 2 min 56, to 10 min 50, to 20 min 39, longer 22."
+    )
+    return Section(finding, frame, labels, note)

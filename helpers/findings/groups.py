@@ -1,0 +1,198 @@
+"""Natural groups: what k-means and HDBSCAN find among the viewers, beside the rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from helpers.findings.counts import publish_counts
+from helpers.findings.section import Section
+from helpers.store import engine as tables
+from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
+
+SAMPLE = 5_000  # viewers looked at; HDBSCAN takes a second for them, ten for 20,000
+FEWEST = 100  # fewer viewers: nothing is looked for
+MOST_GROUPS = 8
+SMALLEST = 0.02  # share of the sample that a group must hold
+MEASURED = 2_000  # viewers that the silhouette is measured on
+REASONABLE = 0.5  # a silhouette under it is no structure (Kaufman and Rousseeuw 1990)
+SAME = 0.7  # two methods agree on groups from this adjusted Rand index on
+PERCENT_UNIT = 25.0  # points of completion that count as much as a doubling of videos or visits
+NOTE = (
+    "Viewers by doublings of videos and of visits, and by completion, which counts the less the "
+    "fewer videos a viewer watched. k-means: the number of groups (2 to 8) with the best "
+    "silhouette; HDBSCAN finds the number itself and leaves some viewers outside. Agreement: "
+    "adjusted Rand index, 1 the same, 0 chance. Groups are told where both methods find the same."
+)
+
+
+def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -> Section:
+    """Whether viewers form groups of their own, and how these agree with the rules.
+
+    Parameters
+    ----------
+    engine : Engine
+        With viewers and plays.
+
+    Returns
+    -------
+    Section
+        A row per method: method, groups, silhouette (−1 to 1), outside (share of viewers in no
+        group), agreement (with the rules). Parts kmeans and hdbscan: group, viewers [published,
+        of the sample], videos, visits [medians], avg_percent_watched [mean, whole percent].
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    count = int(engine.counts("SELECT count(*) AS n FROM viewers")["n"].sum())
+    if count < FEWEST:
+        return Section(f"Natural groups need {FEWEST} viewers or more.", labels=LABELS)
+    part = {"seed": seed, "part": min(SAMPLE / count, 1.0)}
+    sample = engine.rows(tables.sql("viewer_sample"), part)
+    sample = sample.sort_values("visitor_key", ignore_index=True)
+    points = _place(sample, seed, *_reliability(sample))
+    labels = {"k-means": _kmeans(points, seed), "HDBSCAN": _hdbscan(points, min_cell)}
+    frame = pd.DataFrame({"method": list(labels)})
+    frame["groups"] = [len(set(found) - {-1}) for found in labels.values()]
+    frame["silhouette"] = [_silhouette(points, found, seed) for found in labels.values()]
+    frame["outside"] = [(found < 0).mean() for found in labels.values()]
+    agreement = [adjusted_rand_score(sample["cluster"], found) for found in labels.values()]
+    frame["agreement"] = np.round(agreement, 2)
+    same = adjusted_rand_score(*labels.values())
+    clear = same >= SAME and frame["silhouette"].min() >= REASONABLE
+    finding = (
+        f"The viewers form no groups of their own: k-means and HDBSCAN find different ones "
+        f"(agreement {same:.2f})."
+    )
+    if clear:
+        finding = (
+            f"The viewers form {frame['groups'].max()} groups of their own, found by two methods "
+            f"(agreement {same:.2f}); with the rules they agree to {agreement[0]:.2f}."
+        )
+    parts = {
+        "kmeans": _profile(sample, labels["k-means"], min_cell),
+        "hdbscan": _profile(sample, labels["HDBSCAN"], min_cell),
+    }
+    return Section(finding, frame, LABELS, NOTE, parts)
+
+
+LABELS = {
+    "method": "method",
+    "groups": "groups",
+    "silhouette": "silhouette",
+    "outside": "share outside",
+    "agreement": "agreement with the rules",
+}
+
+
+def label_viewers(viewers: pd.DataFrame, *, groups: int, seed: int = 0) -> pd.Series:
+    """k-means labels of viewers, to set beside their clusters.
+
+    Parameters
+    ----------
+    viewers : DataFrame
+        video_count, total_visits, avg_percent_watched, a row per viewer.
+    groups : int
+        How many.
+
+    Returns
+    -------
+    Series of str, index that of `viewers`: "group A" (the largest), "group B", ...
+
+    Examples
+    --------
+    >>> viewers["group"] = groups.label_viewers(viewers, groups=5)
+    >>> pd.crosstab(viewers["cluster"], viewers["group"])
+    """
+    points = _place(viewers, seed)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(points), min(len(points), SAMPLE), replace=False)
+    found = _fit_kmeans(points[chosen], groups, seed).predict(points)
+    order = pd.Series(found).value_counts().index
+    names = {number: f"group {chr(ord('A') + place)}" for place, number in enumerate(order)}
+    return pd.Series(found, viewers.index).map(names)
+
+
+def _reliability(sample: pd.DataFrame) -> tuple[float, float]:
+    """Mean completion (0 to 100), and how much of one video's completion is the viewer's own.
+
+    The latter is the intraclass correlation (0 to 1) of viewers of two videos or more.
+    """
+    several = sample[sample["video_count"] >= 2]
+    number, groups = several["video_count"], len(several)
+    overall = float(sample["total"].sum() / sample["video_count"].sum() * 100)
+    if groups < 10:
+        return overall, 0.0
+    means, mean = several["total"] / number, several["total"].sum() / number.sum()
+    between = (number * (means - mean) ** 2).sum() / (groups - 1)
+    inside = (several["squares"] - number * means**2).sum() / (number.sum() - groups)
+    size = (number.sum() - (number**2).sum() / number.sum()) / (groups - 1)
+    spread = between + (size - 1) * inside
+    return overall, max(float((between - inside) / spread), 0.0) if spread > 0 else 0.0
+
+
+def _place(viewers: pd.DataFrame, seed: int, mean: float = 0, reliability: float = 1) -> np.ndarray:
+    """Viewers as points; completion is drawn to the mean by what few videos cannot tell."""
+    videos, visits, percent = (viewers[name].to_numpy(float) for name in COLUMNS)
+    # A count c is spread over log2 of c to c + 1: small numbers would be groups by themselves.
+    # The random numbers are a stream of their own: data made with the same seed are not like them.
+    place = np.random.default_rng([seed, 1]).random(len(viewers))
+    counts = [np.log2(count) + place * np.log2(1 + 1 / count) for count in (videos, visits)]
+    weight = videos / (videos + (1 - reliability) / max(reliability, 1e-9))
+    return np.column_stack([*counts, weight * (percent - mean) / PERCENT_UNIT])
+
+
+COLUMNS = ["video_count", "total_visits", "avg_percent_watched"]
+
+
+def _fit_kmeans(points: np.ndarray, groups: int, seed: int):
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # waiting threads cost more than they help at this size
+        return KMeans(groups, n_init=4, random_state=seed).fit(points)
+
+
+def _kmeans(points: np.ndarray, seed: int) -> np.ndarray:
+    """Labels of the number of groups with the best silhouette, none of them tiny."""
+    best, most = np.zeros(len(points), int), -1.0
+    for number in range(2, MOST_GROUPS + 1):
+        found = _fit_kmeans(points, number, seed).labels_
+        large = np.bincount(found).min() >= SMALLEST * len(points)
+        if large and (score := _silhouette(points, found, seed)) > most:
+            best, most = found, score
+    return best
+
+
+def _hdbscan(points: np.ndarray, min_cell: int) -> np.ndarray:
+    from sklearn.cluster import HDBSCAN
+
+    least = max(int(SMALLEST * len(points)), min_cell, 2)
+    return HDBSCAN(min_cluster_size=least, copy=True).fit_predict(points)
+
+
+def _silhouette(points: np.ndarray, found: np.ndarray, seed: int) -> float:
+    """Silhouette of the viewers that are in a group; 0 where there is only one."""
+    from sklearn.metrics import silhouette_score
+
+    inside = found >= 0
+    if len(set(found[inside])) < 2:
+        return 0.0
+    size = min(MEASURED, int(inside.sum()))
+    score = silhouette_score(points[inside], found[inside], sample_size=size, random_state=seed)
+    return round(float(score), 2)
+
+
+def _profile(sample: pd.DataFrame, found: np.ndarray, min_cell: int) -> Section:
+    """What each group is like, the largest first."""
+    inside = sample[found >= 0].groupby(found[found >= 0])
+    frame = (
+        inside[COLUMNS].median().rename(columns={"video_count": "videos", "total_visits": "visits"})
+    )
+    frame["avg_percent_watched"] = inside["avg_percent_watched"].mean().round()
+    frame["viewers"] = publish_counts(inside.size(), len(sample), min_cell)
+    frame = frame.sort_values("viewers", ascending=False).reset_index(drop=True)
+    frame["group"] = [f"group {chr(ord('A') + place)}" for place in range(len(frame))]
+    labels = {"group": "group", "viewers": "[viewers]", "videos": "videos, median"}
+    labels |= {"visits": "visits, median", "avg_percent_watched": "completion, mean [%]"}
+    return Section(f"{len(frame)} groups of {len(sample):,} viewers.", frame, labels)

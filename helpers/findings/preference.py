@@ -1,0 +1,254 @@
+"""What stands out: whether a cluster chooses something more than all viewers do, by one test.
+
+A choice is a video that a viewer watched, or the page that a viewer came from. The test asks
+whether a cluster's viewers made a choice more often than they would if all clusters had the same
+taste, and does not take for taste
+
+- that a viewer of many videos gets round to the popular ones: with the same taste a viewer of n
+  videos watches one with chance 1 − exp(−weight × time of n), as in a race of all videos;
+- that viewers of one video are those whom links and accidents bring: they are compared with each
+  other, and viewers of several videos with each other;
+- that a campaign brings many viewers to one video at once: the variance is that between viewers,
+  or that between periods of first visits where it is larger.
+
+References
+----------
+Rosén, B. (1997). Asymptotic theory for order sampling. Breslow, N. E. (1984). Extra-Poisson
+variation in log-linear models.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from helpers.findings.counts import adjust_p_values, are_solved, publish_counts, read_counts
+from helpers.store.engine import Engine
+
+LEVEL = 0.05
+PERIODS = 60  # the window is cut into at most so many
+MOST_VALUES = 300  # so many videos or pages, those with most viewers, are tested
+ROUNDS, TOLERANCE = 500, 1e-4  # of the fit of chances
+P_VALUES = (0.001, 0.01, 0.05, 0.1, 1.0)  # rounded up to these, lest a hidden count be solved
+TINY = 1e-9  # stands for 0 where it would be divided by
+
+
+def choose_period(engine: Engine) -> int:
+    """Length of a period [days] that cuts the first visits of viewers into 60 or fewer."""
+    days = engine.counts("SELECT first_seen::DATE AS day, count(*) FROM viewers GROUP BY 1")["day"]
+    return max((days.max() - days.min()).days // PERIODS + 1, 1) if len(days) else 1
+
+
+def find_preferences(
+    chosen: pd.DataFrame, viewers: pd.DataFrame, shown: pd.DataFrame, min_cell: int
+) -> pd.DataFrame:
+    """The cells that stand out: chosen more than by all viewers, beyond what chance explains.
+
+    Parameters
+    ----------
+    chosen, viewers : DataFrame
+        See :func:`compare_choices`.
+    shown : DataFrame
+        Of :func:`publish_shares`; what it does not hold is not named.
+
+    Returns
+    -------
+    DataFrame, the clearest first
+        The columns of `shown`, and of the preference low and high (95 %, all tests together,
+        rounded outwards to a tenth), and q_value (see :func:`coarsen_p_values`).
+    """
+    clear = pick_clear(compare_choices(chosen, viewers, min_cell))
+    clear = clear.assign(
+        low=np.floor(clear["low"] * 10) / 10,
+        high=np.ceil(clear["high"] * 10) / 10,
+        q_value=coarsen_p_values(clear["q_value"]),
+    )
+    named = shown.dropna(subset=["viewers", "preference"])
+    keys = ["value", "cluster"]
+    return clear[[*keys, "low", "high", "q_value"]].merge(named, on=keys)
+
+
+def pick_clear(tested: pd.DataFrame) -> pd.DataFrame:
+    """Of what :func:`compare_choices` gives, the cells that stand out, the clearest first."""
+    more = tested[["ratio", "low"]].min(axis=1) > 1
+    clear = tested[more & (tested["q_value"] < LEVEL)]
+    return clear.sort_values(["low", "value"], ascending=[False, True])
+
+
+def compare_choices(chosen: pd.DataFrame, viewers: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    """Viewers who made each choice beside those expected if all clusters had the same taste.
+
+    Parameters
+    ----------
+    chosen : DataFrame
+        value, cluster, stratum, period, viewers: who chose what. All values, so that chances add
+        up.
+    viewers : DataFrame
+        cluster, stratum, period, number (choices of each of them), viewers, choices (their sum).
+
+    Returns
+    -------
+    DataFrame, a row per cluster and value that have `min_cell` viewers, whatever the cell holds
+        cluster, value, count, expected [viewers], ratio (of the two), low and high of the
+        preference (95 %, all tests together), q_value (two-sided, Holm).
+    """
+    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
+    totals = chosen.groupby("value")["viewers"].sum()
+    values = totals[totals >= min_cell].nlargest(MOST_VALUES, keep="first").index
+    axes = {"cluster": list(sizes.index), "period": sorted(viewers["period"].unique())}
+    shape = [len(axes["cluster"]), len(axes["period"]), len(values)]
+    count, expected, variance = (np.zeros((shape[0], shape[2])) for _ in range(3))
+    residual = np.zeros(shape)
+    for stratum, group in viewers.groupby("stratum"):
+        own = chosen[chosen["stratum"] == stratum]
+        chances = _fit_chances(group, own).reindex(columns=values, fill_value=0)
+        chance = chances.to_numpy()
+        usual = _cube(group, {**axes, "number": list(chances.index)}) @ chance
+        seen = _cube(own, {**axes, "value": list(values)})
+        mine = usual.sum(axis=1)
+        part = mine / np.maximum(mine.sum(axis=0), TINY)
+        spread = _cube(group, {"cluster": axes["cluster"], "number": list(chances.index)}) @ (
+            chance * (1 - chance)
+        )
+        variance += spread * (1 - 2 * part) + part**2 * spread.sum(axis=0)
+        excess = seen - usual
+        residual += excess - part[:, None] * excess.sum(axis=0)
+        count += seen.sum(axis=1)
+        expected += mine
+    by_period = residual.var(axis=1, ddof=1) * shape[1] if shape[1] > 1 else np.zeros_like(count)
+    # A count above the expected varies more for that alone, which is no sign of campaigns.
+    by_period *= np.minimum(1, expected / np.maximum(count, TINY))
+    frame = pd.DataFrame(
+        {
+            "cluster": np.repeat(sizes.index.astype(object), len(values)),
+            "value": np.tile(values.astype(object), len(sizes)),
+            "count": count.ravel(),
+            "expected": expected.ravel(),
+            "variance": np.maximum(variance, by_period).ravel(),
+        }
+    )
+    known = frame["cluster"].map(sizes["viewers"] >= min_cell) & (frame["variance"] > TINY)
+    frame = judge_counts(frame[known])
+    share = sizes.loc[frame["cluster"], "choices"].to_numpy() / sizes["choices"].sum()
+    preference = frame["count"] / share / totals.loc[frame["value"]].to_numpy()
+    factor = preference / frame["ratio"]
+    return frame.assign(low=frame["low"] * factor, high=frame["high"] * factor)
+
+
+def _cube(frame: pd.DataFrame, axes: dict[str, list]) -> np.ndarray:
+    """Viewers by the values of the columns, each in the order given; others are left out."""
+    places = [pd.Index(order).get_indexer(frame[name]) for name, order in axes.items()]
+    cube = np.zeros([len(order) for order in axes.values()])
+    inside = np.all([place >= 0 for place in places], axis=0)
+    np.add.at(cube, tuple(place[inside] for place in places), frame["viewers"].to_numpy()[inside])
+    return cube
+
+
+def _fit_chances(viewers: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Chance of each choice by the number of choices, were all tastes the same: the race's fit.
+
+    Weights and times are such that each value has as many viewers as in the data, and each number
+    of choices adds up.
+    """
+    groups = viewers.groupby("number")[["viewers", "choices"]].sum()
+    total = chosen.groupby("value")["viewers"].sum()
+    size, wanted = groups["viewers"].to_numpy(float), total.to_numpy(float)
+    if len(groups) == 1:
+        chance = (wanted / size)[None]
+        return pd.DataFrame(chance, index=groups.index, columns=total.index)
+    number = (groups["choices"] / groups["viewers"]).to_numpy().clip(max=len(total) - 1e-3)
+    time, weight = number.copy(), wanted / wanted.sum()
+    for _ in range(ROUNDS):
+        time *= number / (1 - np.exp(-np.outer(time, weight))).sum(1)
+        chance = 1 - np.exp(-np.outer(time, weight))
+        factor = wanted / (size @ chance)
+        if np.abs(factor - 1).max() < TOLERANCE:
+            break
+        weight *= factor
+    return pd.DataFrame(chance, index=groups.index, columns=total.index)
+
+
+def judge_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Ratio of count to expected with interval and q-value, by a scaled Poisson distribution.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        count, expected, variance (of the count, if the expected is right).
+    """
+    from scipy.special import gammainc, gammaincc, gammaincinv
+
+    count, expected = frame["count"].to_numpy(float), frame["expected"].to_numpy(float)
+    scale = frame["variance"].to_numpy() / expected
+    events = np.maximum(count / scale, TINY)
+    tails = np.minimum(gammainc(events, expected / scale), gammaincc(events + 1, expected / scale))
+    tail = LEVEL / 2 / max(len(frame), 1)
+    return frame.drop(columns="variance").assign(
+        ratio=count / expected,
+        low=gammaincinv(events, tail) * scale / expected,
+        high=gammaincinv(events + 1, 1 - tail) * scale / expected,
+        q_value=adjust_p_values(np.minimum(2 * tails, 1)),
+    )
+
+
+def coarsen_p_values(p_values: pd.Series) -> pd.Series:
+    """p-values rounded up to 0.001, 0.01, 0.05, 0.1 or 1: a verdict, not a way to a count."""
+    steps = np.array(P_VALUES)
+    return p_values.map(lambda p: steps[np.searchsorted(steps, p)] if p <= 1 else np.nan)
+
+
+def publish_shares(
+    cells: pd.DataFrame, sizes: pd.DataFrame, min_cell: int, *, sums: bool = False
+) -> pd.DataFrame:
+    """Who chose what, as it may be shown: published counts, and shares of them.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        value, cluster, count [viewers].
+    sizes : DataFrame, index cluster
+        viewers, and choices that shares are of (a viewer's several videos, or one page).
+    sums : bool
+        Whether `cells` holds every choice, so that those of a cluster of one choice each add up to
+        its size, which a reader knows.
+
+    Returns
+    -------
+    DataFrame, a row for each cell of `min_cell` viewers or more
+        value, cluster, viewers (published), reach (share of the cluster), share (of the cluster's
+        choices), share_of_all (of all choices), preference (the one by the other). A row, or its
+        share_of_all, is left out where it would leave fewer than three values for a hidden count.
+    """
+    grid = cells.pivot_table("count", "value", "cluster", aggfunc="sum", fill_value=0)
+    grid = grid.reindex(columns=sizes.index.rename("cluster"), fill_value=0)
+    everybody, choices = int(sizes["viewers"].sum()), int(sizes["choices"].sum())
+    listed = grid >= max(min_cell, 1)
+    for cluster, size in sizes["viewers"].items():
+        if sums and size == sizes["choices"][cluster]:
+            listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, min_cell)
+    total = publish_counts(grid.sum(axis=1), everybody, min_cell)
+    readings = read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
+    sums = read_counts(grid.sum(axis=1).to_frame(), total.notna().to_frame(), everybody, min_cell)
+    total = total.mask(are_solved(*readings, sums[0][:, 0], sums[1][:, 0]))
+
+    frame = grid.stack()[listed.stack()].rename("count").reset_index()
+    own = sizes.loc[frame["cluster"]].set_index(frame.index)
+    frame["viewers"] = publish_counts(frame.pop("count"), own["viewers"], min_cell)
+    frame["reach"] = frame["viewers"] / own["viewers"]
+    of = publish_counts(own["choices"], choices, min_cell)
+    of = of.mask(own["choices"] == own["viewers"], own["viewers"])  # a size is no secret
+    frame["share"] = (frame["viewers"] / of).clip(upper=1)  # choices may be rounded down
+    frame["share_of_all"] = total.loc[frame["value"]].set_axis(frame.index) / choices
+    frame["preference"] = frame["share"] / frame["share_of_all"]
+    return frame
+
+
+def _list_safely(count: pd.Series, listed: pd.Series, size: int, min_cell: int) -> pd.Series:
+    """The cells to list of a column that adds up to `size`; the smallest go until all is safe."""
+    listed = listed.copy()
+    while listed.any():
+        readings = read_counts(count.to_frame().T, listed.to_frame().T, size, min_cell)
+        if not are_solved(*readings, size, size).any():
+            break
+        listed[count.where(listed).idxmin()] = False
+    return listed

@@ -1,0 +1,68 @@
+"""How many viewers sit within a step of a threshold: how far the clusters depend on the rules."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from helpers.core.tables import whole_percent
+from helpers.findings.counts import publish, publish_counts
+from helpers.findings.section import Section
+from helpers.store.engine import Engine
+from helpers.store.rules import COLUMNS, ClusterRules
+
+PERCENT_STEP, COUNT_STEP = 5.0, 1.0
+EQUALITIES = ("=", "<>")  # they name a kind of viewer, and are no threshold
+LABELS = {
+    "cluster": "cluster",
+    "column": "column",
+    "threshold": "threshold",
+    "step": "step",
+    "lowered": "move if lowered [viewers]",
+    "raised": "move if raised [viewers]",
+}
+NOTE = "Viewers whose cluster would change if one threshold moved by a step, all else the same."
+
+
+def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
+    """How many viewers would change cluster if a threshold moved by a step, either way.
+
+    Parameters
+    ----------
+    engine : Engine
+        With viewers.
+
+    Returns
+    -------
+    Section
+        A row per threshold: cluster, column, threshold, step (1 for counts, 5 points for
+        percents), lowered, raised [published viewers that move].
+    """
+    rows, moved, base = [], {}, rules.case_sql()
+    for cluster, column, comparison, value in rules.thresholds():
+        if comparison in EQUALITIES:
+            continue
+        step = COUNT_STEP if COLUMNS[column] == "BIGINT" else PERCENT_STEP
+        for name, changed in (("lowered", value - step), ("raised", value + step)):
+            other = rules.replace(cluster, column, changed, was=value).case_sql()
+            moved[f"{name}_{len(rows)}"] = f"({other}) <> ({base})"
+        rows.append((cluster, column, value, step))
+    frame = pd.DataFrame(rows, columns=list(LABELS)[:4])
+    if not rows:
+        return Section("The rules have no thresholds.", frame, labels=LABELS, note=NOTE)
+    sums = [f"count(*) FILTER ({condition}) AS {name}" for name, condition in moved.items()]
+    sums += [f"count(*) FILTER ({' OR '.join(moved.values())}) AS near", "count(*) AS viewers"]
+    counted = engine.counts(f"SELECT {', '.join(sums)} FROM viewers").iloc[0].astype("int64")
+    viewers = int(counted["viewers"])
+    for name in ("lowered", "raised"):
+        values = counted[[f"{name}_{n}" for n in range(len(rows))]].reset_index(drop=True)
+        frame[name] = publish_counts(values, viewers, min_cell)
+    near = publish(int(counted["near"]), of=viewers, min_cell=min_cell)
+    finding = f"Too few, or nearly all, of {viewers:,} viewers sit within a step of a threshold."
+    if not viewers:
+        finding = "There are no viewers near a threshold."
+    elif near is not None:
+        finding = (
+            f"{near:,} of {viewers:,} viewers ({whole_percent(near / viewers)}) sit within a step "
+            "of a threshold: another cluster would have them if it moved."
+        )
+    return Section(finding, frame, LABELS, NOTE)

@@ -1,0 +1,83 @@
+"""Where each cluster came from: pages and campaigns that brought it more than other viewers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from helpers.core.tables import whole_percent
+from helpers.findings.preference import choose_period, find_preferences, publish_shares
+from helpers.findings.section import Section, label_columns
+from helpers.store import engine as tables
+from helpers.store.engine import Engine
+from helpers.store.rules import ClusterRules
+
+MOST_SOURCES = 300  # of each kind, those that brought most viewers are looked at
+COLUMNS = "kind value cluster viewers share share_of_all preference"
+NOTE = (
+    "Page and utm values of each viewer's first session. Preference: the share of the cluster's "
+    "viewers that came so, by the share of all viewers. Viewers who came at the same time count as "
+    "one where they hang together. All cells are corrected together (Holm, 5 %)."
+)
+
+
+def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
+    """Which pages and campaigns bring one cluster more than others, by preference.
+
+    Parameters
+    ----------
+    engine : Engine
+        With viewers and sessions.
+
+    Returns
+    -------
+    Section
+        A row for each cell that stands out: kind (page, utm_source, utm_medium, utm_campaign),
+        value, cluster, viewers [published], share and share_of_all [0 to 1], preference with low
+        and high [times], q_value. Part all: the same of every cell that may be shown.
+    """
+    viewers, chosen = _count_sources(engine)
+    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
+    cells = chosen.groupby(["value", "cluster"], as_index=False)["viewers"].sum()
+    shown = publish_shares(cells.rename(columns={"viewers": "count"}), sizes, min_cell)
+    clear = _with_kinds(find_preferences(chosen, viewers, shown, min_cell))
+    listed = _with_kinds(shown).sort_values(["kind", "value", "cluster"], ignore_index=True)
+    finding = "No page or campaign is known of enough viewers to compare clusters."
+    if len(clear):
+        best = clear.iloc[0]
+        finding = (
+            f"{whole_percent(best['share'])} of {rules.titles[best['cluster']]} and "
+            f"{whole_percent(best['share_of_all'])} of all viewers came by "
+            f"{best['kind'].replace('_', ' ')} {best['value']} ({best['low']:.1f} to "
+            f"{best['high']:.1f} times, 95\u00a0% interval)."
+        )
+    elif len(listed):
+        finding = "No page or campaign brings one cluster more, as far as the data can tell."
+    labels = label_columns(f"{COLUMNS} low high q_value", viewers="viewers [viewers]")
+    columns = label_columns(COLUMNS, viewers="viewers [viewers]")
+    everything = Section(f"Pages and values by cluster: {len(listed)} rows.", listed, columns)
+    return Section(finding, clear, labels, NOTE, {"all": everything})
+
+
+def _count_sources(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Viewers, and who came from where, as :func:`.preference.compare_choices` takes them."""
+    days = {"days": choose_period(engine)}
+    viewers = engine.counts(tables.sql("viewer_choices"), days)
+    viewers = viewers.assign(stratum="all", number="1", choices=viewers["viewers"])
+    engine.define(tables.sql("first_sources"), days)
+    popular = engine.counts(
+        "SELECT kind, source, count(*) AS viewers FROM first_sources GROUP BY kind, source "
+        "QUALIFY row_number() OVER (PARTITION BY kind ORDER BY viewers DESC, source) <= $most",
+        {"most": MOST_SOURCES},
+    )
+    chosen = engine.counts(
+        "SELECT kind || ' ' || source AS value, cluster, period, 'all' AS stratum, "
+        "count(*) AS viewers FROM first_sources WHERE source IN (SELECT unnest($sources)) "
+        "GROUP BY ALL",
+        {"sources": list(popular["source"].unique())},
+    )
+    return viewers, chosen
+
+
+def _with_kinds(frame: pd.DataFrame) -> pd.DataFrame:
+    kind, value = frame["value"].str.split(" ", n=1, expand=True).reindex(columns=[0, 1]).T.values
+    return frame.assign(kind=kind, value=value)

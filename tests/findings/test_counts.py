@@ -1,0 +1,96 @@
+"""The rule at the door, and what a reader could work out behind it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from helpers.findings.counts import (
+    adjust_p_values,
+    are_solved,
+    count_people,
+    publish,
+    publish_counts,
+    read_counts,
+    share_interval,
+    with_share,
+)
+
+min_cells = st.sampled_from([1, 5, 7, 10, 12, 25, 100])
+pairs = st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(pairs, min_cells)
+def test_a_published_count_is_hidden_where_due_and_else_a_step_never_above_the_whole(pair, least):
+    count, of = pair
+    shown, step = publish(count, of=of, min_cell=least), max(5, least // 2)
+    if least == 1 or count == 0:
+        assert shown == count
+    elif count < least or 0 < of - count < least:
+        assert shown is None
+    else:
+        assert shown <= of and (shown % step == 0 or shown == of)
+        assert abs(shown - count) <= step / 2
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "min_cell", "shown"),
+    [
+        (9, 100, 10, None), (10, 100, 10, 10), (12, 100, 10, 10), (13, 100, 10, 15),
+        (91, 100, 10, None), (90, 100, 10, 90), (12, 12, 10, 10), (13, 13, 10, 13),
+        (35, 100, 20, 40), (34, 100, 20, 30), (0, 0, 10, 0), (3, 4, 1, 3),
+    ],
+)  # fmt: skip
+def test_counts_typed_by_hand_are_published_as_the_contract_says(count, of, min_cell, shown):
+    assert publish(count, of=of, min_cell=min_cell) == shown
+
+
+def test_a_column_is_published_like_its_values():
+    shown = publish_counts(pd.Series([9, 13, 0]), pd.Series([50, 50, 50]), 10)
+    assert shown.tolist() == [pd.NA, 15, 0] and str(shown.dtype) == "Int64"
+    assert publish_counts(pd.Series([45, 5]), 50, 10).isna().all()
+
+
+def test_shares_have_wilsons_interval_and_none_where_a_count_is_hidden():
+    frame = with_share(pd.DataFrame({"n": pd.array([15, None, 0], "Int64"), "of": [20, 20, 0]}),
+                       "n", "of")  # fmt: skip
+    exact = binomtest(15, 20).proportion_ci(method="wilson")
+    assert frame.loc[0, ["share", "share_low", "share_high"]].tolist() == pytest.approx(
+        [0.75, exact.low, exact.high]
+    )
+    assert frame.loc[1:, ["share", "share_low", "share_high"]].isna().all(axis=None)
+    assert share_interval(15, 20) == pytest.approx((exact.low, exact.high))
+
+
+def test_holm_corrects_what_is_there():
+    assert adjust_p_values([0.01, 0.04, np.nan, 0.03]) == pytest.approx(
+        [0.03, 0.06, np.nan, 0.06], nan_ok=True
+    )
+
+
+def test_a_count_comes_with_its_noun():
+    assert [count_people(1), count_people(1245), count_people(None, "person")] == [
+        "1 viewer", "1,245 viewers", "fewer than 10 persons",
+    ]  # fmt: skip
+
+
+@given(st.lists(pairs, min_size=1, max_size=6), min_cells, st.data())
+def test_a_readers_range_holds_the_count(cells, min_cell, data):
+    counts = pd.DataFrame([[count for count, _ in cells]])
+    of = np.array([total for _, total in cells])
+    listed = data.draw(st.lists(st.booleans(), min_size=len(cells), max_size=len(cells)))
+    least, most, hidden = read_counts(counts, pd.DataFrame([listed]), of, min_cell)
+    assert (least <= counts.to_numpy()).all() and (counts.to_numpy() <= most).all()
+    assert hidden[0][~np.array(listed)].all()
+
+
+def test_a_hidden_count_is_solved_where_the_sum_leaves_two_values_for_it():
+    # 98 to 102 and 23 to 27 are shown as 100 and 25; the third is 0 to 9 unless the sum tells more.
+    least, most, hidden = read_counts(
+        pd.DataFrame([[102, 27, 9]]), pd.DataFrame([[True, True, False]]), 400, 10
+    )
+    assert are_solved(least, most, hidden, 138, 138).tolist() == [True]  # 9 alone: 138 − 129
+    assert are_solved(least, most, hidden, 136, 136).tolist() == [False]  # 7 to 9
+    assert are_solved(least, most, hidden, 134, 140).tolist() == [False]

@@ -1,0 +1,48 @@
+"""A section shows itself, and is written and read as plain JSON."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from bs4 import BeautifulSoup
+
+from helpers.findings.section import Section, label_columns, to_plain
+
+RATES = pd.DataFrame({
+    "cluster": ["bouncers", "<b>"], "rate": [0.262, np.nan], "low": [0.216, np.nan],
+    "high": [0.312, np.nan], "viewers": pd.array([390, None], "Int64"), "secret": ["x", "y"],
+})  # fmt: skip
+LABELS = label_columns("cluster rate low high viewers", rate="rate, share", viewers="[viewers]")
+
+
+def test_a_section_comes_back_from_json_as_it_was_written():
+    section = Section("A quarter.", RATES, LABELS, "Wilson.", {"more": Section("None.")})
+    written = json.loads(json.dumps(section.to_json(), allow_nan=False))
+    assert written["rows"][1] == {
+        "cluster": "<b>", "rate": None, "low": None, "high": None, "viewers": None,
+    }  # fmt: skip
+    assert "secret" not in json.dumps(written)
+    assert Section.from_json(written).to_json() == written
+    assert Section.from_json(written).parts["more"].table.empty
+
+
+def test_a_notebook_sees_the_sentence_the_labels_and_escaped_values():
+    page = BeautifulSoup(Section("5 < 6.", RATES, LABELS, "Wilson.")._repr_html_(), "html.parser")
+    assert page.strong.get_text() == "5 < 6." and page.caption.get_text() == "Wilson."
+    first = page.tbody.find_all("tr")[0].get_text("|", strip=True).replace("\u00a0", " ")
+    assert "26 % (22 to 31)" in first and "390" in first
+    assert not page.tbody.b and "secret" not in page.get_text()
+    assert "Nothing." in Section("Nothing.")._repr_html_()
+
+
+def test_a_console_sees_the_same():
+    text = repr(Section("A quarter.", RATES, LABELS, "Wilson."))
+    assert "A quarter." in text and "rate, share" in text and "secret" not in text
+
+
+def test_values_become_what_json_knows():
+    given = [np.float64("nan"), np.inf, pd.NA, np.bool_(True), pd.NaT, np.int32(3), 0.1 + 0.2,
+             pd.Timestamp("2026-06-01", tz="UTC"), np.array([1.5])]  # fmt: skip
+    assert to_plain(given) == [
+        None, None, None, True, None, 3, 0.3, "2026-06-01T00:00:00+00:00", [1.5],
+    ]  # fmt: skip
