@@ -186,7 +186,9 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
     by_video = Section(  # no mean a viewer: minutes by it give the number of viewers
         "Minutes watched by video.",
-        videos.sort_values("minutes", ascending=False)[["media_id", "title", "minutes", "known"]],
+        videos.sort_values(["minutes", "media_id"], ascending=[False, True])[
+            ["media_id", "title", "minutes", "known"]
+        ],
         label_columns("title minutes known", title="video", **names),
     )
     return Section(
