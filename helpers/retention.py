@@ -10,7 +10,7 @@ from helpers import analysis
 from helpers.core import files
 from helpers.core.tables import clock
 from helpers.findings import drops as places
-from helpers.findings.affinity import usual_percent
+from helpers.findings.content import usual_percent
 from helpers.findings.counts import publish_counts
 from helpers.findings.section import Section
 from helpers.run import Run
