@@ -44,15 +44,18 @@ TOKENS = {
     "unauthorized_params": ("the token may not ask for this", "Set {key} to one that may."),
 }
 """By code of a 401 or 403: what happened, what to do."""
+PROXY = "address or proxy wrong; SOCKS needs the package pysocks"
+NOT_CONNECTED = r"\w+\(MaxRetryError.*(NewConnection|NameResolution|ConnectTimeout|Tunnel)"
 FAILURES = (
     ("TooLarge", "it is too large", False, False),
-    ("Invalid(Schema|URL)|ProxyScheme", "a SOCKS proxy needs the package pysocks", True, False),
-    ("CERTIFICATE_VERIFY", "its certificate is not trusted by this machine", True, False),
-    ("NewConnection|NameResolution|ConnectTimeout|Tunnel", "it could not be reached", True, True),
-    ("Timeout", "it was not whole within the time allowed", False, True),
+    (r"Invalid(Schema|URL|ProxyURL)\(|ProxyScheme", PROXY, True, False),
+    (r"SSLError\(MaxRetry.*CERTIFICATE", "its certificate is not trusted here", True, False),
+    (NOT_CONNECTED, "it could not be reached", True, True),
+    (r"(Read)?Timeout\(|.* LATE$", "it was not whole within the time allowed", False, True),
     ("", "it dropped the connection or the answer", False, True),
 )
-"""By what an exception says: what happened; whether nothing was sent; whether to ask again."""
+"""By the beginning of an exception, for a server may choose its end: what happened; whether nothing
+was sent; whether to ask again."""
 
 
 class Client:
@@ -224,8 +227,8 @@ class Client:
                 self._session, method, self.base_url + path, timeout, **content
             )
         except (requests.RequestException, HTTPError) as error:
-            text = repr(error) + " Timeout" * (time.monotonic() - sent >= whole)
-            what, *facts = next(row[1:] for row in FAILURES if re.search(row[0], text))
+            text = repr(error) + " LATE" * (time.monotonic() - sent >= whole)
+            what, *facts = next(row[1:] for row in FAILURES if re.match(row[0], text))
             raise self._failure(method, f"no answer on {place}: {what}.", None, *facts) from None
         finally:
             self._count(seconds=time.monotonic())

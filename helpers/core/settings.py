@@ -23,8 +23,8 @@ from helpers.core.privacy import project_root
 WISTIA_BASE_URL = "https://api.wistia.com"
 MAVERA_BASE_URL = "https://app.mavera.io/api/v1"
 ADDRESS = (
-    r"^(?i:https://([a-z0-9._-]+|\[[0-9a-f:]+\])|http://(localhost|127(\.\d{1,3}){3}|\[::1\]))"
-    r"(:\d{1,5})?(/[A-Za-z0-9_.~%/-]*)?$"
+    r"^(?i:https://[a-z0-9._-]+|http://(localhost|127(\.\d{1,3}){3}|\[::1\]))"
+    r"(:\d{1,5})?(/[A-Za-z0-9_.~%/-]*)?\Z"
 )
 PREFIX = "VIEWER_PERSONAS_"
 ENV_FILE = f"{PREFIX}ENV_FILE"

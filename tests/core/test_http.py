@@ -213,6 +213,14 @@ def test_a_post_whose_outcome_is_unknown_is_never_repeated(fake, fault):
     assert len(fake.log) == 1
 
 
+def test_what_a_server_says_does_not_make_a_post_one_that_never_left():
+    said = b"NewConnectionError MaxRetryError(NewConnectionError) Tunnel\r\n\r\n"
+    drop = hostile.serve(lambda line: line.sendall(said))
+    with drop as (url, asked), client(url) as mavera, pytest.raises(UnknownOutcome):
+        mavera.post("/personas", {})
+    assert len(asked) == 1
+
+
 def test_a_throttled_post_is_sent_again(fake):
     fake.before = answers((429, {}, ""), (201, {}, '{"id": "p"}'))
     with client(fake) as mavera:

@@ -34,6 +34,16 @@ def test_of_an_address_host_and_path_stay(address, page):
     assert privacy.page_of(address)[0] == page
 
 
+@given(
+    st.from_regex(r"https?://[^/]*(/[^?]*)?(\?(utm_term|email)=.*)?", fullmatch=True) | st.text()
+)
+def test_whatever_an_address_holds_no_person_and_no_query_stays(address):
+    page, utm = privacy.page_of(address)
+    kept = " ".join(filter(None, [page, *utm.values()]))
+    assert not privacy.EMAIL.search(kept) and "?" not in (page or "")
+    assert set(utm) == set(privacy.UTM)
+
+
 def test_of_a_query_only_utm_values_stay_and_no_address_in_them():
     query = "utm_source=ads&utm_campaign=x%20y&email=a@b.co&gclid=1&utm_content=jane%40e.example"
     utm = privacy.page_of(f"https://e.example/?{query}")[1]

@@ -1,9 +1,13 @@
 """Settings come from the environment or .env, and say what is wrong without showing a value."""
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError
@@ -102,6 +106,15 @@ def test_a_malformed_setting_is_refused_by_name_and_not_shown(monkeypatch, tmp_p
 def test_an_address_of_https_or_of_this_machine_is_fine(monkeypatch, tmp_path, address):
     monkeypatch.setenv("WISTIA_BASE_URL", address)
     assert settings.load(env_file=tmp_path / "none").wistia_base_url == address
+
+
+@given(st.from_regex(settings.ADDRESS, fullmatch=True) | st.text("htps:/@?#[]\\.1270a \t\u200b"))
+def test_an_address_that_is_taken_goes_where_it_says(address):
+    if re.search(settings.ADDRESS, address):
+        parts = urlsplit(address)
+        assert parts.netloc == address.split("/")[2] and not parts.username and not parts.query
+        loopback = parts.hostname == "localhost" or parts.hostname.startswith(("127.", "::1"))
+        assert parts.scheme == "https" or loopback
 
 
 @pytest.mark.parametrize("key", ["“abcdef”", "abc\u200bdef", "abc def", "abc\ndef", "abcdéf"])
