@@ -86,7 +86,8 @@ def compare(seed: int, intraclass: float, planted: float = 0.0) -> pd.DataFrame:
     window = Window(end - timedelta(729), end, end + timedelta(1))
     end_then = end - timedelta(DAYS - DAYS_THEN)
     engine = tables(sessions)
-    return compare_newcomers(engine, rules.load(), window, end_then, {}, min_cell=1).table
+    with engine.connection:
+        return compare_newcomers(engine, rules.load(), window, end_then, {}, min_cell=1).table
 
 
 def theory(intraclass: float, planted: float) -> float:
