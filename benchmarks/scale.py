@@ -158,7 +158,6 @@ def with_kit(outputs: Path) -> dict:
     os.environ |= {"VIEWER_PERSONAS_OUTPUTS": str(outputs), "WISTIA_API_TOKEN": "benchmark"}
     os.environ["MAVERA_API_KEY"] = "benchmark"
     from helpers import cluster, enrich
-    from helpers.findings import affinity
     from helpers.run import Run
 
     shutil.rmtree(outputs / "dev", ignore_errors=True)
@@ -168,7 +167,7 @@ def with_kit(outputs: Path) -> dict:
     enrich.features(run)
     run = Run.open("03_cluster", min_cell=1)
     cluster.assign(run)
-    watched = affinity.write(run)
+    watched = cluster.write_affinity(run).parts["videos"].table
     con = enrich.run.engine
     summary = con.execute(
         "SELECT cluster, count(*) AS viewers, sum(video_count)::BIGINT AS videos, "
