@@ -14,6 +14,7 @@ from helpers.core.errors import CreditError, ParameterError, ServiceError
 from helpers.findings.section import Section
 from helpers.mavera import prompts
 from helpers.mavera.ledger import Ledger
+from helpers.sandbox import voices
 
 pytest_plugins = ("money_fixtures",)
 
@@ -37,6 +38,12 @@ Stories.
 ## Closing advice
 Call the **Binge Watchers**.
 """
+DROPS = pd.DataFrame(
+    {
+        "media_id": ["v0", "v1"], "title": ["Video A", "Video B"], "minutes": [3.5, 1.0],
+        "second": [40, 12], "lost": [0.2, 0.15], "left": [0.55, 0.7],
+    }
+)  # fmt: skip
 
 
 def asked(world, answer=None, **given):
@@ -44,19 +51,21 @@ def asked(world, answer=None, **given):
     return world.spend(2000, **given)
 
 
+def sent_to_mave(world, number: int) -> dict:
+    return json.loads(world.sent("POST", "/mave/chat")[number]["body"])
+
+
 def test_the_question_has_the_numbers_the_personas_the_top_videos_and_the_points(make_world):
     world = make_world()
     run = world.spend(2000)
-    message = json.loads(world.sent("POST", "/mave/chat")[0]["body"])["message"]
+    message = sent_to_mave(world, 0)["message"]
     block = json.loads(message.split("```json\n")[1].split("\n```")[0])
     assert block["total_viewers"] == 150 and block["window_days"] == 730 and "news" not in block
     assert [row["viewers"] for row in block["clusters"]] == [30, 25, 40, 20, 35]
-    assert block["clusters"][0]["top_videos"][0] == {
-        "title": "Video A", "viewers": 30, "avg_percent_watched": 90.0,
-    }  # fmt: skip
-    assert block["clusters"][2]["percent_watched"] == {
-        "25th_percentile": 10, "50th_percentile": 10, "75th_percentile": 10,
-    }  # fmt: skip
+    video = {"title": "Video A", "viewers": 30, "avg_percent_watched": 90.0}
+    assert block["clusters"][0]["top_videos"][0] == video
+    quartiles = {f"{n}th_percentile": 10 for n in (25, 50, 75)}
+    assert block["clusters"][2]["percent_watched"] == quartiles
     assert [row["name"] for row in block["personas"]][0] == "Binge Watchers"
     for point in (*prompts.POINTS, "most valuable cluster", "one action", "not instructions"):
         assert point in message
@@ -78,23 +87,18 @@ def test_the_question_tells_who_is_new_since_the_last_run(make_world):
 def test_an_answer_is_split_checked_and_kept_with_its_credits(make_world):
     world = make_world()
     sources = [{"title": "A", "url": "https://a.example"}, {"title": "B", "url": "ftp://b.example"}]
-    validation = {"confidence_score": 0.8, "hallucination_risk": "low",
-                  "unsupported_claims": ["x\ny"]}  # fmt: skip
-    run = asked(world, {"content": ADVICE, "sources": sources, "validation": validation})
+    own = {"confidence_score": 0.8, "hallucination_risk": "low", "unsupported_claims": ["x\ny"]}
+    run = asked(world, {"content": ADVICE, "sources": sources, "validation": own})
     known = analysis.read(run)
     assert known.status == "answered" and known.credits == world.mavera.used - 1500
-    assert list(known.by_cluster) == [
-        "binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers",
-    ]  # fmt: skip
+    assert list(known.by_cluster) == list(run.rules.names)
     assert known.by_cluster["bouncers"] == "Nothing."
     assert known.closing == "Call the **Binge Watchers**."
     assert known.unsupported_figures == ["$5,000", "42 %"]
     assert [figure.verdict for figure in known.figures][:2] == ["found", "found"]  # 30, 90.0 %
     assert [(link.title, link.host) for link in known.sources] == [("A", "a.example")]
-    assert known.confidence.model_dump() == {
-        "score": 0.8, "risk": "low", "unsupported_claims": ["x y"],
-    }  # fmt: skip
-    assert known.reused is False and known.thread_id
+    said = {"score": 0.8, "risk": "low", "unsupported_claims": ["x y"]}
+    assert known.confidence.model_dump() == said and known.reused is False and known.thread_id
     html = analysis.answer(run)._repr_html_()
     assert "Written by AI" in html and ">$5,000</mark>" in html and "48 hours" in html
     assert "2 not in the data" in html and "</a> (a.example)" in html
@@ -107,20 +111,17 @@ def test_what_the_reference_does_not_promise_may_be_missing_or_odd(make_world, a
     assert known.status == "answered" and known.by_cluster["skimmers"] == "Answers."
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Before I answer: which product do you sell?",
-     "## First\n1. Which of 17 industries?\n2. Who buys?\n\nLet me know, and I will begin."],
-)  # fmt: skip
-def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world, text):
-    run = asked(make_world(), text)
+def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world):
+    run = asked(make_world(), "## First\n1. Which of 17 industries?\n2. Who buys?\n\nTell me.")
     known = analysis.read(run)
     assert known.status == "clarifying" and known.by_cluster == {}
     assert known.closing is None and known.unsupported_figures == []
     assert "Mave asks back" in repr(analysis.answer(run))
 
 
-def test_the_same_question_is_answered_from_the_store_with_its_date(make_world, monkeypatch):
+def test_the_same_question_is_answered_from_the_store_and_other_numbers_are_not(
+    make_world, monkeypatch
+):
     world = make_world()
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-07-02T10:00:00+00:00")
     asked(world, ADVICE)
@@ -130,17 +131,25 @@ def test_the_same_question_is_answered_from_the_store_with_its_date(make_world, 
     assert known.answer == ADVICE.strip() and known.reused and known.asked_on == "2026-07-02"
     assert known.credits == 0 and len(world.sent("POST", "/mave/chat")) == 1
     assert "Answered on 2026-07-02" in repr(analysis.answer(again))
-
-
-def test_other_numbers_are_another_question(make_world):
-    world = make_world()
-    asked(world)
-    asked(world, name="2026-07-02", min_cell=11)
+    table = analysis.bill(again).set_index("item")
+    assert table.at["Mave's analysis", "status"] == "reuse"
+    assert table.at["total, at most", "credits"] == 0
+    asked(world, name="2026-07-10", min_cell=11)
     assert len(world.sent("POST", "/mave/chat")) == 2
 
 
-def test_figures_of_the_sandbox_answer_are_all_in_the_data(make_world):
-    assert analysis.read(asked(make_world())).unsupported_figures == []
+def test_an_answer_cannot_bring_its_own_html_and_the_sandbox_says_that_no_ai_wrote_it(
+    make_world, monkeypatch
+):
+    world = make_world()
+    evil = "## Skimmers\n<script>x</script><img src=x onerror=y> [a](javascript:b)\n"
+    html = analysis.answer(asked(world, evil))._repr_html_()
+    assert "<script" not in html and "<img" not in html and 'href="javascript' not in html
+    for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
+        monkeypatch.delenv(name)
+    run = asked(world, name="2026-07-02")
+    assert "A sandbox answer" in repr(analysis.answer(run))
+    assert analysis.read(run).unsupported_figures == []
 
 
 def test_each_persona_answers_in_its_own_voice(make_world):
@@ -155,23 +164,12 @@ def test_each_persona_answers_in_its_own_voice(make_world):
     assert again.replies == known.replies and world.mavera.used == used
 
 
-@pytest.mark.parametrize("text", ["I would rather <b>talk</b>.", '{"watch_on": 5}', "[1]"])
+@pytest.mark.parametrize("text", ["I would rather <b>talk</b>.", '{"watch_on": 5}', "[1]", ""])
 def test_a_reply_that_breaks_the_schema_is_shown_as_text(make_world, monkeypatch, text):
-    from helpers.sandbox import voices
-
     monkeypatch.setattr(voices, "reply", lambda *_: text)
     run = make_world().spend(2000, ask_personas=True)
-    assert analysis.read(run).replies[0].text == text
+    assert analysis.read(run).replies[0].text == (text or analysis.EMPTY)
     assert "<b>" not in analysis.answer(run)._repr_html_()
-
-
-def test_an_empty_reply_is_said_to_be_empty(make_world, monkeypatch):
-    from helpers.sandbox import voices
-
-    monkeypatch.setattr(voices, "reply", lambda *_: "")
-    run = make_world().spend(2000, ask_personas=True)
-    assert analysis.read(run).replies[0].text == analysis.EMPTY
-    assert analysis.EMPTY in analysis.answer(run)._repr_html_()
 
 
 def test_a_lost_reply_is_said_to_be_lost(make_world):
@@ -185,23 +183,14 @@ def test_a_lost_reply_is_said_to_be_lost(make_world):
 def test_stage_05_counts_what_stage_04_spent(make_world):
     world = make_world()
     run = world.run(max_credits=1575)
-    personas.drafts(run)
-    personas.bill(run)
-    personas.buy(run)
+    for step in (personas.drafts, personas.bill, personas.buy):
+        step(run)
     run = world.run("05_mave_analysis", max_credits=1574)
     with pytest.raises(CreditError, match="bill is 75 on top of 1500 spent in this run.*1574"):
         analysis.ask(run)
     assert world.sent("POST", "/mave/chat") == []
     run = world.run("05_mave_analysis", max_credits=1575)
     assert analysis.ask(run).at[0, "status"] == "answered"
-
-
-def test_the_bill_of_stage_05_shows_what_is_reused(make_world):
-    world = make_world()
-    run = world.spend(2000)
-    table = analysis.bill(run).set_index("item")
-    assert table.at["Mave's analysis", "status"] == "reuse"
-    assert table.at["total, at most", "credits"] == 0
 
 
 def test_a_refused_question_leaves_a_readable_analysis(make_world):
@@ -215,27 +204,30 @@ def test_a_refused_question_leaves_a_readable_analysis(make_world):
     assert world.mavera.used == run.manifest().credits["spent"]
 
 
-def test_a_follow_up_goes_to_the_same_thread_and_is_kept(make_world):
+@pytest.mark.parametrize("fault", ["", "drop_after"])
+def test_a_follow_up_goes_to_the_same_thread_and_is_kept(make_world, fault):
     world = make_world()
     run = asked(world, ADVICE)
-    thread = analysis.read(run).thread_id
     world.mavera.answers = lambda _: "Send them **7,777** letters."
+    if fault:
+        strike(world, fault, path="/mave/chat")
     shown = analysis.follow_up(run, "And by letter?")
-    body = json.loads(world.sent("POST", "/mave/chat")[1]["body"])
-    assert body["thread_id"] == thread and body["message"].startswith("And by letter?")
-    assert ">7,777</mark>" in shown._repr_html_()
+    body = sent_to_mave(world, 1)
+    assert body["thread_id"] == analysis.read(run).thread_id
+    assert body["message"].startswith("And by letter?") and ">7,777</mark>" in shown._repr_html_()
     used = world.mavera.used
     analysis.follow_up(run, "And by letter?")
-    assert world.mavera.used == used
+    assert world.mavera.used == used and len(world.sent("POST", "/mave/chat")) == 2
     assert [row.question for row in analysis.read(run).follow_ups] == ["And by letter?"]
     assert run.manifest().credits["spent"] == used
+    (path,) = run.store.folder.glob("ledger-*.jsonl")
+    assert Ledger(path).entries()[-1].by == ("search" if fault else "answer")
 
 
 def test_a_follow_up_is_within_the_budget_and_needs_an_answer(make_world):
     world = make_world()
-    run = world.spend(0)
     with pytest.raises(ParameterError, match="has not answered"):
-        analysis.follow_up(run, "And?")
+        analysis.follow_up(world.spend(0), "And?")
     world.spend(1575)
     run = world.run("05_mave_analysis", max_credits=1575)
     with pytest.raises(CreditError, match="max_credits is 1575"):
@@ -246,36 +238,20 @@ def test_a_follow_up_is_within_the_budget_and_needs_an_answer(make_world):
         analysis.follow_up(run, "What about ann@acme.example?")
 
 
-def test_a_follow_up_whose_connection_drops_is_recovered_from_the_thread(make_world):
-    world = make_world()
-    run = asked(world)
-    strike(world, "drop_after", path="/mave/chat")
-    analysis.follow_up(run, "And by letter?")
-    assert len(world.sent("POST", "/mave/chat")) == 2
-    (path,) = run.store.folder.glob("ledger-*.jsonl")
-    assert Ledger(path).entries()[-1].by == "search"
-
-
-DROPS = pd.DataFrame({
-    "media_id": ["v0", "v1"], "title": ["Video A", "Video B"], "minutes": [3.5, 1.0],
-    "second": [40, 12], "lost": [0.2, 0.15], "left": [0.55, 0.7],
-})  # fmt: skip
-
-
 def test_edits_are_asked_for_once_with_titles_times_and_shares_alone(make_world):
     world = make_world()
-    run = asked(world, ADVICE, ask_edits=True)
+    asked(world, ADVICE, ask_edits=True)
     spent = world.mavera.used
     said = "## Video A\nCut: 20 % leave at 0:40, win 30 %.\n## Video B\nFine."
     world.mavera.answers = lambda _: said
     run = world.run("06_retention", max_credits=2000)
     found = analysis.ask_edits(run, DROPS)
-    message = json.loads(world.sent("POST", "/mave/chat")[1]["body"])["message"]
+    message = sent_to_mave(world, 1)["message"]
     assert '{"at": "0:40", "lost_share": 0.2, "left_share": 0.55}' in message
     assert "viewers" not in message.split("```json")[1] and "v0" not in message
-    assert list(found.table["title"]) == ["Video A", "Video B"]
+    assert list(found.table["title"]) == ["Video A", "Video B"] and "by AI" in found.note
     assert "20 % leave" in found.table["edits"][0]
-    assert "30 % [not in the data]" in found.table["edits"][0] and "by AI" in found.note
+    assert "30 % [not in the data]" in found.table["edits"][0]
     known = analysis.read(run)
     assert known.edits.unsupported_figures == ["30 %"] and known.status == "answered"
     assert run.manifest().credits["spent"] == world.mavera.used > spent
@@ -293,16 +269,3 @@ def test_edits_are_within_the_budget_and_need_a_drop(make_world):
     assert "not asked" in analysis.ask_edits(run, DROPS).finding
     assert "no edits" in analysis.ask_edits(run, DROPS[:0]).finding
     assert len(world.sent("POST", "/mave/chat")) == 1
-
-
-def test_the_sandbox_says_so(make_world, monkeypatch):
-    world = make_world()
-    for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
-        monkeypatch.delenv(name)
-    assert "A sandbox answer" in repr(analysis.answer(world.spend(0)))
-
-
-def test_an_answer_cannot_bring_its_own_html(make_world):
-    evil = "## Skimmers\n<script>x</script><img src=x onerror=y> [a](javascript:b)\n"
-    html = analysis.answer(asked(make_world(), evil))._repr_html_()
-    assert "<script" not in html and "<img" not in html and 'href="javascript' not in html

@@ -21,11 +21,21 @@ def bought(world) -> list[str]:
     return [row["name"] for row in world.mavera.personas]
 
 
-def without_stage_05(run: Run) -> Run:
+def billed(world, **given):
+    """A run whose drafts and bill were shown, and the bill by item."""
+    run = world.run(**given)
+    personas.drafts(run)
+    return run, personas.bill(run).set_index("item")
+
+
+def counts(run) -> dict[str, int]:
+    return {key: n for key, n in run.manifest().model_extra["personas"].items() if n}
+
+
+def without_stage_05(run: Run) -> None:
     known = json.loads((run.folder / "run.json").read_text())
     del known["stages"]["05_mave_analysis"]
     (run.folder / "run.json").write_text(json.dumps(known))
-    return run
 
 
 def test_drafts_are_made_for_clusters_with_viewers_alone(make_world):
@@ -38,28 +48,16 @@ def test_drafts_are_made_for_clusters_with_viewers_alone(make_world):
 
 
 def test_the_bill_is_one_table_with_the_balance_before_and_after(make_world):
-    world = make_world(credits=5000)
-    run = world.run(max_credits=2000, ask_personas=True)
-    personas.drafts(run)
-    table = personas.bill(run).set_index("item")
+    world = make_world(credits=5000, auto_recharge=True)
+    run, table = billed(world, max_credits=2000, ask_personas=True, ask_edits=True)
     assert table.at["Skimmers", "status"] == "buy" and table.at["Skimmers", "credits"] == 300
-    assert table.at["Mave's analysis", "credits"] == 75
+    assert table.at["Mave's analysis", "credits"] == table.at["Mave's edits", "credits"] == 75
     assert table.at["Reply of Skimmers", "credits"] == 5
-    assert table.at["total, at most", "credits"] == 1600
+    assert table.at["total, at most", "credits"] == 1675
     assert table.at["balance before", "credits"] == 5000
-    assert table.at["balance after, at least", "credits"] == 3400
-    assert world.sent() == []
-
-
-def test_auto_recharge_is_warned_of(make_world):
-    run = make_world(auto_recharge=True).run()
-    personas.drafts(run)
-    assert personas.bill(run)["item"].iloc[-1].startswith("note: auto-recharge is on")
-
-
-def test_the_bill_leaves_mave_out_when_stage_05_does_not_run(make_world):
-    run = without_stage_05(make_world().run())
-    personas.drafts(run)
+    assert table.at["balance after, at least", "credits"] == 3325
+    assert table.index[-1].startswith("note: auto-recharge is on") and world.sent() == []
+    without_stage_05(run)
     assert "Mave's analysis" not in set(personas.bill(run)["item"])
 
 
@@ -67,9 +65,9 @@ def test_max_credits_0_shows_everything_and_buys_nothing(make_world):
     world = make_world()
     run = world.spend(0)
     assert world.sent() == [] and world.mavera.used == 0
-    assert len(personas.payloads(run)) == 5
+    assert len(personas.payloads(run)) == 5 and counts(run) == {"draft": 5}
     known = json.loads((run.folder / "data/personas.json").read_text())
-    assert [row["status"] for row in known["personas"]] == ["draft"] * 5
+    assert known["schema_version"] == 2
     assert sum(row["credits"] for row in known["bill"]["rows"]) == 1575
     assert analysis.read(run).status == "not_asked"
 
@@ -79,15 +77,52 @@ def test_a_budget_or_balance_under_the_bill_buys_nothing(make_world, allowed, cr
     world = make_world(credits=credits)
     with pytest.raises(CreditError, match=r"1575.*1574") as caught:
         world.spend(allowed)
-    assert caught.value.exit_status == 5
-    assert world.sent() == [] and world.mavera.used == 0
+    assert caught.value.exit_status == 5 and world.sent() == [] and world.mavera.used == 0
+
+
+def test_500_credits_buy_one_persona_and_the_question_and_next_month_the_second(make_world):
+    world = make_world(credits=500)
+    with pytest.raises(CreditError) as caught:
+        world.spend(500)
+    said = str(caught.value)
+    assert "binge_watchers" in said and "375 in all" in said and "order" in said
+    assert "engaged_explorers" not in said and world.sent() == []
+    run = world.spend(500, persona_clusters=["binge_watchers"])
+    assert bought(world) == ["Binge Watchers"] and 300 < world.mavera.used <= 375
+    assert analysis.read(run).status == "answered"
+    question = json.loads(world.sent("POST", "/mave/chat")[0]["body"])["message"]
+    assert "some clusters have a persona" in question and '"title": "Skimmers"' in question
+    world.mavera.state["credits"].update(used=0)  # a month later
+    second = world.spend(500, name="2026-08-01", persona_clusters=["engaged_explorers"])
+    assert bought(world) == ["Binge Watchers", "Engaged Explorers"] and world.mavera.used <= 375
+    assert counts(second) == {"draft": 3, "bought": 1, "reused": 1}  # owned ones are used anyway
+    assert analysis.read(second).status == "answered"
+
+
+def test_a_budget_for_two_personas_names_two_in_the_order_of_the_rules(make_world):
+    world = make_world()
+    with pytest.raises(CreditError) as caught:
+        world.spend(700, ask_personas=True)
+    assert '["binge_watchers", "engaged_explorers"]' in str(caught.value)
+    assert "685 in all" in str(caught.value) and world.mavera.used == 0
+
+
+def test_a_cluster_under_min_cell_gets_a_persona_only_when_it_is_named(make_world):
+    world = make_world()
+    _, table = billed(world, min_cell=21)
+    assert table.at["Skimmers", "status"] == "too few viewers"  # 20 of them
+    assert table.at["total, at most", "credits"] == 1275
+    _, table = billed(world, min_cell=21, persona_clusters=["skimmers"])
+    assert list(table["status"][:4]) == ["not chosen"] * 3 + ["buy"]
+    assert table.at["total, at most", "credits"] == 375
+    with pytest.raises(ParameterError, match="skimers.*skimmers") as caught:
+        personas.drafts(world.run(persona_clusters=["skimers"]))
+    assert caught.value.exit_status == 2
 
 
 def test_the_exact_payloads_are_those_that_are_sent(make_world):
     world = make_world()
-    run = world.run(max_credits=1575)
-    personas.drafts(run)
-    personas.bill(run)
+    run, _ = billed(world, max_credits=1575)
     shown = personas.payloads(run)
     assert set(shown["request"]) == {"POST /personas"}
     personas.buy(run)
@@ -96,39 +131,18 @@ def test_the_exact_payloads_are_those_that_are_sent(make_world):
 
 
 def test_a_second_run_reuses_everything_and_costs_nothing(make_world):
-    world = make_world()
+    world = make_world(credits=5000)
     first = world.spend(2000)
-    used = world.mavera.used
+    used, credits = world.mavera.used, first.manifest().credits
+    assert counts(first) == {"bought": 5} and credits["spent"] == used
+    assert credits["before"] == 5000 and credits["after"] == 5000 - used
+    assert credits["by_item"]["Binge Watchers"] == 300 and sum(credits["by_item"].values()) == used
+    rows = personas.read(first).personas
+    assert all(row.credits == 300 and row.persona_id and row.description for row in rows)
     second = world.spend(2000, name="2026-07-01.2")
     assert world.mavera.used == used and len(bought(world)) == 5
-    assert first.manifest().model_extra["personas"] == {
-        "draft": 0,
-        "bought": 5,
-        "reused": 0,
-        "updated": 0,
-    }
-    assert second.manifest().model_extra["personas"] == {
-        "draft": 0,
-        "bought": 0,
-        "reused": 5,
-        "updated": 0,
-    }
-    credits = second.manifest().credits
-    assert (credits["spent"], credits["bill"]) == (0, 0)
-    assert first.manifest().credits["spent"] == used
-    assert analysis.read(second).reused is True
-
-
-def test_run_json_and_personas_json_say_what_was_spent_on_what(make_world):
-    world = make_world(credits=5000)
-    run = world.spend(2000)
-    credits = run.manifest().credits
-    assert credits["before"] == 5000 and credits["after"] == 5000 - world.mavera.used
-    assert credits["by_item"]["Binge Watchers"] == 300
-    assert sum(credits["by_item"].values()) == credits["spent"] == world.mavera.used
-    known = json.loads((run.folder / "data/personas.json").read_text())
-    assert [row["credits"] for row in known["personas"]] == [300] * 5
-    assert all(row["persona_id"] and row["description"] for row in known["personas"])
+    assert counts(second) == {"reused": 5} and analysis.read(second).reused is True
+    assert (second.manifest().credits["spent"], second.manifest().credits["bill"]) == (0, 0)
 
 
 def test_a_second_machine_with_an_empty_ledger_buys_nothing_that_is_there(make_world):
@@ -137,21 +151,20 @@ def test_a_second_machine_with_an_empty_ledger_buys_nothing_that_is_there(make_w
     used = world.mavera.used
     for path in world.outputs.glob("store/*/ledger-*"):
         path.unlink()
-    run = world.run(max_credits=2000, name="2026-07-01.3")
-    personas.drafts(run)
-    personas.bill(run)
+    run, _ = billed(world, max_credits=2000, name="2026-07-01.3")
     assert list(personas.buy(run)["status"]) == ["reused"] * 5
     assert world.mavera.used == used and len(bought(world)) == 5
 
 
-def test_personas_are_found_among_ten_thousand_and_a_base_persona_is_not_ours(make_world):
+def test_personas_are_found_among_a_thousand_and_a_base_persona_is_not_ours(make_world):
     world = make_world()
-    world.mavera.add_personas([f"Other {n}" for n in range(9_998)] + ["Skimmers", "bouncers"])
-    run = without_stage_05(world.run(max_credits=1200))
+    world.mavera.add_personas([f"Other {n}" for n in range(998)] + ["Skimmers", "bouncers"])
+    without_stage_05(world.run())
+    run = Run.open("04_personas", NAME, max_credits=1200)
     personas.drafts(run)
     table = personas.bill(run).set_index("item")
     assert table.at["Skimmers", "status"] == "reuse" and table.at["Bouncers", "status"] == "buy"
-    assert table.at["Binge Watchers", "status"] == "buy"  # Mavera's own one bears the name
+    assert table.at["Binge Watchers", "status"] == "buy"  # Mavera's own one has the name
     personas.buy(run)
     assert world.mavera.used == 1200
 
@@ -164,16 +177,14 @@ clusters:
 """
 
 
-def ruled(world, name: str, text: str) -> Run:
+def ruled(world, name: str, text: str) -> None:
     """A run folder whose stage 03 is done with other rules."""
     path = world.outputs.parent / f"{name}.yml"
     path.write_text(text)
     (world.outputs / name / "data").mkdir(parents=True, exist_ok=True)
     for known in (world.outputs / NAME / "data").glob("*.parquet"):
         (world.outputs / name / "data" / known.name).write_bytes(known.read_bytes())
-    run = Run.open("03_cluster", name, clusters_file=str(path))
-    cluster.assign(run)
-    return run
+    cluster.assign(Run.open("03_cluster", name, clusters_file=str(path)))
 
 
 def with_rules(world, name, title="Fans", least=3, prefix=""):
@@ -188,8 +199,7 @@ def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
     same = with_rules(world, "2026-07-02.2")
     assert world.mavera.used == used and world.sent("PATCH") == []
     changed = with_rules(world, "2026-07-02.3", least=4)  # 25 of the 55 fans are others now
-    assert len(world.mavera.personas) == 2 and len(world.sent("PATCH")) == 2
-    assert changed.manifest().model_extra["personas"]["updated"] == 2
+    assert len(world.mavera.personas) == 2 and counts(changed) == {"updated": 2}
     assert changed.manifest().credits["spent"] == world.mavera.used - used <= 75
     assert same.manifest().credits["spent"] == 0
     sent = json.loads(world.sent("PATCH")[0]["body"])
@@ -198,18 +208,13 @@ def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
     assert len(world.sent("PATCH")) == 2  # once is enough
 
 
-def test_a_changed_title_renames_the_persona_instead_of_buying_another(make_world):
+def test_a_changed_title_or_prefix_renames_the_persona_instead_of_buying_another(make_world):
     world = make_world()
     with_rules(world, "2026-07-02")
     with_rules(world, "2026-07-02.2", title="Great Fans")
     assert sorted(bought(world)) == ["Great Fans", "Others"]
-
-
-def test_a_prefix_tells_teams_apart(make_world):
-    world = make_world()
-    with_rules(world, "2026-07-02")
-    with_rules(world, "2026-07-02.2", prefix="EMEA")
-    assert sorted(bought(world)) == ["EMEA Fans", "EMEA Others"]  # renamed, not bought anew
+    with_rules(world, "2026-07-02.3", prefix="EMEA")
+    assert sorted(bought(world)) == ["EMEA Fans", "EMEA Others"]
 
 
 def test_names_are_short_stable_and_never_twice(make_world):
@@ -221,62 +226,12 @@ def test_names_are_short_stable_and_never_twice(make_world):
     assert all(2 <= len(name) <= 100 for name in names[0])
 
 
-def test_500_credits_buy_one_persona_and_the_question_and_next_month_the_second(make_world):
-    world = make_world(credits=500)
-    with pytest.raises(CreditError) as caught:
-        world.spend(500)
-    said = str(caught.value)
-    assert "binge_watchers" in said and "375 in all" in said and "order" in said
-    assert "engaged_explorers" not in said and world.sent() == []
-    run = world.spend(500, persona_clusters=["binge_watchers"])
-    assert bought(world) == ["Binge Watchers"] and 300 < world.mavera.used <= 375
-    assert analysis.read(run).status == "answered"
-    question = json.loads(world.sent("POST", "/mave/chat")[0]["body"])["message"]
-    assert "some clusters have a persona" in question and question.count('"title": "Skimmers"') == 1
-    world.mavera.state["credits"].update(used=0)  # a month later
-    second = world.spend(500, name="2026-08-01", persona_clusters=["engaged_explorers"])
-    assert bought(world) == ["Binge Watchers", "Engaged Explorers"] and world.mavera.used <= 375
-    statuses = {row.cluster: row.status for row in personas.read(second).personas}
-    assert statuses["binge_watchers"] == "reused" and statuses["engaged_explorers"] == "bought"
-    assert statuses["skimmers"] == "draft" and analysis.read(second).status == "answered"
-
-
-def test_a_budget_for_two_personas_names_two_in_the_order_of_the_rules(make_world):
+def test_a_wrong_persona_field_stops_before_anything_is_asked(make_world):
     world = make_world()
-    with pytest.raises(CreditError) as caught:
-        world.spend(700, ask_personas=True)
-    assert '["binge_watchers", "engaged_explorers"]' in str(caught.value)
-    assert "685 in all" in str(caught.value) and world.mavera.used == 0
-
-
-def test_a_cluster_under_min_cell_gets_a_persona_only_when_it_is_named(make_world):
-    world = make_world()
-    run = world.run(min_cell=21)
-    personas.drafts(run)
-    table = personas.bill(run).set_index("item")
-    assert table.at["Skimmers", "status"] == "too few viewers"  # 20 of them
-    assert table.at["Skimmers", "credits"] == 0 and table.at["total, at most", "credits"] == 1275
-    run = world.run(min_cell=21, persona_clusters=["skimmers"])
-    personas.drafts(run)
-    table = personas.bill(run).set_index("item")
-    assert (
-        table.at["Skimmers", "status"] == "buy" and table.at["Bouncers", "status"] == "not chosen"
-    )
-    assert table.at["total, at most", "credits"] == 375
-
-
-def test_a_cluster_that_is_not_there_is_refused_by_name(make_world):
-    with pytest.raises(ParameterError, match="skimers.*skimmers") as caught:
-        personas.drafts(make_world().run(persona_clusters=["skimers"]))
-    assert caught.value.exit_status == 2
-
-
-def test_edits_are_in_the_bill_when_they_will_be_asked_for(make_world):
-    run = make_world().run(ask_edits=True)
-    personas.drafts(run)
-    table = personas.bill(run).set_index("item")
-    assert table.at["Mave's edits", "credits"] == 75
-    assert table.at["total, at most", "credits"] == 1650
+    ruled(world, "2026-07-02", "clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
+    with pytest.raises(ParameterError, match="cluster all .*gaols"):
+        personas.drafts(world.run(name="2026-07-02"))
+    assert world.log == []
 
 
 def test_drafts_of_another_min_cell_are_not_gone_on_with(make_world):
@@ -288,9 +243,7 @@ def test_drafts_of_another_min_cell_are_not_gone_on_with(make_world):
 
 def test_credits_used_up_in_the_middle_keep_what_was_bought(make_world):
     world = make_world()
-    run = world.run(max_credits=2000)
-    personas.drafts(run)
-    personas.bill(run)
+    run, _ = billed(world, max_credits=2000)
     strike(world, "402", path="/personas", number=3)
     with pytest.raises(CreditError, match="billing.*kept"):
         personas.buy(run)
@@ -302,46 +255,38 @@ def test_credits_used_up_in_the_middle_keep_what_was_bought(make_world):
 
 def test_a_resumed_run_counts_what_was_spent_before_it_failed(make_world):
     world = make_world()
-    run = world.run(max_credits=1575)
-    personas.drafts(run)
-    personas.bill(run)
+    run, _ = billed(world, max_credits=1575)
     strike(world, "404", path="/personas", number=4)
     with pytest.raises(ServiceError):
         personas.buy(run)
     with pytest.raises(CreditError, match="bill is 675 on top of 900 spent in this run.*1574"):
         world.spend(1574)
     assert len(bought(world)) == 3
-    assert world.spend(1575).manifest().model_extra["personas"]["bought"] == 5
+    assert counts(world.spend(1575)) == {"bought": 5}
 
 
 def test_a_name_that_was_taken_since_the_list_was_read_is_adopted(make_world, monkeypatch):
     world = make_world()
-    run = world.run(max_credits=2000)
-    personas.drafts(run)
-    personas.bill(run)
+    run, _ = billed(world, max_credits=2000)
     create = Mavera.create_persona
 
     def create_late(mavera, payload):
         if payload.name != "Binge Watchers":
             return create(mavera, payload)
         world.mavera.add_personas(["Binge Watchers"])  # a colleague was a moment faster
-        raise ServiceError("Mavera: 422 on POST /personas: the name is taken.", status_code=422)
+        raise ServiceError("422 on POST /personas: the name is taken.", status_code=422)
 
     monkeypatch.setattr(Mavera, "create_persona", create_late)
-    table = personas.buy(run)
-    assert table.at["binge_watchers", "status"] == "reused"
+    assert personas.buy(run).at["binge_watchers", "status"] == "reused"
     assert len(bought(world)) == 5 and world.mavera.used == 1200
 
 
 def test_an_entry_settled_by_hand_as_made_is_not_bought_again(make_world):
     world = make_world()
-    run = world.run(max_credits=2000)
-    personas.drafts(run)
-    personas.bill(run)
-    book = ledger.Ledger(
-        ledger.path_for(run.store.folder, run.source.mavera_identity(run.settings))
-    )
-    entry = book.open("persona", "Skimmers", price=300, before={"used": 0, "listed": "x"})
+    run, _ = billed(world, max_credits=2000)
+    (path,) = [ledger.path_for(run.store.folder, run.source.mavera_identity(run.settings))]
+    before = {"used": 0, "listed": "x"}
+    entry = ledger.Ledger(path).open("persona", "Skimmers", price=300, before=before)
     with pytest.raises(CreditError, match=entry.entry):
         personas.buy(run)
     ledger.settle_by_hand(world.outputs, entry.entry, True)
@@ -362,25 +307,14 @@ def test_a_window_without_viewers_has_no_drafts_no_bill_and_no_cards(make_world)
     assert "no viewers" in repr(analysis.answer(run))
 
 
-def test_cards_say_truly_who_wrote_them(make_world, monkeypatch):
+def test_cards_say_truly_who_wrote_them_and_escape_it(make_world, monkeypatch):
     world = make_world()
     drafted = repr(personas.cards(world.spend(0)))
     assert drafted.startswith("Drafts: the kit wrote them from the numbers, and no AI did.")
+    world.mavera.answers = None
     run = world.spend(2000, name="2026-07-01.2")
     written = "Drafted from the numbers, written out by Mavera with AI."
     assert repr(personas.cards(run)).startswith(written)
-    world.mavera.personas.pop()
-    some = repr(personas.cards(world.spend(0, name="2026-07-01.3"))).splitlines()[0]
-    assert some.startswith("Those marked draft were written by the kit from the numbers")
-    assert some.endswith("written out by Mavera with AI.")
-    for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
-        monkeypatch.delenv(name)
-    played = repr(personas.cards(world.spend(0, name="2026-07-01.4"))).splitlines()[0]
-    assert played.endswith("written out by the sandbox by rule: no AI wrote them.")
-
-
-def test_cards_escape_what_others_wrote(make_world):
-    run = make_world().spend(2000)
     path = run.folder / "data/personas.json"
     known = json.loads(path.read_text())
     known["personas"][0] |= {"description": "<script>alert(1)</script>", "traits": {"<b>": "<i>"}}
@@ -388,24 +322,19 @@ def test_cards_escape_what_others_wrote(make_world):
     html = personas.cards(run)._repr_html_()
     assert "<script" not in html and "<b>" not in html and "&lt;script&gt;" in html
     assert known["personas"][0]["persona_id"] not in html
+    world.mavera.personas.pop()
+    some = repr(personas.cards(world.spend(0, name="2026-07-01.3"))).splitlines()[0]
+    assert some.startswith("Those marked draft") and some.endswith("by Mavera with AI.")
 
 
-def test_a_wrong_persona_field_stops_before_anything_is_asked(make_world):
-    world = make_world()
-    ruled(world, "2026-07-02", "clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
-    with pytest.raises(ParameterError, match="cluster all .*gaols"):
-        personas.drafts(world.run(name="2026-07-02"))
-    assert world.log == []
-
-
-def test_the_sandbox_charges_play_credits_whatever_max_credits_says(make_world, monkeypatch):
+def test_the_sandbox_charges_play_credits_and_has_a_ledger_of_its_own(make_world, monkeypatch):
     world = make_world()
     for name in ("MAVERA_API_KEY", "MAVERA_BASE_URL"):
         monkeypatch.delenv(name)
     run = world.spend(0)
     assert run.source.mavera == "sandbox" and len(bought(world)) == 5
+    assert "by rule: no AI wrote them" in repr(personas.cards(run))
     (path,) = world.outputs.glob("store/*/ledger-*.jsonl")
     world.live()
-    live = world.spend(0, name="2026-07-01.2")  # nothing of the sandbox is in the live one
-    assert live.manifest().model_extra["personas"]["draft"] == 0 or len(bought(world)) == 5
+    live = world.spend(0, name="2026-07-01.2")
     assert ledger.path_for(live.store.folder, live.source.mavera_identity(live.settings)) != path

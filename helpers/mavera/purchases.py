@@ -129,21 +129,22 @@ class Account:
         CreditError
             The bill is over one of them. Nothing was bought.
         """
-        spent, rooms = self.spent(), {}
+        spent, limits = self.spent(), []
         if shown:
-            rooms[f"the bill that was shown is {shown.total}"] = shown.total
+            limits.append((shown.total, f"the bill that was shown is {shown.total}", "Run again"))
         if self.limit is not None:
-            rooms[f"max_credits is {self.limit}"] = self.limit - spent
+            more = f"Allow {spent + bill.total} with --max-credits, or 0 to see the bill alone"
+            limits.append((self.limit - spent, f"max_credits is {self.limit}", more))
         if bill.remaining is not None:
-            rooms[f"the account has {bill.remaining} left"] = bill.remaining
-        limit, room = min(rooms.items(), key=lambda pair: pair[1], default=("", bill.total))
+            more = "Add credits on Mavera's billing page"
+            limits.append((bill.remaining, f"the account has {bill.remaining} left", more))
+        room, limit, remedy = min(limits, default=(bill.total, "", ""))
         if bill.total > room:
             before = f" on top of {spent} spent in this run" if spent else ""
             raise CreditError(
                 f"The bill is {bill.total}{before}, and {limit}. Nothing was bought.",
                 where="Credits",
-                remedy=f"Allow {spent + bill.total} with --max-credits and add credits on Mavera's "
-                f"billing page, or see the bill alone with 0. {bill.advise(room)}".strip(),
+                remedy=f"{remedy}. {bill.advise(room)}".strip(),
             )
         self.allowed = bill.total
         self.run.record(credits={"bill": spent + bill.total})
