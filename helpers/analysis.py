@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from helpers import personas
 from helpers.core import files
 from helpers.core.errors import ParameterError
+from helpers.core.privacy import clean_text
 from helpers.findings.section import Section
 from helpers.mavera import answers, payloads, prompts
 from helpers.mavera.answers import Shown
@@ -124,7 +125,7 @@ def _ask(
 
         account.charge("mave", name, send, fingerprint=print_, thread_id=thread)
     kept, charged = account.kept(print_) or {}, account.spent(fingerprint=print_)
-    text = answers.visible(str(kept.get("content") or "")).strip()
+    text = clean_text(str(kept.get("content") or "")).strip()
     found = Analysis(status="answered", question=message, answer=text, credits=charged)
     found.asked_on, found.reused = kept.get("asked_on"), not charged
     found.thread_id, found.sources = kept.get("thread_id"), answers.links(kept.get("sources"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import nh3
 from markdown_it import MarkdownIt
 
+from helpers.core.privacy import clean_text
 from helpers.mavera import payloads
 from helpers.mavera.claims import MISSING, Claim
 
@@ -61,12 +61,6 @@ def show_message(text: str) -> Shown:
     return Shown(f"{_PRE}{html.escape(words.strip())}</pre>{folded}", text)
 
 
-def visible(text: str) -> str:
-    """Text without control, bidirectional and zero-width characters."""
-    kinds = ((sign, unicodedata.category(sign)) for sign in text.replace("\t", " "))
-    return "".join(sign for sign, kind in kinds if sign == "\n" or kind[0] != "C")
-
-
 def markdown_html(text: str, figures: Sequence[Claim | str] = (), *, top: int = 4) -> str:
     """Markdown from outside as HTML: no HTML of its own, no image; the host beside each link.
 
@@ -80,7 +74,8 @@ def markdown_html(text: str, figures: Sequence[Claim | str] = (), *, top: int = 
     top : int
         Level that the text's highest heading becomes, 2 to 6.
     """
-    tokens = _PARSER.parse(_mark(visible(text), figures, _START, _END))
+    text = clean_text(re.sub(f"[{_START}{_END}]", "", text))
+    tokens = _PARSER.parse(_mark(text, figures, _START, _END))
     levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
     shift = top - min(levels, default=top)
     for token in tokens:
@@ -121,7 +116,7 @@ def excerpt(
     answer: str, figures: Sequence[Claim | str] = (), *, lines: int = 3, length: int = 160
 ) -> list[str]:
     """The first lines of an answer as plain text; figures that are not in the data are marked."""
-    marked = _mark(visible(answer), figures, "", f" [{MISSING}]")
+    marked = _mark(clean_text(answer), figures, "", f" [{MISSING}]")
     marked = re.sub(r"(?m)^#{1,6}\s.*$", "", marked).strip() or marked  # headings say little
     plain = re.sub(r"</?[a-z][^<>]*>", "", to_text(markdown_html(marked)), flags=re.I)
     return [payloads.clean(line, length) for line in plain.split("\n")[:lines]]
@@ -136,7 +131,7 @@ def links(sources: object) -> list[Source]:
             r"https?://([a-z0-9.:-]+)([/?#][^\s\"'<>\\]{0,500})?", url, re.I | re.A
         )
         if match:
-            title = payloads.clean(visible(str(row.get("title") or match[1])), 160)
+            title = payloads.clean(row.get("title") or match[1], 160)
             found[url] = Source(title=title, url=url, host=match[1])
     return list(found.values())
 

@@ -15,7 +15,8 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from helpers.core.errors import DataError, ParameterError
-from helpers.core.privacy import EMAIL
+from helpers.core.privacy import clean_text, without_emails
+from helpers.core.tables import clock
 from helpers.store.rules import Cluster, ClusterRules
 
 NAME_LENGTH = 100  # characters of a persona's name, at least 2
@@ -25,8 +26,7 @@ QUARTILES = ("videos_per_viewer", "percent_watched", "visits_per_viewer")
 
 def clean(text: str, length: int) -> str:
     """One line of plain text: no control or invisible characters, no e-mail, ``length`` at most."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in str(text))
-    plain = " ".join(EMAIL.sub("(e-mail)", plain).split())
+    plain = " ".join(without_emails(clean_text(str(text))).split())
     return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
 
 
@@ -284,7 +284,7 @@ def build_news(news: pd.DataFrame) -> list[News]:
 def build_drops(drops: pd.DataFrame) -> Drops:
     """Drops by video: title, minutes, second, lost and left [shares]; see analysis.ask_edits."""
     drops = drops.assign(
-        at=[f"{int(second) // 60}:{int(second) % 60:02d}" for second in drops["second"]],
+        at=drops["second"].map(clock),
         lost_share=drops["lost"].round(2),
         left_share=drops["left"].round(2),
     )

@@ -48,7 +48,8 @@ def test_an_address_without_a_host_or_with_a_user_is_no_link(text):
 
 
 def test_signs_that_hide_or_turn_text_are_removed():
-    assert answers.visible("a\u202eb\u200bc\x07d\ue000\te\u00a0f\ng") == "abcd e\u00a0f\ng"
+    html = answers.markdown_html("a\u202eb\u200bc\x07d\ue000e\n\ng")
+    assert html == "<p>abcde</p>\n<p>g</p>\n"
 
 
 def test_headings_begin_at_the_level_asked_for_and_keep_their_order():
