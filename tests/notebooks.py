@@ -21,7 +21,7 @@ PREPARE = (
 
 
 def write(folder: Path, **cells: str) -> Path:
-    """Five notebooks with all parameters; ``cells`` by number: ``s3="raise ..."``."""
+    """The notebooks with all parameters; ``cells`` by number: ``s3="raise ..."``."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{k}: {type(v).__name__} = {v!r}  # a" for k, v in parameters.DEFAULTS.items()]
     for number, stage in enumerate(STAGES, 1):

@@ -32,7 +32,7 @@ WARM_UP = {
     "statsmodels.stats.multitest, statsmodels.stats.proportion" + _FIGURE,
     "04_personas": "import helpers.personas",
     "05_mave_analysis": "import helpers.analysis",
-    "06_retention": "import helpers.fetch" + _FIGURE,
+    "06_retention": "import helpers.retention, scipy.stats" + _FIGURE,
 }
 """What takes a stage's kernel time at first: done while the stage before works, which saves five
 of 22 seconds of a run (benchmarks/run.md)."""

@@ -28,7 +28,7 @@ from helpers.run import STAGES, Run
 log = logging.getLogger("viewer_personas")
 CHANGEABLE = {"max_credits", "persona_clusters"}
 """What a resumed run may be given anew; the rest is as its finished stages had it."""
-SPENDS = ("04_personas", "05_mave_analysis")
+SPENDS = ("04_personas", "05_mave_analysis", "06_retention")
 """Stages that run again when a resumed run is allowed more credits."""
 
 

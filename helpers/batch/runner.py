@@ -192,6 +192,8 @@ def _fail(work: Plan, error: BaseException) -> None:
         f"{GO_ON} viewer-personas run --resume {name}{settings_module.flag(run.settings.outputs)}"
     )
     try:
+        if run.manifest().is_done(REPORTED_AFTER):  # what comes later is an addition
+            report.build(run.folder)
         _refuse_leaks(run.folder, run.settings)
         report.index(run.settings.outputs)
     except Exception as other:  # the first error decides the exit status

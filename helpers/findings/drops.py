@@ -121,27 +121,32 @@ def describe_retention(
     order = (drops["lost"] * plays.fillna(1)).sort_values(ascending=False, kind="stable").index
     drops = drops.loc[order].reset_index(drop=True)
     places = [
-        f"“{drop.title}” at {clock(drop.second)} ({whole_percent(drop.lost)} leave, "
-        f"{whole_percent(drop.left)} are left)"
+        f"{whole_percent(drop.lost)} at {clock(drop.second)} of “{drop.title}”"
         for drop in drops.head(MOST_WORDS).itertuples()
     ]
-    many = f"{drops['media_id'].nunique()} of {len(videos)} videos lose viewers at one place"
-    finding = f"{many}, most of them {'; '.join(places)}."
+    where = f"{drops['media_id'].nunique()} of {len(videos)} videos"
+    finding = f"Many viewers leave at once in {where}: {', '.join(places)}."
     if drops.empty:
-        finding = f"None of {len(videos)} videos loses its viewers at one place."
+        finding = f"In none of {len(videos)} videos many viewers leave at once."
     if videos.empty:
         finding = "No video has plays enough for a curve of where viewers leave."
-    cells = curves.groupby("media_id")["second"]
-    step = np.ceil(cells.transform("size") / MOST_POINTS)
-    thin = curves[(cells.cumcount() % step == 0) | ~curves["media_id"].duplicated(keep="last")]
-    thin = thin[["media_id", "title", "second", "watching"]]
+    known = videos.fillna({"cluster": "none"}).dropna(axis="columns", how="all")
     sections = {
-        "curves": ("Share still watching, by second.", thin),
+        "curves": ("Share still watching, by second.", _thin_out(curves)),
         "peaks": (f"{len(peaks)} places are watched again twice as often as usual.", peaks),
-        "videos_watched": (f"{len(videos)} videos have a curve.", videos),
+        "videos_watched": (f"{len(videos)} videos have a curve.", known),
     }
     parts = {name: _section(*part) for name, part in sections.items()}
     return replace(_section(finding, drops), note=NOTE, parts=parts)
+
+
+def _thin_out(curves: pd.DataFrame) -> pd.DataFrame:
+    """Of each curve about a hundred points, and its last."""
+    cells = curves.groupby("media_id")["second"]
+    step = np.ceil(cells.transform("size") / MOST_POINTS)
+    last = ~curves["media_id"].duplicated(keep="last")
+    kept = (cells.cumcount() % step == 0) | last
+    return curves.loc[kept, ["media_id", "title", "second", "watching"]]
 
 
 def _section(finding: str, table: pd.DataFrame) -> Section:
