@@ -114,6 +114,7 @@ def test_drops_are_at_the_planted_seconds_with_two_requests_a_video_and_none_aga
     wistia.events.append(event(999, DAY + timedelta(days=10), media_id="demo"))
     fetch.everything(Run.open("01_fetch"))
     enrich.features(Run.open("02_enrich"))
+    cluster.assign(Run.open("03_cluster"))
     retention.fetch(Run.open("06_retention"))
     assert len(wistia.asked) == 9  # that session was there when the curve was read
 
@@ -125,6 +126,7 @@ def test_a_video_is_read_again_once_it_was_played_later(wistia, monkeypatch):
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-10-08T12:00:00+00:00")
     fetch.everything(Run.open("01_fetch", run_date="2026-10-08"))
     enrich.features(Run.open("02_enrich"))
+    cluster.assign(Run.open("03_cluster"))
     retention.fetch(Run.open("06_retention", retention_videos=1))
     assert len(wistia.asked) == 4
 
@@ -157,7 +159,7 @@ def test_nothing_is_asked_of_wistia_and_said_where_there_is_nothing_to_look_at(w
     assert retention.fetch(none).empty and wistia.asked == []
     assert "retention_videos is 0" in retention.write(none).finding
     assert retention.table(none).empty
-    few = Run.open("06_retention", min_cell=500)
+    few = Run.open("06_retention", min_cell=500, retention_videos=10)
     retention.fetch(few)
     assert retention.curves(few).empty and "No video" in retention.write(few).finding
 
