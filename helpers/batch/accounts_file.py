@@ -144,7 +144,7 @@ def _own(env_file: Path, values: Parameters) -> tuple[bool, frozenset]:
 
 
 def _refuse_shared_personas(accounts: list[Account], fail: Fail) -> None:
-    """Under one Mavera key personas are told apart by name: two accounts need two prefixes."""
+    """Personas of one Mavera key are found by name: two accounts need two prefixes."""
     shared: dict[Any, list[Account]] = {}
     for account in accounts:
         for key in account.keys:

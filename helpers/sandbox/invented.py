@@ -142,7 +142,7 @@ class Invention:
         return viewer, video, self._draw_shares(viewer, video, counts)
 
     def _draw_shares(self, viewer, video, counts) -> np.ndarray:
-        """Drawn anew until the viewer's mean fits the cluster."""
+        """Drawn repeatedly until the viewer's mean fits the cluster."""
         likely = [next(p for top, p in COMPLETION if row[2] < top) / 0.5 for row in made.VIDEOS]
         to_end, at_once, low, high, surely = np.array(WATCHING).T[:, self.cluster[viewer]]
         to_end = np.minimum(to_end * np.array(likely)[video], 0.95)
