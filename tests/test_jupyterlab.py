@@ -157,7 +157,7 @@ class Window:
             self._menu("Run", "Run All Cells")
         for _ in range(WAIT // 250):
             self.page.wait_for_timeout(250)
-            known = read_manifest(dev).get("stages", {}).get(self.stage, {})
+            known = read_manifest(dev).stages.get(self.stage, {})
             if known.get("status") == "done":
                 break
         self.status("| Idle")

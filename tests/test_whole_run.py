@@ -69,7 +69,10 @@ def manifest(folder: Path) -> dict:
 
 def test_it_says_what_it_found_and_warns_of_nothing(first):
     done, folder = first
-    assert done.stderr == ""
+    assert done.stderr.splitlines() == [
+        *(f"[{n}/6] {stage}" for n, stage in enumerate(STAGES, 1)),
+        "report.html",
+    ]
     for word in ("visitors: 1,247", "viewers: ", "binge_watchers", "Credits spent: ",
                  "Mave (simulated by the sandbox):\n  This is a sandbox answer",
                  f"Report: {folder / 'report.html'}"):  # fmt: skip

@@ -46,7 +46,7 @@ def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_env
         assert (folder / f"{stage}.ipynb").is_file() and (folder / f"{stage}.html").is_file()
     assert (folder / "report.html").is_file() and (bare_environment / "index.html").is_file()
     known = manifest(folder)
-    assert known["status"] == "done" and statuses(folder) == ["done"] * 5
+    assert known["status"] == "done" and statuses(folder) == ["done"] * 6
     assert known["window"] == {
         "start_date": "2024-07-01", "end_date": "2026-06-30", "as_of": "2026-07-01",
     }  # fmt: skip
@@ -91,7 +91,7 @@ def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
 
     write(tmp_path / "books")
     work = runner.run({}, resume="2026-07-01", notebooks=books)
-    assert work.run.folder == folder and statuses(folder) == ["done"] * 5
+    assert work.run.folder == folder and statuses(folder) == ["done"] * 6
     assert (folder / "01_fetch.ipynb").stat().st_mtime_ns == first
     assert manifest(folder)["status"] == "done" and manifest(folder)["error"] is None
 
@@ -103,7 +103,7 @@ def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, 
     folders.record(folder, status="running")  # killed after the last stage
     for _ in range(2):
         runner.run({}, resume="2026-07-01", notebooks=books)
-        assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
+        assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
         assert (folder / "report.html").is_file()
 
 
@@ -113,8 +113,10 @@ def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environ
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("0*.ipynb")}
     runner.run({"max_credits": 1575}, resume="2026-07-01", notebooks=books)
     again = [name for name, at in before.items() if (folder / name).stat().st_mtime_ns != at]
-    assert sorted(again) == ["04_personas.ipynb", "05_mave_analysis.ipynb"]
-    assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 5
+    assert sorted(again) == [
+        "04_personas.ipynb", "05_mave_analysis.ipynb", "06_retention.ipynb",
+    ]  # fmt: skip
+    assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
 
 
 def test_an_unknown_error_in_a_cell_is_told_in_one_line_with_the_log(tmp_path, bare_environment):
@@ -147,7 +149,7 @@ def test_a_resumed_run_keeps_its_parameters_but_for_the_budget(tmp_path, bare_en
     with pytest.raises(ParameterError, match="Expected no other parameter than max_credits"):
         runner.run({"start_date": "2026-06-02"}, resume="2026-07-01", notebooks=books)
     work = runner.run({"max_credits": "1500"}, resume="2026-07-01", notebooks=books)
-    assert work.window.start.isoformat() == "2026-06-01"
+    assert work.run.window.start.isoformat() == "2026-06-01"
     assert manifest(work.run.folder)["status"] == "done"
 
 
@@ -220,7 +222,7 @@ def test_a_second_run_while_one_works_waits_and_then_gives_way(
         assert holder.stdout.readline() == "held\n"
         patient = Store.run_lock
         monkeypatch.setattr(Store, "run_lock", lambda self: patient(self, wait=0.2))
-        with pytest.raises(LockError, match="another run works on it"):
+        with pytest.raises(LockError, match="another run is in progress"):
             runner.run(WORDS, stages="1", notebooks=write(tmp_path / "books"))
         holder.stdin.close()
     assert not (bare_environment / "2026-07-01").exists()

@@ -69,7 +69,6 @@ def what_it_found(folder: Path) -> dict[str, pd.DataFrame]:
     return {
         "viewers": viewers.sort_values("visitor_key", ignore_index=True),
         "clusters": pd.read_csv(folder / "data" / "clusters.csv"),
-        "times": pd.read_csv(folder / "data" / "watch_times.csv"),
         "counts": pd.DataFrame([json.loads((folder / "run.json").read_text())["counts"]]),
     }
 
