@@ -240,35 +240,29 @@ def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFr
     """
     _keep_alt_text()
     mpl.rcParams.update(STYLE)
-    rows = max(-(-curves["media_id"].nunique() // 2), 1)
-    size = {"figsize": (8, 1.9 * rows), "layout": "constrained"}
-    figure, grid = plt.subplots(rows, 2, sharey=True, squeeze=False, **size)
-    for ax in grid.flat[curves["media_id"].nunique() :]:
+    videos = [curve for _, curve in curves.groupby("media_id", sort=False)]
+    rows = max(-(-len(videos) // 2), 1)
+    figure, grid = plt.subplots(rows, 2, figsize=(8, 1.9 * rows), sharey=True, layout="constrained")
+    for ax in grid.flat[len(videos) :]:
         ax.set_axis_off()
-    if curves.empty:
-        return _nothing(grid[0, 0], "no video has a curve")
-    for ax, (media_id, curve) in zip(
-        grid.flat, curves.groupby("media_id", sort=False), strict=False
-    ):
+    if not videos:
+        return _nothing(grid.flat[0], "no video has a curve")
+    for ax, curve in zip(grid.flat, videos, strict=False):
         ax.plot(curve["second"], curve["watching"] * 100, color=COLOURS[0])
         ax.fill_between(curve["second"], curve["rewatched"] * 100, color=COLOURS[4], alpha=0.5)
         for places, marker, colour in ((drops, "v", COLOURS[2]), (peaks, "^", COLOURS[4])):
-            for place in places[places["media_id"] == media_id].itertuples():
+            for place in places[places["media_id"] == curve["media_id"].iloc[0]].itertuples():
                 ax.axvline(place.second, color=colour, linewidth=0.8, linestyle=":")
                 ax.plot(place.second, place.left * 100, marker, color=colour, markersize=5)
-                ax.annotate(clock(place.second), (place.second, 96), (3, 0), size=8,
-                            color=colour, textcoords="offset points", va="top")  # fmt: skip
+                ax.text(place.second, 96, f" {clock(place.second)}", size=8, color=colour, va="top")
         ax.set_title(textwrap.shorten(curve["title"].iloc[0], 48, placeholder="…"), size=9, pad=4)
         ax.set(ylim=(0, 102), xlim=(0, curve["second"].max() or 1))
         ax.xaxis.set_major_formatter(lambda second, _: clock(second))
     figure.supylabel("still watching [%]; grey: watched again", size=9)
     figure.supxlabel("place in the video [m:ss]", size=9)
-    marked = ", ".join(
-        f"{clock(drop.second)} of {drop.title} ({whole_percent(drop.lost)})"
-        for drop in drops.itertuples()
-    )
-    figure.set_label(f"Drops: {marked or 'none'}.")
-    return grid[0, 0]
+    places = [f"{clock(drop.second)} of {drop.title}" for drop in drops.itertuples()]
+    figure.set_label(f"Drops: {', '.join(places) or 'none'}.")
+    return grid.flat[0]
 
 
 def _axes(ax: Axes | None, *, height: float) -> Axes:
@@ -297,18 +291,9 @@ def _shade(ax: Axes, grid: pd.DataFrame, *, form: str = "{:.0f} %", hidden: str 
 
     values = grid.astype(float)
     words = values.map(lambda value: hidden if np.isnan(value) else form.format(value))
-    sns.heatmap(
-        values.fillna(0),
-        vmin=0,
-        cmap=SHADES,
-        annot=words,
-        fmt="",
-        annot_kws={"size": 8},
-        linewidths=1,
-        linecolor="white",
-        cbar=False,
-        ax=ax,
-    )
+    style = {"cmap": SHADES, "vmin": 0, "linewidths": 1, "linecolor": "white", "cbar": False}
+    numbers = {"annot": words, "fmt": "", "annot_kws": {"size": 8}}
+    sns.heatmap(values.fillna(0), ax=ax, **style, **numbers)
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, rotation=0)
 

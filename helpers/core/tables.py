@@ -90,9 +90,9 @@ def decimal(value: float) -> str:
 
 
 NAMED_FORMS = (
-    (r"\b(difference|by_)", "points"),
+    (r"\bdifference", "points"),
     (r"\[%\]|percent", "percent"),
-    (r"share|\b(reach|rate)", "share"),
+    (r"share|\b(reach|rate|detectable)", "share"),
     (r"(\b|_)[qp][-_]value", "p"),
 )
 """By key and label of a column, the form of its numbers."""

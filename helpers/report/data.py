@@ -160,7 +160,7 @@ def _personas(source: _Source) -> dict[str, Any]:
     replies = {reply.get("cluster"): reply for reply in source.analysis.get("replies") or []}
     watched = source.rows("people", "watch_time")
     minutes = {row["cluster"]: row["minutes_per_viewer"] for row in watched}
-    following = {row["cluster"]: row["title"] for row in source.rows("content", "next_video")[::-1]}
+    following = {row["cluster"]: row for row in source.rows("content", "next_video")[::-1]}
     keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
     cards = [
         {key: card.get(key) for key in keys}
@@ -205,13 +205,15 @@ def _advice(source: _Source) -> dict[str, Any]:
     }.get(status, f"Mave was not asked in this run. {reason}".strip())
     if said.get("reused"):
         finding += f" The answer is from {said.get('asked_on')}: the numbers are the same since."
+    texts = [said, *(said.get("follow_ups") or []), said.get("edits") or {}]
+    missing = [figure for text in texts for figure in text.get("unsupported_figures") or []]
     keys = ("question", "answer", "closing", "asked_on", "credits", "thread_id", "confidence")
     return (
         {"finding": finding, "status": status, "reused": bool(said.get("reused"))}
         | {key: said.get(key) for key in keys}
         | {"follow_ups": said.get("follow_ups") or [], "edits": said.get("edits")}
         | {"sources": [asdict(source) for source in answers.links(said.get("sources"))]}
-        | {"unsupported_figures": said.get("unsupported_figures") or []}
+        | {"unsupported_figures": list(dict.fromkeys(missing))}
         | {"figures": said.get("figures") or said.get("unsupported_figures") or []}
     )
 

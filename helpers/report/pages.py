@@ -21,7 +21,7 @@ POLICY = (
 )
 PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its name, which wraps
 HEADING = 0.85  # width of a heading's character to one of a cell
-UNIT = re.compile(r" ?\[(viewers|people|sessions|viewings|plays|companies)\]")
+UNIT = re.compile(r"^\[viewers\]$|, (people|sessions|viewings|plays|companies|share)$")
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
 MOST_POINTS = 250  # of a line on the page, so that a curve of 1,000 cells stays small
 
@@ -81,27 +81,27 @@ def prose(text: str | None, figures: Sequence[Mapping[str, Any] | str] = ()) -> 
 
 def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The columns of a section's table; ``narrow`` on each where a row fits on a phone."""
-    labels = {key: UNIT.sub("", text) or key for key, text in section["columns"].items()}
-    if "title" in labels:  # the id is for machines
-        labels.pop("media_id", None)
-    shown = tables.columns(labels, section["rows"])
-    first = " ".join(str(row[shown[0]["key"]]) for row in section["rows"])
+    labels, rows = dict(section["columns"]), section["rows"]
+    labels.pop("media_id" if "title" in labels else "", None)  # the id is for machines
+    shown = tables.columns(labels, rows)
+    first = " ".join(str(row[shown[0]["key"]]) for row in rows)
     width = max(ROW_NAME, *map(len, re.findall(r"[^\s_]+", first)))
+    for column in shown:
+        column["label"] = tables.sentence(UNIT.sub("", column["label"]) or column["key"])
+        words = any(isinstance(row[column["key"]], str) for row in rows)
+        column["missing"] = "few" if column["form"] == "number" and not words else "–"
     for column in shown[1:]:
-        cells = [len(cell(row, column)) for row in section["rows"]]
+        cells = [len(cell(row, column)) for row in rows]
         width += max(*cells, *(len(word) * HEADING for word in column["label"].split())) + 1
-    return [
-        column | {"label": tables.sentence(column["label"]), "narrow": width <= PHONE}
-        for column in shown
-    ]
+    return [column | {"narrow": width <= PHONE} for column in shown]
 
 
 def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str, str] = {}) -> str:
     """A value as text; a hidden count is few, a time of a video m:ss."""
     value = row.get(column["key"])
-    if value is None and column["form"] == "number":
-        return "few"
-    if column["key"] == "second" and value is not None:
+    if value is None:
+        return column["missing"]
+    if column["key"] == "second":
         return clock(value)
     return dated(tables.cell(row, column, titles))
 
