@@ -82,6 +82,7 @@ def _parts(engine: Engine, sizes: pd.Series, min_cell: int, zone: str) -> pd.Dat
     titles = engine.query("SELECT media_id, title FROM titles").set_index("media_id")["title"]
     order = {"cluster": True, "kind": True, "viewers": False, "name": True}
     shown = counted[counted["viewers"] > 0].sort_values(list(order), ascending=list(order.values()))
-    shown = shown[shown.groupby(["cluster", "kind"]).cumcount() < shown["kind"].map(MOST)]
+    most = shown["kind"].map(MOST).astype("int64")  # of no rows at all pandas would make text
+    shown = shown[shown.groupby(["cluster", "kind"]).cumcount() < most]
     is_video = shown["kind"] == "video"
     return shown.assign(name=shown["name"].mask(is_video, shown["name"].map(titles)))
