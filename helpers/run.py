@@ -24,6 +24,7 @@ from helpers.core.folders import (
     read_manifest,
     record,
 )
+from helpers.core.folders import STAGES as STAGES
 from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
 from helpers.core.settings import Settings
 from helpers.core.sources import Sources
@@ -33,14 +34,6 @@ from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
-STAGES = (
-    "01_fetch",
-    "02_enrich",
-    "03_cluster",
-    "04_personas",
-    "05_mave_analysis",
-    "06_retention",
-)
 SCHEMA_VERSION = 2
 
 
@@ -54,10 +47,7 @@ class Run:
     folder : Path
     params : Parameters
         As given, else as recorded, else the default.
-    source : Sources
-    account : str
-    window : Window
-    store : Store
+    source, account, window, store
     """
 
     def __init__(
@@ -95,9 +85,6 @@ class Run:
         ParameterError, AccessError
             See :meth:`helpers.core.parameters.Parameters.check` and :meth:`Sources.of`.
 
-        Examples
-        --------
-        >>> run = Run.open("03_cluster", "2026-11-27")
         """
         name = run.folder.name if isinstance(run, Run) else run
         tables.install()
@@ -178,8 +165,6 @@ class Run:
             if manifest.status == "done" and ends < self.window.end.isoformat():
                 return Run.read(folder, self.settings)
         return None
-
-    # ---- files
 
     def data(self, name: str) -> Path:
         """Path of ``data/<name>`` of this run."""
@@ -272,8 +257,6 @@ class Run:
         """Mark this stage done."""
         self.record(stages={self.stage: {"status": "done"}})
 
-    # ---- tables and rules
-
     @cached_property
     def engine(self) -> Engine:
         """The run's tables: sessions, visitors, medias, plays; features and viewers once made.
@@ -313,11 +296,8 @@ class Run:
         self.__dict__.pop("engine", None)
 
     def sql(self, query: str) -> pd.DataFrame:
-        """A question of your own in SQL, over sessions, viewers, visitors and medias.
-
-        Examples
-        --------
-        >>> run.sql("SELECT country, count(*) AS viewers FROM viewers GROUP BY 1 ORDER BY 2 DESC")
+        """A question in SQL over sessions, viewers, visitors and medias, such as
+        ``SELECT country, count(*) AS viewers FROM viewers GROUP BY 1 ORDER BY 2 DESC``.
         """
         return self.engine.query(query)
 
@@ -347,8 +327,6 @@ class Run:
                     remedy="Run 03_cluster with it first, or leave clusters_file empty.",
                 )
         return used
-
-    # ---- services
 
     def wistia_address(self) -> tuple[str, SecretStr]:
         """Base URL and token of Wistia; starts the sandbox when it is one."""

@@ -37,7 +37,7 @@ def stands_out(seed, **tastes):
 )
 def test_no_video_stands_out_where_all_clusters_have_the_same_taste(tastes):
     alarms = sum(bool(stands_out(seed, **tastes)) for seed in range(12))
-    assert alarms <= 2  # more have a chance of 2 % at a rate of 5 %; benchmarks/analysis.md has 200
+    assert alarms <= 2  # more have a chance of 2 % at a rate of 5 %
 
 
 @pytest.mark.parametrize("favourite", [("engaged_explorers", 3, 3), ("binge_watchers", 10, 5)])
