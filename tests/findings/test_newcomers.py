@@ -83,6 +83,11 @@ def test_no_change_says_what_would_have_been_seen():
     assert found.finding.startswith("No cluster's share of newcomers has changed")
 
 
+def test_newcomers_who_are_all_in_one_cluster_differ_in_nothing():
+    found = compare(*two_groups(3, [0, 0, 1, 0], [0, 0, 1, 0], viewers=150))
+    assert "the same on every day" in found.finding and found.table["detectable"].isna().all()
+
+
 def test_known_viewers_are_no_newcomers_and_each_is_judged_by_the_end_of_its_days():
     # b comes in the first period and again in the second; a was there before both.
     old = [session("a", day=-70), session("a", day=-40), session("a", day=5)]
