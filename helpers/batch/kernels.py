@@ -36,6 +36,7 @@ WARM_UP = {
 }
 """What takes a stage's kernel time at first: done while the stage before works, which saves five
 of 22 seconds of a run (benchmarks/run.md)."""
+LONGEST_SOCKET_FOLDER = 80  # characters; a socket's whole path may have about a hundred
 WRITABLE = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
 """Folders that libraries warn about in every notebook where the home folder cannot be written."""
 
@@ -100,7 +101,12 @@ def start_kernels(names: Sequence[str]) -> Iterator[Iterator[Kernel]]:
             environment |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
 
         def start(name: str) -> Kernel:
-            kernel = Kernel(connection_file=f"{folder}/{len(started)}.json")
+            # Two runs at once may pick one TCP port; sockets in a folder of their own cannot meet.
+            apart_from_others = os.name == "posix" and len(folder) < LONGEST_SOCKET_FOLDER
+            kernel = Kernel(
+                transport="ipc" if apart_from_others else "tcp",
+                connection_file=f"{folder}/{len(started)}.json",
+            )
             apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names are not the notebook's
             # Its connections never leave 127.0.0.1: what it says of encryption would be noise.
             options = [f"--IPKernelApp.exec_lines={apart}", "--log-level=ERROR"]

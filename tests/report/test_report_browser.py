@@ -144,7 +144,7 @@ def test_the_report_can_be_walked_by_keyboard(opened):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
     assert page.locator(".skip").bounding_box()["x"] >= 0
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    page.wait_for_url("**/report.html#main")
     page.locator("#content summary").first.focus()
     page.keyboard.press("Enter")
     assert page.get_by_text("What a cluster prefers").is_visible()
