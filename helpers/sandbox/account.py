@@ -155,9 +155,15 @@ class Account:
             "media_id": media_id,
             "percent_viewed": percent_viewed,
         }
-        row = {"visitor_key": visitor_key, "created_at": stamp(at), "load_count": 0,
-               "play_count": 0, "identifying_event_key": None, "visitor_identity": ANONYMOUS,
-               "user_agent_details": event.get("user_agent_details")}  # fmt: skip
+        row = {
+            "visitor_key": visitor_key,
+            "created_at": stamp(at),
+            "load_count": 0,
+            "play_count": 0,
+            "identifying_event_key": None,
+            "visitor_identity": ANONYMOUS,
+            "user_agent_details": event.get("user_agent_details"),
+        }
         if visitor_key in keys:
             row = dict(self.visitors[place := keys.index(visitor_key)])
             self.visitors.pop(place)

@@ -7,14 +7,33 @@ import json
 
 from starlette.requests import Request
 
-TEXTS = ("role_segment", "primary_objectives", "goals", "pains", "triggers", "channels",
-         "proof_types", "alternatives", "win_factors", "objections")  # fmt: skip
+TEXTS = (
+    "role_segment",
+    "primary_objectives",
+    "goals",
+    "pains",
+    "triggers",
+    "channels",
+    "proof_types",
+    "alternatives",
+    "win_factors",
+    "objections",
+)
 WEIGHTS = ("price", "timeToValue", "risk", "proof", "support")
 PIPELINES = ("north_star", "intermediate", "advanced")
 COMMON = ("pipeline_type", "type", "name", "description", "category", "workspace_id")
 GUIDED = (*TEXTS, "buying_stage", "decision_role", "mcda_weights")
-RESPONSE_FIELDS = ("model", "input", "persona_id", "instructions", "text", "temperature", "top_p",
-                   "max_output_tokens", "stream")  # fmt: skip
+RESPONSE_FIELDS = (
+    "model",
+    "input",
+    "persona_id",
+    "instructions",
+    "text",
+    "temperature",
+    "top_p",
+    "max_output_tokens",
+    "stream",
+)
 
 
 class Refusal(Exception):
@@ -22,8 +41,12 @@ class Refusal(Exception):
 
     def __init__(self, status: int, code: str, message: str, param: str | None = None):
         super().__init__(message)
-        kind = {401: "authentication_error", 402: "billing_error", 403: "permission_error",
-                429: "rate_limit_error"}.get(status, "invalid_request_error")  # fmt: skip
+        kind = {
+            401: "authentication_error",
+            402: "billing_error",
+            403: "permission_error",
+            429: "rate_limit_error",
+        }.get(status, "invalid_request_error")
         self.status = status
         self.body = {"error": {"message": message, "type": kind, "code": code, "param": param}}
 

@@ -11,26 +11,43 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-READ_KINDS = ("429", "429_retry_after", "500", "502", "503", "truncated", "not_json", "html_200",
-              "reset", "stall")  # fmt: skip
+READ_KINDS = (
+    "429",
+    "429_retry_after",
+    "500",
+    "502",
+    "503",
+    "truncated",
+    "not_json",
+    "html_200",
+    "reset",
+    "stall",
+)
 """What may happen to any request, before or instead of a whole answer."""
 WRITE_KINDS = ("drop_after", "500_after", "500_before", "429_retry_after")
 """What may happen to a POST: it was carried out after all but ``500_before`` and a 429."""
 OTHER_KINDS = ("401", "402", "403", "404", "504", "empty", "drop_before", "drop_while")
-WISTIA_401 = ("unauthorized_credentials", "account_inactive", "unauthorized_scope",
-              "unauthorized_params")  # fmt: skip
+WISTIA_401 = (
+    "unauthorized_credentials",
+    "account_inactive",
+    "unauthorized_scope",
+    "unauthorized_params",
+)
 """Wistia's reasons for a 401, each a kind as ``401_account_inactive``; ``401`` is the first."""
 
 ERRORS = {
     "401": '{"error":{"message":"The API key was revoked.","type":"authentication_error",'
-           '"code":"revoked_api_key","param":null}}',
+    '"code":"revoked_api_key","param":null}}',
     "402": '{"error":{"message":"Credits are used up.","type":"billing_error",'
-           '"code":"credits_exhausted","param":null}}',
-    "403": '{"error":"Forbidden"}', "404": "", "429": "",
+    '"code":"credits_exhausted","param":null}}',
+    "403": '{"error":"Forbidden"}',
+    "404": "",
+    "429": "",
     "500": '{"error":"Internal server error"}',
-    "502": "<html><body><h1>502 Bad Gateway</h1></body></html>", "503": "Service Unavailable",
+    "502": "<html><body><h1>502 Bad Gateway</h1></body></html>",
+    "503": "Service Unavailable",
     "504": "<html><body><h1>504 Gateway Time-out</h1></body></html>",
-}  # fmt: skip
+}
 
 
 @dataclass

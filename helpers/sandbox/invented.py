@@ -162,10 +162,16 @@ class Invention:
     def _fits(self, mean: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Whether the mean share is one of the viewer's cluster, with a little room."""
         binge = mean > 0.755
-        return np.choose(self.cluster, [
-            binge, (mean > 0.505) & ~((counts >= 5) & (mean > 0.745)), mean < 0.295, mean < 0.495,
-            np.where(counts == 1, mean > 0.305, mean > 0.505),
-        ])  # fmt: skip
+        return np.choose(
+            self.cluster,
+            [
+                binge,
+                (mean > 0.505) & ~((counts >= 5) & (mean > 0.745)),
+                mean < 0.295,
+                mean < 0.495,
+                np.where(counts == 1, mean > 0.305, mean > 0.505),
+            ],
+        )
 
     def _draw_sessions(self, viewer, video, share) -> None:
         dice = self.dice
@@ -213,9 +219,11 @@ class Invention:
         friday = (weekday > 4) & (dice.uniform(len(owner)) < 0.7) & (back > 1)
         back = np.minimum(back + np.where(friday, weekday - 4, 0), DAYS - 1)
         hours = np.array([place[5] for place in made.PLACES]) * 3600
-        place = np.where(dice.uniform(len(owner)) < 0.04,
-                         dice.choice([place[6] for place in made.PLACES], len(owner)),
-                         self.place[owner])  # fmt: skip
+        place = np.where(
+            dice.uniform(len(owner)) < 0.04,
+            dice.choice([place[6] for place in made.PLACES], len(owner)),
+            self.place[owner],
+        )
         clock = dice.choice(made.HOURS, len(owner)) * 3600 + dice.below(3600, len(owner))
         begin = self.end - (back + 1) * DAY + clock - hours[place].astype(np.int64)
         begin = np.where(begin > self.end - 3 * 3600, begin - DAY, begin)

@@ -152,16 +152,18 @@ def _section(row: dict) -> str:
         if (isinstance(active, dict) and active.get("name"))
         else ""
     )
-    return "\n".join((
-        f"## {_title(row)}",
-        "",
-        f"- **Persona profile:** {profile}. Motive: {motive}. Looks for {looks_for}. In numbers:"
-        f" {_facts(row)}.",
-        f"- **Content affinity:** {affinity}; more of that kind will be watched.",
-        f"- **Outreach:** {channel}. Angle: {angle}.{when}",
-        f"- **Conversion probability:** {chance}, because {why}.",
-        f"- **Content gaps:** {gap}.",
-    ))  # fmt: skip
+    return "\n".join(
+        (
+            f"## {_title(row)}",
+            "",
+            f"- **Persona profile:** {profile}. Motive: {motive}. Looks for {looks_for}. In"
+            f" numbers: {_facts(row)}.",
+            f"- **Content affinity:** {affinity}; more of that kind will be watched.",
+            f"- **Outreach:** {channel}. Angle: {angle}.{when}",
+            f"- **Conversion probability:** {chance}, because {why}.",
+            f"- **Content gaps:** {gap}.",
+        )
+    )
 
 
 def _facts(row: dict) -> str:
@@ -232,6 +234,14 @@ def _float(value: object) -> float | None:
 
 
 def _count(number: int) -> str:
-    words = ("no clusters", "one cluster", "two clusters", "three clusters", "four clusters",
-             "five clusters", "six clusters", "seven clusters")  # fmt: skip
+    words = (
+        "no clusters",
+        "one cluster",
+        "two clusters",
+        "three clusters",
+        "four clusters",
+        "five clusters",
+        "six clusters",
+        "seven clusters",
+    )
     return words[number] if number < len(words) else "many clusters"

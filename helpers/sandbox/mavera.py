@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from helpers.core import clock
-from helpers.core.errors import DataError
 from helpers.sandbox import checks, mave, voices
 from helpers.sandbox.checks import (
     Refusal,
@@ -26,6 +22,7 @@ from helpers.sandbox.checks import (
     schema_of,
     text_of,
 )
+from helpers.sandbox.mavera_state import State, now
 from helpers.sandbox.web import Limiter, answer, bearer
 
 BASE = "/api/v1"
@@ -41,7 +38,7 @@ BASE_PERSONAS = (  # every account has such; the last bears a name that a kit mi
 )
 
 
-class Mavera:
+class Mavera(State):
     """The routes of one account at Mavera.
 
     Parameters
@@ -77,37 +74,33 @@ class Mavera:
         auto_recharge: bool = False,
         threads_by_offset: bool = False,
     ):
-        self.file, self.limiter = state, Limiter(per_minute)
+        self.limiter = Limiter(per_minute)
         self.answers, self.mave_seconds, self.auto_recharge = answers, mave_seconds, auto_recharge
         self.threads_by_offset = threads_by_offset
         self._thinking = 0
-        self._base = [
-            {"id": f"persona_base_{number:04d}", "object": "persona", "name": name,
-             "category": category, "description": text, "is_custom": False}
+        base = [
+            {
+                "id": f"persona_base_{number:04d}",
+                "object": "persona",
+                "name": name,
+                "category": category,
+                "description": text,
+                "is_custom": False,
+            }
             for number, (name, category, text) in enumerate(base_personas, 1)
-        ]  # fmt: skip
-        self.state = {"schema_version": 1, "made": 0, "credits": {"used": 0, "included": credits},
-                      "personas": [], "threads": []}  # fmt: skip
-        if state and state.exists():
-            self.state = _read_state(state)
+        ]
+        super().__init__(state, credits, base)
 
-    # -- what tests look at --------------------------------------------------------------------
-
-    @property
-    def personas(self) -> list[dict]:
-        """The custom personas, oldest first, each with the ``draft`` it was sent."""
-        return self.state["personas"]
-
-    @property
-    def used(self) -> int:
-        """Credits charged so far."""
-        return self.state["credits"]["used"]
+    # -- for tests ------------------------------------------------------------------------------
 
     def add_personas(self, names: list[str]) -> None:
         """Custom personas that were there before, free of charge; for tests."""
         for name in names:
-            self.personas.append(self._persona({"name": name, "description": "", "type": "B2B",
-                                                "pipeline_type": "north_star"}))  # fmt: skip
+            self.personas.append(
+                self._persona(
+                    {"name": name, "description": "", "type": "B2B", "pipeline_type": "north_star"}
+                )
+            )
 
     # -- routes --------------------------------------------------------------------------------
 
@@ -143,11 +136,14 @@ class Mavera:
                 response = await do(request)
             except Refusal as refusal:
                 response = answer(refusal.body, refusal.status)
-            response.headers.update(headers | {
-                "X-RateLimit-Limit": str(self.limiter.per_minute),
-                "X-RateLimit-Remaining": str(self.limiter.remaining),
-                "X-RateLimit-Reset": str(_now() + self.limiter.reset),
-            })  # fmt: skip
+            response.headers.update(
+                headers
+                | {
+                    "X-RateLimit-Limit": str(self.limiter.per_minute),
+                    "X-RateLimit-Remaining": str(self.limiter.remaining),
+                    "X-RateLimit-Reset": str(now() + self.limiter.reset),
+                }
+            )
             return response
 
         return endpoint
@@ -155,9 +151,10 @@ class Mavera:
     async def list_personas(self, request: Request) -> Response:
         text = request.query_params.get("search", "").lower()
         rows = [
-            row for row in [*self._base, *self.personas]
+            row
+            for row in [*self._base, *self.personas]
             if not text or text in row["name"].lower() or text in row["description"].lower()
-        ]  # fmt: skip
+        ]
         page = listing(rows, request)
         return answer(page | {"data": [_shown(row) for row in page["data"]]})
 
@@ -202,12 +199,19 @@ class Mavera:
         if self._thinking >= MAVE_AT_ONCE:
             raise Refusal(429, "rate_limit_exceeded", "At most 10 questions at once.")
         if thread is None:
-            thread = {"id": self._id("thread"), "object": "mave_thread", "title": message[:60],
-                      "created_at": _now(), "updated_at": _now(), "messages": []}  # fmt: skip
+            thread = {
+                "id": self._id("thread"),
+                "object": "mave_thread",
+                "title": message[:60],
+                "created_at": now(),
+                "updated_at": now(),
+                "messages": [],
+            }
             self.state["threads"].append(thread)
         earlier = [said["content"] for said in thread["messages"] if said["role"] == "user"]
-        thread["messages"].append({"id": self._id("msg"), "role": "user", "content": message,
-                                   "created_at": _now()})  # fmt: skip
+        thread["messages"].append(
+            {"id": self._id("msg"), "role": "user", "content": message, "created_at": now()}
+        )
         self._save()
         self._thinking += 1
         try:
@@ -217,13 +221,15 @@ class Mavera:
         self._charge(cost)
         said = self._mave(thread["id"], message, earlier, cost)
         thread["messages"].append({name: said[name] for name in said if name != "thread_id"})
-        thread["updated_at"] = _now()
+        thread["updated_at"] = now()
         self._save()
         return answer(said)
 
     async def list_threads(self, request: Request) -> Response:
-        rows = [{name: thread[name] for name in thread if name != "messages"}
-                for thread in reversed(self.state["threads"])]  # fmt: skip
+        rows = [
+            {name: thread[name] for name in thread if name != "messages"}
+            for thread in reversed(self.state["threads"])
+        ]
         by_offset = self.threads_by_offset or "offset" in request.query_params
         return answer(listing(rows, request, by_offset=by_offset))
 
@@ -244,23 +250,39 @@ class Mavera:
         cost = min(5, 1 + len(json.dumps(body["input"])) // 800)
         self._charge(cost)
         content = {"type": "output_text", "text": voices.reply(persona, schema), "annotations": []}
-        message = {"type": "message", "id": self._id("msg"), "role": "assistant",
-                   "status": "completed", "content": [content]}  # fmt: skip
-        response = {"id": self._id("resp"), "object": "response", "created_at": _now(),
-                    "status": "completed", "model": "mavera-1", "output": [message],
-                    "usage": {"credits_used": cost}}  # fmt: skip
+        message = {
+            "type": "message",
+            "id": self._id("msg"),
+            "role": "assistant",
+            "status": "completed",
+            "content": [content],
+        }
+        response = {
+            "id": self._id("resp"),
+            "object": "response",
+            "created_at": now(),
+            "status": "completed",
+            "model": "mavera-1",
+            "output": [message],
+            "usage": {"credits_used": cost},
+        }
         self._save()
         return answer(response)
 
     async def usage(self, request: Request) -> Response:
         credit = self.state["credits"]
-        return answer({
-            "credits": credit | {"remaining": credit["included"] - credit["used"]},
-            "auto_recharge": {"enabled": self.auto_recharge, "threshold": 100,
-                              "credits_to_add": 1000},
-            "limits": {"budget_alert": None, "usage_limit": None},
-            "rate_limit": {"requests_per_minute": self.limiter.per_minute},
-        })  # fmt: skip
+        return answer(
+            {
+                "credits": credit | {"remaining": credit["included"] - credit["used"]},
+                "auto_recharge": {
+                    "enabled": self.auto_recharge,
+                    "threshold": 100,
+                    "credits_to_add": 1000,
+                },
+                "limits": {"budget_alert": None, "usage_limit": None},
+                "rate_limit": {"requests_per_minute": self.limiter.per_minute},
+            }
+        )
 
     # -- within --------------------------------------------------------------------------------
 
@@ -276,65 +298,41 @@ class Mavera:
             "pipeline_type": given["pipeline_type"],
             "type": given["type"],
             "is_custom": True,
-            "created_at": before["created_at"] if before else _now(),
+            "created_at": before["created_at"] if before else now(),
             "details": voices.persona_details(given["name"], description)
             | {name: value for name, value in given.items() if name not in checks.COMMON},
             "draft": given,  # as sent; not shown
         }
 
     def _mave(self, thread_id: str, message: str, earlier: list[str], cost: int) -> dict:
-        named = [{"id": row["id"], "name": row["name"]} for row in self.personas
-                 if row["name"] in message]  # fmt: skip
+        named = [
+            {"id": row["id"], "name": row["name"]}
+            for row in self.personas
+            if row["name"] in message
+        ]
         said = self.answers(message) if self.answers else mave.answer(message, earlier)
         return {
-            "id": self._id("msg"), "object": "mave_message", "thread_id": thread_id,
+            "id": self._id("msg"),
+            "object": "mave_message",
+            "thread_id": thread_id,
             "role": "assistant",
             "content": said if isinstance(said, str) else mave.answer(message, earlier),
-            "sources": [{"title": "Sandbox: the numbers in the message",
-                         "url": "https://example.com/sandbox", "domain": "example.com"}],
+            "sources": [
+                {
+                    "title": "Sandbox: the numbers in the message",
+                    "url": "https://example.com/sandbox",
+                    "domain": "example.com",
+                }
+            ],
             "personas_used": named,
             "usage": {"credits_used": cost},
-            "validation": {"confidence_score": 0.5, "hallucination_risk": "low",
-                           "unsupported_claims": []},
-            "created_at": _now(),
-        } | (said if isinstance(said, dict) else {})  # fmt: skip
-
-    def _found(self, persona_id: str) -> dict:
-        for row in (*self._base, *self.personas):
-            if row["id"] == persona_id:
-                return row
-        raise Refusal(404, "resource_not_found", f"There is no persona {persona_id[:60]}.")
-
-    def _thread(self, thread_id: object) -> dict:
-        for thread in self.state["threads"]:
-            if thread["id"] == thread_id:
-                return thread
-        raise Refusal(404, "resource_not_found", "There is no such thread.", "thread_id")
-
-    def _afford(self, cost: int) -> None:
-        credit = self.state["credits"]
-        left = credit["included"] - credit["used"]
-        if left < cost:
-            message = f"{cost} credits are needed and {left} remain."
-            raise Refusal(402, "credits_exhausted", message)
-
-    def _charge(self, cost: int) -> None:
-        self._afford(cost)
-        self.state["credits"]["used"] += cost
-
-    def _id(self, kind: str) -> str:
-        self.state["made"] += 1
-        digits = hashlib.sha256(f"{kind} {self.state['made']}".encode()).hexdigest()
-        return f"{kind}_{digits[:20]}"
-
-    def _save(self) -> None:
-        """Whole or not at all: written beside the file and moved over it."""
-        if not self.file:
-            return
-        beside = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(self.state, ensure_ascii=False), "utf-8")
-        os.replace(beside, self.file)
+            "validation": {
+                "confidence_score": 0.5,
+                "hallucination_risk": "low",
+                "unsupported_claims": [],
+            },
+            "created_at": now(),
+        } | (said if isinstance(said, dict) else {})
 
 
 async def _nowhere(request: Request) -> Response:
@@ -343,20 +341,3 @@ async def _nowhere(request: Request) -> Response:
 
 def _shown(persona: dict) -> dict:
     return {name: value for name, value in persona.items() if name != "draft"}
-
-
-def _now() -> int:
-    return int(clock.now().timestamp())
-
-
-def _read_state(file: Path) -> dict:
-    try:
-        state = json.loads(file.read_text("utf-8"))
-        if state["schema_version"] == 1:
-            return state
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise DataError(
-        f"{file} is not a state of this sandbox (schema_version 1 was expected). Move it away; the"
-        " sandbox then begins with new credits and no personas."
-    )

@@ -77,8 +77,12 @@ class Rows:
 
     def _agent(self, who: int) -> dict:
         browser, version, platform, mobile, _ = made.AGENTS[self.of.agent[who]]
-        return {"browser": browser, "browser_version": version, "platform": platform,
-                "mobile": mobile}  # fmt: skip
+        return {
+            "browser": browser,
+            "browser_version": version,
+            "platform": platform,
+            "mobile": mobile,
+        }
 
     def visitor(self, who: int) -> dict:
         newest, gate = int(self.of.newest[who]), int(self.gate[who])
@@ -135,17 +139,24 @@ class Rows:
             "media_url": f"https://brightpath.wistia.com/medias/{media_id}",
             "thumbnail": {
                 "url": f"http://embed.wistia.com/deliveries/{media_id * 4}.bin",
-                "width": 1920, "height": 1080, "fileSize": 400_000 + 997 * int(self.of.video[at]),
-                "contentType": "image/png", "type": "StillImageFile",
+                "width": 1920,
+                "height": 1080,
+                "fileSize": 400_000 + 997 * int(self.of.video[at]),
+                "contentType": "image/png",
+                "type": "StillImageFile",
             },
-        }  # fmt: skip
+        }
 
     def _conversion(self, at: int, who: int) -> tuple[str, dict]:
         if at == self.gate[who]:
             identity = self.identity(who) or {}
             first, _, last = str(identity.get("name") or "").partition(" ")
-            filled_in = {"email": self._email(who), "first_name": first, "last_name": last,
-                         "is_new_lead": bool(who % 3)}  # fmt: skip
+            filled_in = {
+                "email": self._email(who),
+                "first_name": first,
+                "last_name": last,
+                "is_new_lead": bool(who % 3),
+            }
             return ("pre-roll-email", "mid-roll-email")[who % 2], filled_in
         if self._luck(at) < self._click_chance(at, who):
             return "post-roll-click" if self.of.share[at] == 1 else "mid-roll-click", {}
@@ -203,18 +214,30 @@ def _media(number: int, media_id: str, name: str, folder: str, duration: dict) -
     folders = sorted({video[3] for video in made.VIDEOS})
     section = {"section": "Campaigns"} if number % 3 == 0 else {}
     return {
-        "id": 100_286_039 + number, "name": name, "type": "Video", "archived": False,
-        "created": created, "updated": "2026-05-03T12:34:13+00:00", **duration,
-        "hashed_id": media_id, "description": "", "progress": 1.0, "status": "ready",
+        "id": 100_286_039 + number,
+        "name": name,
+        "type": "Video",
+        "archived": False,
+        "created": created,
+        "updated": "2026-05-03T12:34:13+00:00",
+        **duration,
+        "hashed_id": media_id,
+        "description": "",
+        "progress": 1.0,
+        "status": "ready",
         "thumbnail": {
             "url": f"https://embed-ssl.wistia.com/deliveries/{media_id * 4}.jpg"
             "?image_crop_resized=200x120",
-            "width": 200, "height": 120,
+            "width": 200,
+            "height": 120,
         },
         **section,
-        "project": {"id": 8_017_828 + folders.index(folder), "name": folder,
-                    "hashed_id": f"folder{folders.index(folder)}x1y2"},
-    }  # fmt: skip
+        "project": {
+            "id": 8_017_828 + folders.index(folder),
+            "name": folder,
+            "hashed_id": f"folder{folders.index(folder)}x1y2",
+        },
+    }
 
 
 def _uuid(one: int, two: int) -> str:

@@ -100,9 +100,15 @@ class Sandbox:
     async def _logged(self, scope, receive):
         body, receive = await buffered(receive)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        self.log.append({"method": scope["method"], "path": scope["path"],
-                         "query": scope["query_string"].decode(), "body": body.decode(),
-                         "token": headers.get(b"authorization", "")})  # fmt: skip
+        self.log.append(
+            {
+                "method": scope["method"],
+                "path": scope["path"],
+                "query": scope["query_string"].decode(),
+                "body": body.decode(),
+                "token": headers.get(b"authorization", ""),
+            }
+        )
         return receive
 
 
@@ -150,18 +156,35 @@ def create_app(
 
         account = invent(viewers, seed)
     service = Mavera(Path(state) if state else None, per_minute=per_minute, **mavera)
-    return Sandbox(account, service, per_minute=per_minute, scopes=scopes, latency=latency,
-                   faults=faults, on_request=on_request, log=log)  # fmt: skip
+    return Sandbox(
+        account,
+        service,
+        per_minute=per_minute,
+        scopes=scopes,
+        latency=latency,
+        faults=faults,
+        on_request=on_request,
+        log=log,
+    )
 
 
 class _Server(uvicorn.Server):
     """Tells when it listens, ends without an echo of the signal, and with its parent."""
 
     def __init__(self, app: Sandbox, ready: Callable[[], None] | None = None, parent: int = 0):
-        super().__init__(uvicorn.Config(
-            app, http="h11", loop="asyncio", ws="none", lifespan="off", log_level="critical",
-            access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=1,
-        ))  # fmt: skip
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                log_level="critical",
+                access_log=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=1,
+            )
+        )
         self._ready, self._parent, self._watch = ready, parent, None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -231,16 +254,24 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     try:
         app = create_app(
-            viewers=options.viewers, seed=options.seed, data=options.data, state=options.state,
-            latency=options.latency, per_minute=options.per_minute, credits=options.credits,
-        )  # fmt: skip
+            viewers=options.viewers,
+            seed=options.seed,
+            data=options.data,
+            state=options.state,
+            latency=options.latency,
+            per_minute=options.per_minute,
+            credits=options.credits,
+        )
         listening = _listen(options.port)
     except KitError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(f"sandbox: port {options.port} cannot be had ({error.strerror}). Choose another with"
-              " --port; 0 takes a free one.", file=sys.stderr)  # fmt: skip
+        print(
+            f"sandbox: port {options.port} cannot be had ({error.strerror}). Choose another with"
+            " --port; 0 takes a free one.",
+            file=sys.stderr,
+        )
         return 2
 
     def ready() -> None:

@@ -14,7 +14,8 @@ READINGS = {
         "depth: complete walk-throughs, set-up, integration, answers to the second question",
         "a personal call or e-mail from sales within 48 hours of the last view",
         "offer to answer what the videos could not, on the viewer's own case",
-        "high", "they spend more time than anybody and finish what they start",
+        "high",
+        "they spend more time than anybody and finish what they start",
         "an advanced series and a comparison of plans for the moment of decision",
     ),
     "engaged_explorers": (
@@ -23,7 +24,8 @@ READINGS = {
         "comparisons, customer stories of their own industry, the return on the investment",
         "an e-mail series that continues where the last video ended",
         "show the next step: from what it is to what it would change for them",
-        "medium", "they come with a purpose, and have not yet settled on anything",
+        "medium",
+        "they come with a purpose, and have not yet settled on anything",
         "customer stories by industry and a short case for the budget",
     ),
     "bouncers": (
@@ -32,7 +34,8 @@ READINGS = {
         "a first sentence that names their problem",
         "no personal outreach; change the page and the advertisement that led here",
         "say in the first seconds whom the video is for, and offer a shorter way",
-        "low", "they left before the content could work",
+        "low",
+        "they left before the content could work",
         "an opening that keeps the promise of the advertisement",
     ),
     "skimmers": (
@@ -41,7 +44,8 @@ READINGS = {
         "chapters, transcripts, short answers on price, set-up and security",
         "links to answers: a help page, chapters, a short message with the exact place",
         "give the answer first and the story on request",
-        "low", "they look at several videos and stay with none",
+        "low",
+        "they look at several videos and stay with none",
         "short videos of one question each, and chapters in the long ones",
     ),
     "casual_viewers": (
@@ -50,16 +54,21 @@ READINGS = {
         "stories, news, an occasional webinar",
         "the newsletter, with one video picked by what they saw last",
         "a light invitation; those who watched one video to the end deserve a second",
-        "medium", "good leads hide among them: people who watched one video to the end",
+        "medium",
+        "good leads hide among them: people who watched one video to the end",
         "a natural second video after each first one",
     ),
-}  # fmt: skip
+}
 
 
 def _kind_of_text(text: str) -> str:
     """The reading that a persona's name or description points to."""
-    words = {"binge_watchers": "binge", "engaged_explorers": "explor", "bouncers": "bounce",
-             "skimmers": "skim"}  # fmt: skip
+    words = {
+        "binge_watchers": "binge",
+        "engaged_explorers": "explor",
+        "bouncers": "bounce",
+        "skimmers": "skim",
+    }
     found = [(text.lower().find(word), kind) for kind, word in words.items()]
     return min(((at, kind) for at, kind in found if at >= 0), default=(0, "casual_viewers"))[1]
 

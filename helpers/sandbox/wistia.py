@@ -69,8 +69,15 @@ class Wistia:
         if refusal := self._refusal(request, None):
             return refusal
         scopes = list(self.scopes.get(bearer(request), SCOPES))
-        return answer({"type": "permanent", "application": None, "scopes": scopes,
-                       "name": "sandbox token", "expires_at": None})  # fmt: skip
+        return answer(
+            {
+                "type": "permanent",
+                "application": None,
+                "scopes": scopes,
+                "name": "sandbox token",
+                "expires_at": None,
+            }
+        )
 
     async def visitors(self, request: Request) -> Response:
         if refusal := self._refusal(request, "stats:read"):
@@ -122,14 +129,18 @@ class Wistia:
     def _sessions(self, request: Request) -> tuple[dict, list[tuple[str, float]]] | None:
         """A media, and visitor_key and share of each of its sessions; None if there is no such."""
         media = request.path_params["media"]
-        known = (row for row in self.account.medias
-                 if media in (row.get("hashed_id"), str(row.get("id"))))  # fmt: skip
+        known = (
+            row
+            for row in self.account.medias
+            if media in (row.get("hashed_id"), str(row.get("id")))
+        )
         if (row := next(known, None)) is None:
             return None
         columns = self.account.events.columns
         mine = [at for at, of in enumerate(columns["media_id"]) if of == row.get("hashed_id")]
-        return row, [(columns["visitor_key"][at], float(columns["percent_viewed"][at] or 0))
-                     for at in mine]  # fmt: skip
+        return row, [
+            (columns["visitor_key"][at], float(columns["percent_viewed"][at] or 0)) for at in mine
+        ]
 
     async def media_stats(self, request: Request) -> Response:
         if refusal := self._refusal(request, "stats:read"):
@@ -140,14 +151,16 @@ class Wistia:
         plays, watched = len(sessions), sum(share for _, share in sessions)
         loads = plays + plays * (3 + len(str(row.get("name"))) % 5) // 4  # many load, fewer play
         viewers = len({visitor for visitor, _ in sessions})
-        return answer({
-            "load_count": loads,
-            "play_count": plays,
-            "play_rate": plays / loads if loads else 0.0,
-            "hours_watched": watched * (row.get("duration") or 0) / 3600,
-            "engagement": watched / plays if plays else 0.0,
-            "visitors": viewers + (loads - plays) * 2 // 3,
-        })  # fmt: skip
+        return answer(
+            {
+                "load_count": loads,
+                "play_count": plays,
+                "play_rate": plays / loads if loads else 0.0,
+                "hours_watched": watched * (row.get("duration") or 0) / 3600,
+                "engagement": watched / plays if plays else 0.0,
+                "visitors": viewers + (loads - plays) * 2 // 3,
+            }
+        )
 
     async def engagement(self, request: Request) -> Response:
         if refusal := self._refusal(request, "stats:read"):
@@ -159,11 +172,13 @@ class Wistia:
         drops, peaks = self.account.marks.get(row.get("hashed_id"), ((), ()))
         seen = watching(sessions, seconds, drops)
         watched = sum(share for _, share in sessions)
-        return answer({
-            "engagement": watched / len(sessions) if sessions else 0.0,
-            "engagement_data": seen,
-            "rewatch_data": rewatched(seen, seconds, peaks),
-        })  # fmt: skip
+        return answer(
+            {
+                "engagement": watched / len(sessions) if sessions else 0.0,
+                "engagement_data": seen,
+                "rewatch_data": rewatched(seen, seconds, peaks),
+            }
+        )
 
 
 def _page(rows: Table | list[dict], chosen: Iterable[int], request: Request) -> Response:
