@@ -80,21 +80,22 @@ def compare_runs(
         difference (0 to 1 of newcomers), low, high (its 95 % interval, for all clusters together,
         rounded outwards), q_value (Holm), detectable (the smallest difference that would have been
         seen in four of five cases). Parts: news (by cluster; its part totals: new, gone, now),
-        trend (by week or month), moves (of viewers of both runs), causes (settings that differ).
+        trend (by week or month), moves (of viewers of both runs), causes (settings that differ);
+        without a previous run only trend.
     """
-    parts = {
-        "trend": count_by_period(engine, window, len(people), min_cell=min_cell),
-        "causes": _find_causes(rules, window, previous, settings),
-    }
+    parts = {"trend": count_by_period(engine, window, len(people), min_cell=min_cell)}
+    others = []
     if previous is not None:
+        causes = _find_causes(rules, window, previous, settings)
+        others = [name for name in causes.table["setting"] if name != "window"]
         pairs = engine.query(
             "SELECT earlier.cluster AS cluster_then, viewers.cluster AS cluster_now, "
             f"count(*) AS viewers FROM {tables.parquet(previous.viewers_path)} AS earlier "
             "FULL JOIN viewers USING (visitor_key) GROUP BY ALL"
         )
         news = count_news(engine, rules, previous, pairs, people, people_then, min_cell=min_cell)
-        parts = {"news": news, **parts, "moves": count_moves(rules, previous, pairs, min_cell)}
-    others = [name for name in parts["causes"].table["setting"] if name != "window"]
+        moves = count_moves(rules, previous, pairs, min_cell)
+        parts = {"news": news, **parts, "causes": causes, "moves": moves}
     if others:
         said = f"Clusters are not compared: not as in run {previous.name}: {', '.join(others)}."
         return Section(said, parts=parts)
@@ -105,19 +106,17 @@ def compare_runs(
 def _find_causes(
     rules: ClusterRules,
     window: Window,
-    previous: Previous | None,
+    previous: Previous,
     settings: Mapping[str, tuple[str, ...]],
 ) -> Section:
     """Rules and settings that differ from the previous run's."""
-    differing = []
-    if previous is not None:
-        compared = {
-            "rules": (previous.rules.fingerprint, rules.fingerprint),
-            "window": (previous.window.days, window.days),
-        }
-        for name, chosen in settings.items():
-            compared[name] = sorted(previous.settings.get(name, ())), sorted(chosen)
-        differing = [name for name, (then, now) in compared.items() if then != now]
+    compared = {
+        "rules": (previous.rules.fingerprint, rules.fingerprint),
+        "window": (previous.window.days, window.days),
+    }
+    for name, chosen in settings.items():
+        compared[name] = sorted(previous.settings.get(name, ())), sorted(chosen)
+    differing = [name for name, (then, now) in compared.items() if then != now]
     finding = "Rules and settings are those of the previous run."
     if differing:
         finding = f"Not as in the previous run: {', '.join(differing)}."

@@ -107,7 +107,11 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
         scale = VOCABULARY["scales"].get((match["scale"] or "").strip(PAD + " ").lower(), 1)
         for number in [n for n in (match["low"], match["number"]) if n] or [""]:
             readings = tuple((value * scale, half * scale) for value, half in _readings(number))
-            yield Figure(*match.span(), text[slice(*match.span())], readings, unit, hedge)
+            is_share = not unit and "." in number and readings[0][0] < 1  # 0.17 is 17 %
+            if is_share:
+                readings = tuple((100 * value, 100 * half) for value, half in readings)
+            unit_now = "percent" if is_share else unit
+            yield Figure(*match.span(), text[slice(*match.span())], readings, unit_now, hedge)
 
 
 def _in_digits(match: re.Match, counted: re.Pattern) -> str:

@@ -111,8 +111,8 @@ def test_a_first_run_has_a_trend_and_nothing_new():
         engine, RULES, JUNE, previous=None, people=people_of(engine, JUNE),
         people_then=crm.read_people_then(engine, None), settings=SETTINGS, min_cell=1,
     )  # fmt: skip
-    assert list(found.parts) == ["trend", "causes"]
-    assert found.parts["causes"].table.empty
+    assert list(found.parts) == ["trend"]
+    assert "previous" not in found.finding
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_what_is_not_in_the_data_is_told_with_recall_and_precision_of_nine_tenth
         ("The Skimmers have doubled.", [MISSING]), ("Nearly 90 Binge Watchers.", [DERIVED]),
         ("1 218 viewers", [FOUND]), ("1.218 viewers", [FOUND]), ("$89 each", [MISSING]),
         ("Contact us: 60 Skimmers watch on mobile.", [FOUND]),  # "us" is no country
+        ("Bouncers are 0.33 of all viewers.", [FOUND]), ("A share of 0.26 Bouncers.", [MISSING]),
     ],
 )  # fmt: skip
 def test_a_figure_is_looked_up_for_its_cluster_and_its_measure(text, verdicts):
@@ -112,9 +113,11 @@ def test_edits_are_looked_up_by_video():
     drops = [{"at": "0:40", "lost_share": 0.2, "left_share": 0.55}]
     videos = [{"cluster": "v0", "title": "Product tour", "minutes": 3.5, "drops": drops}]
     claims = SentData({"clusters": videos}).check(
-        "20 % leave at 0:40; cut that and win 30 %.", "v0"
+        "20 % leave at 0:40; cut that and win 30 %. 0.2 of those at the start leave, not 0.3.", "v0"
     )
-    assert [(claim.text, claim.verdict) for claim in claims] == [("20 %", FOUND), ("30 %", MISSING)]
+    assert [(claim.text, claim.verdict) for claim in claims] == [
+        ("20 %", FOUND), ("30 %", MISSING), ("0.2", FOUND), ("0.3", MISSING),
+    ]  # fmt: skip
 
 
 @given(st.text(max_size=200), st.sampled_from(["", "bouncers"]))
