@@ -1,28 +1,47 @@
-"""Connections whose answers end: in time, within a size, never at another address; reading them."""
+"""One exchange of HTTP whose answer ends: in time, within a size, at the address that was asked."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
-
-from helpers.core import clock
+from requests.exceptions import InvalidSchema, InvalidURL
+from urllib3 import exceptions as urllib3_errors
 
 LARGEST = 64 * 2**20  # decoded bytes of an answer; a page of 100 rows has 0.3 MB
 CHUNK = 2**16  # bytes
-LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
+THREADS = 64  # connections kept open
+CONNECT_TIMEOUT = 5.0  # seconds for each address that the name of a service stands for
 
 
-class TooLarge(requests.RequestException):
-    """An answer without bounds."""
+class NoAnswer(Exception):
+    """No whole answer: what happened, whether nothing was sent, whether to ask again."""
+
+    def __init__(self, what: str, never_sent: bool = False, again: bool = True):
+        super().__init__(what)
+        self.what, self.never_sent, self.again = what, never_sent, again
+
+
+UNUSABLE = (InvalidSchema, InvalidURL, urllib3_errors.LocationValueError)
+NOT_CONNECTED = (
+    urllib3_errors.NewConnectionError,
+    urllib3_errors.ConnectTimeoutError,
+    urllib3_errors.ProxyError,
+)
+FAILURES = (
+    (UNUSABLE, ("address or proxy wrong; SOCKS needs the package pysocks", True, False)),
+    (ssl.SSLCertVerificationError, ("its certificate is not trusted here", True, False)),
+    (NOT_CONNECTED, ("it could not be reached", True, True)),
+    (Exception, ("it dropped the connection or the answer", False, True)),
+)
+"""By kind of exception, never by its text, of which a server may choose a part."""
 
 
 class _Timed:
@@ -45,7 +64,7 @@ def _cut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class Adapter(HTTPAdapter):
+class _Adapter(HTTPAdapter):
     """One pool of timed connections for all threads."""
 
     def get_connection_with_tls_context(self, *args, **options):
@@ -55,40 +74,61 @@ class Adapter(HTTPAdapter):
         return pool
 
 
+def open_session() -> requests.Session:
+    """Connections for any number of threads."""
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter(pool_maxsize=THREADS))
+    return session
+
+
 def exchange(
-    session: requests.Session, method: str, address: str, timeout: tuple[float, float], **content
+    session: requests.Session, method: str, address: str, seconds: float, **content
 ) -> tuple[requests.Response, bytes]:
-    """Send a request once; its answer and the decoded body, of a refusal whatever came of it.
+    """Send a request once and follow no redirect; the answer and its decoded body.
 
     Parameters
     ----------
-    timeout : tuple of float
-        Seconds to connect, and seconds for the whole answer.
+    seconds : float
+        For the whole answer.
 
     Raises
     ------
-    requests.RequestException, urllib3.exceptions.HTTPError
-        No whole answer; TooLarge is one of them.
+    NoAnswer
     """
     begun = time.monotonic()
-    answer = session.request(
-        method, address, timeout=timeout, stream=True, allow_redirects=False, **content
-    )
+    try:
+        answer = session.request(
+            method,
+            address,
+            timeout=(CONNECT_TIMEOUT, seconds),
+            stream=True,
+            allow_redirects=False,
+            **content,
+        )
+        body = _read(answer)
+    except (requests.RequestException, urllib3_errors.HTTPError) as error:
+        reason = getattr(next(iter(error.args), None), "reason", error)
+        if isinstance(reason, urllib3_errors.SSLError):
+            reason = reason.args[0]
+        facts = next(facts for kind, facts in FAILURES if isinstance(reason, kind))
+        raise NoAnswer(*facts) from None
+    if time.monotonic() - begun >= seconds:  # cut off, which may look like an end
+        raise NoAnswer("it was not whole within the time allowed")
+    return answer, body
+
+
+def _read(answer: requests.Response) -> bytes:
     body = bytearray()
     try:
         for piece in answer.iter_content(CHUNK):
             body += piece
             if len(body) > LARGEST:
-                raise TooLarge
-        if time.monotonic() - begun >= timeout[1]:
-            raise requests.Timeout  # cut off, which may look like an end
-    except (requests.RequestException, HTTPError):
-        if answer.status_code < 300:
-            raise
+                raise NoAnswer("it is too large", again=False)
     finally:
         answer.raw.end()
         answer.close()
-    return answer, bytes(body)
+    return bytes(body)
 
 
 def parse(body: bytes) -> Any:
@@ -97,60 +137,3 @@ def parse(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def read_error(body: bytes) -> tuple[str, str]:
-    """Code of an error body, and its message with the parameter it names."""
-    content = parse(body)
-    content = content if isinstance(content, dict) else {}
-    error = content.get("error", content)
-    if isinstance(error, str):
-        error = {"message": error, "code": content.get("code")}
-    error = error if isinstance(error, dict) else {}
-    param = f" (param: {error['param']})" if error.get("param") else ""
-    return str(error.get("code")), f"{error.get('message') or error.get('code') or ''}{param}"
-
-
-def read_wait(retry_after: str | None) -> float:
-    """Retry-After in seconds, a day at most; 0 where it says nothing that can be read."""
-    try:
-        seconds = float(retry_after or 0)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - clock.now()).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
-    return min(max(0.0, seconds), LONGEST_WAIT)
-
-
-class Pause:
-    """One pause for all threads: a throttled request begins it, and all wait until it ends."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._until = self._begun = self._wait = 0.0
-
-    def left(self) -> float:
-        """Seconds until it ends; none left when there is none."""
-        return self._until - time.monotonic()
-
-    def begin(self, sent: float, retry_after: float, first_wait: float) -> None:
-        """Wait for `retry_after` seconds, or if that is 0 for twice the last wait.
-
-        Requests that were under way when the pause began belong to the same wave: that they are
-        throttled says nothing new.
-        """
-        with self._lock:
-            now = time.monotonic()
-            if sent > self._begun:
-                self._begun = now
-                self._wait = min(2 * self._wait or first_wait, 64 * first_wait)
-                retry_after = retry_after or self._wait
-            if retry_after:
-                self._until = max(self._until, now + retry_after)
-
-    def end(self, sent: float) -> None:
-        """A request sent since the last pause was answered: the next wait is short again."""
-        with self._lock:
-            if sent > self._begun:
-                self._wait = 0.0

@@ -11,51 +11,40 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from pydantic import SecretStr
 from pyrate_limiter import Limiter, Rate
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
-from urllib3.exceptions import HTTPError
 
 from helpers.core import connections
+from helpers.core.connections import NoAnswer
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
 from helpers.core.privacy import clean_text
 
-KEPT = "What was fetched so far is kept; run again to go on."
+LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
-THREADS = 64  # connections kept open
-ADDRESSES = 8  # that the name of a service may stand for; each is tried in turn
 THROTTLED = (429, 503)
-TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
-REFUSED = (ServiceError, "the request was refused", KEPT)
-REFUSALS = {
-    401: TOKEN,
-    402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
-    403: TOKEN,
-    404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
-}
-"""By status: the error, what happened, what to do."""
+KEPT = "What was fetched so far is kept; run again to go on."
 TOKENS = {
     "account_inactive": ("the account is not active", "Renew it there; the token itself is good."),
     "unauthorized_scope": ("the token lacks a permission", "Set {key} to a token that has it."),
     "unauthorized_params": ("the token may not ask for this", "Set {key} to one that may."),
 }
 """By code of a 401 or 403: what happened, what to do."""
-PROXY = "address or proxy wrong; SOCKS needs the package pysocks"
-NOT_CONNECTED = r"\w+\(MaxRetryError.*(NewConnection|NameResolution|ConnectTimeout|Tunnel)"
-FAILURES = (
-    ("TooLarge", "it is too large", False, False),
-    (r"Invalid(Schema|URL|ProxyURL)\(|ProxyScheme", PROXY, True, False),
-    (r"SSLError\(MaxRetry.*CERTIFICATE", "its certificate is not trusted here", True, False),
-    (NOT_CONNECTED, "it could not be reached", True, True),
-    (r"(Read)?Timeout\(|.* LATE$", "it was not whole within the time allowed", False, True),
-    ("", "it dropped the connection or the answer", False, True),
-)
-"""By the beginning of an exception, for a server may choose its end: what happened; whether nothing
-was sent; whether to ask again."""
+TOKEN = ("token refused", "Set {key} in .env and run again; what was fetched is kept.")
+REFUSED = (ServiceError, "the request was refused", KEPT)
+WRONG = (ServiceError, "the request was refused", "It would be again: correct what it names.")
+REFUSALS = {
+    400: WRONG,
+    401: (AccessError, *TOKEN),
+    402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
+    403: (AccessError, *TOKEN),
+    404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
+    422: WRONG,
+}
+"""By status: the error, what happened, what to do."""
 
 
 class Client:
@@ -79,16 +68,14 @@ class Client:
     Attributes
     ----------
     counts : dict
-        requests, retries, throttled (429 and 503 answers), seconds from first request to last
-        answer.
+        requests, retries, throttled (429 and 503 answers), seconds to the last answer.
     """
 
-    ATTEMPTS = 8
-    CONNECT_TIMEOUT = 10.0  # seconds for each address of the service
-    READ_TIMEOUT = 60.0  # seconds for a whole answer: stalls of 30 s were seen on live pages
+    ATTEMPTS = 8  # throttled ones are not counted
+    READ_TIMEOUT = 55.0  # seconds for a whole answer: stalls of 30 s were seen on live pages
     FIRST_WAIT = 1.0  # seconds; doubles
-    DEADLINE = 110.0  # seconds without any good answer: a service that is not there
-    THROTTLED_DEADLINE = 300.0  # seconds of nothing but 429
+    DEADLINE = 65.0  # seconds in which a request may begin again: told within two minutes
+    THROTTLED_DEADLINE = 300.0  # the same where a service only says 429
 
     def __init__(
         self,
@@ -103,20 +90,15 @@ class Client:
         self.service, self.base_url = service, base_url.rstrip("/")
         self.token_setting, self.permission = token_setting, permission
         self._token = token
-        self._pause = connections.Pause()
         self._limiter = Limiter(Rate(per_minute, WINDOW)) if per_minute else None
         self._lock, self._closed = threading.Lock(), threading.Event()
-        self._first_sent: float | None = None
-        self._last_good = 0.0
+        self._paused_until, self._begun = 0.0, time.monotonic()
         self.counts = {"requests": 0, "retries": 0, "throttled": 0, "seconds": 0.0}
-        self._session = requests.Session()
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, connections.Adapter(pool_maxsize=THREADS))
+        self._session = connections.open_session()
         # As an auth object, so that a ~/.netrc cannot put its own credentials in.
         self._session.auth = self._sign
         # A proxy of the environment cannot reach a sandbox on this machine.
         self._session.trust_env = self.base_url.lower().startswith("https")
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         headers = {"Accept": "application/json", "User-Agent": "viewer-personas"}
         self._session.headers.update(headers)
 
@@ -153,13 +135,11 @@ class Client:
         ServiceError
             Any other refusal, a redirect, an answer without bounds, or no good answer in time.
         """
-        return self._retrying(
-            "GET", path, attempts=attempts, where=where, expect=expect, params=params
-        )
+        return self._request("GET", path, attempts, where=where, expect=expect, params=params)
 
     def patch(self, path: str, payload: Mapping[str, Any], *, where: str = "") -> dict:
         """PATCH `path`: may be repeated, so retried and refused like :meth:`get`."""
-        return self._retrying("PATCH", path, where=where, json=payload)
+        return self._request("PATCH", path, where=where, json=payload)
 
     def post(
         self, path: str, payload: Mapping[str, Any], *, where: str = "", read_timeout: float = 180.0
@@ -173,7 +153,7 @@ class Client:
         ServiceError
             Refused, or never sent (no connection).
         """
-        return self._retrying("POST", path, where=where, json=payload, read_timeout=read_timeout)
+        return self._request("POST", path, where=where, json=payload, seconds=read_timeout)
 
     def close(self) -> None:
         """Close the connections; threads that wait or retry give up."""
@@ -186,62 +166,57 @@ class Client:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _retrying(self, method: str, path: str, *, attempts: int | None = None, **request) -> Any:
-        started = time.monotonic()
-        failures = 0
+    def _request(self, method: str, path: str, attempts: int | None = None, **request) -> Any:
+        backoff = wait_exponential_jitter(multiplier=self.FIRST_WAIT, jitter=self.FIRST_WAIT / 4)
+
+        def wait(now: RetryCallState) -> float:
+            error = now.outcome.exception()
+            seconds = error.retry_after or backoff(now)
+            if error.status_code in THROTTLED:  # holds all threads back
+                until = time.monotonic() + min(seconds, self.THROTTLED_DEADLINE)
+                self._paused_until = max(self._paused_until, until)
+            return seconds
 
         def give_up(now: RetryCallState) -> bool:
-            nonlocal failures
-            error = now.outcome.exception()
-            failures += not _is_throttled(now)
-            limit = self.THROTTLED_DEADLINE if error.status_code == 429 else self.DEADLINE
-            next_try = time.monotonic() + max(error.retry_after or 0, now.upcoming_sleep)
-            is_late = next_try - max(started, self._last_good) >= limit
-            return is_late or failures >= (attempts or self.ATTEMPTS)
+            status = now.outcome.exception().status_code
+            limit = self.THROTTLED_DEADLINE if status == 429 else self.DEADLINE
+            is_late = now.seconds_since_start + now.upcoming_sleep >= limit
+            most = attempts or self.ATTEMPTS
+            return is_late or (status not in THROTTLED and now.attempt_number >= most)
 
-        backoff = wait_exponential_jitter(
-            multiplier=self.FIRST_WAIT / 2, jitter=self.FIRST_WAIT / 4
-        )
         retrying = Retrying(
             retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
+            wait=wait,
             stop=give_up,
-            # The shared pause holds throttled requests back: they need no wait of their own.
-            wait=lambda now: 0 if _is_throttled(now) else backoff(now),
             before_sleep=lambda now: self._count(retries=1),
             sleep=self._closed.wait,
             reraise=True,
         )
-        return retrying(self._ask, method, path, started, **request)
+        return retrying(self._ask, method, path, **request)
 
     def _ask(
-        self, method, path, started, *, where, expect=dict, read_timeout=None, **content
+        self, method: str, path: str, *, where: str, expect=dict, seconds=None, **content
     ) -> Any:
         place = f"{method} {path}" + (f" ({where})" if where else "")
-        sent = self._wait_for_turn()
-        left = self.DEADLINE - (sent - max(started, self._last_good))
-        whole = read_timeout or min(self.READ_TIMEOUT, max(5.0, left))
-        address = max(1.0, left / ADDRESSES)  # a part of what is left to each
-        timeout = min(self.CONNECT_TIMEOUT, address), whole
+        self._wait_for_turn()
         try:
             answer, body = connections.exchange(
-                self._session, method, self.base_url + path, timeout, **content
+                self._session, method, self.base_url + path, seconds or self.READ_TIMEOUT, **content
             )
-        except (requests.RequestException, HTTPError) as error:
-            text = repr(error) + " LATE" * (time.monotonic() - sent >= whole)
-            what, *facts = next(row[1:] for row in FAILURES if re.match(row[0], text))
-            raise self._failure(method, f"no answer on {place}: {what}.", None, *facts) from None
+        except NoAnswer as error:
+            what = f"no answer on {place}: {error.what}."
+            raise self._failure(method, what, None, error.never_sent, error.again) from None
         finally:
             self._count(seconds=time.monotonic())
-        if not 200 <= answer.status_code < 300:
-            raise self._refusal(method, place, answer, body, sent)
-        found = connections.parse(body)
-        if not isinstance(found, expect):
+        status = answer.status_code
+        if not 200 <= status < 300:
+            raise self._refusal(method, place, answer, body)
+        parsed = connections.parse(body)
+        if not isinstance(parsed, expect):
             kind = "a list" if expect is list else "an object"
-            what = f"{answer.status_code} on {place}, but the answer is not JSON or not {kind}."
-            raise self._failure(method, what, answer.status_code)
-        self._last_good = time.monotonic()
-        self._pause.end(sent)
-        return found
+            what = f"{status} on {place}, but the answer is not JSON or not {kind}."
+            raise self._failure(method, what, status)
+        return parsed
 
     def _failure(
         self, method, what, status=None, never_sent=False, again=True, retry_after=None
@@ -255,17 +230,16 @@ class Client:
         remedy = KEPT if status else f"Check the network, a proxy and the address. {KEPT}"
         return ServiceError(what, remedy=remedy, retryable=again, **facts)
 
-    def _refusal(self, method, place, answer, body, sent) -> KitError:
+    def _refusal(self, method: str, place: str, answer: requests.Response, body: bytes) -> KitError:
         """The error that stands for a 3xx, 4xx or 5xx answer."""
         status, headers = answer.status_code, answer.headers
-        code, said = connections.read_error(body)
+        code, said = read_error(body)
         what = f"{status} on {place}"
         what += f', which says "{self._shown(said)}"' if said else ""
         if request := headers.get("x-request-id"):
             what += f" (x-request-id {self._shown(request)})"
         if status in THROTTLED:
-            wait = connections.read_wait(headers.get("Retry-After"))
-            self._pause.begin(sent, min(wait, self.THROTTLED_DEADLINE), self.FIRST_WAIT)
+            wait = read_wait(headers.get("Retry-After"))
             self._count(throttled=1)
             what += f": {'out of service, or ' * (status == 503)}throttled for too long."
             what += f" It asks to wait {wait:.0f} s." if wait else ""
@@ -275,15 +249,13 @@ class Client:
         kind, happened, remedy = REFUSALS.get(status, REFUSED)
         expected = ""
         if kind is AccessError:
-            happened, remedy = TOKENS.get(code, (happened, remedy))
+            happened, remedy = TOKENS.get(code, TOKEN)
             expected = f"a token with {self.permission}" if self.permission else ""
-        elif status in (400, 422):
-            remedy = "It would be again: correct what it names."
-        elif status < 400:
+        if status < 400:
             target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", headers.get("Location", ""))
             happened = f"{self.base_url} redirects to {self._shown(target)}"
             remedy = "No redirect is followed. Check {address}."
-        address = f"{self.token_setting.split('_')[0]}_BASE_URL"
+        address = f"{self.service.upper()}_BASE_URL"
         return kind(
             f"{what}: {happened}.",
             where=self.service,
@@ -297,20 +269,18 @@ class Client:
         plain = " ".join(clean_text(text).split())
         return plain.replace(self._token.get_secret_value(), "…")[:300]
 
-    def _wait_for_turn(self) -> float:
-        """Wait for pause and limit; the monotonic time at which the request may leave."""
+    def _wait_for_turn(self) -> None:
+        """Wait for pause and limit."""
         may_leave = self._limiter is None
         while not self._closed.is_set():
-            if (left := self._pause.left()) > 0:
-                self._closed.wait(left)
+            if (pause := self._paused_until - time.monotonic()) > 0:
+                self._closed.wait(pause)
                 may_leave = self._limiter is None
             elif not may_leave:
                 may_leave = self._limiter.try_acquire("requests", timeout=1)
             else:
-                sent = time.monotonic()
-                self._first_sent = self._first_sent or sent
                 self._count(requests=1)
-                return sent
+                return
         raise ServiceError("The connection was closed.", where=self.service)
 
     def _count(self, *, seconds: float | None = None, **more: int) -> None:
@@ -318,12 +288,28 @@ class Client:
             for name, number in more.items():
                 self.counts[name] += number
             if seconds:
-                self.counts["seconds"] = round(seconds - self._first_sent, 3)
+                self.counts["seconds"] = round(seconds - self._begun, 3)
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
         return request
 
 
-def _is_throttled(now: RetryCallState) -> bool:
-    return now.outcome.exception().status_code in THROTTLED
+def read_error(body: bytes) -> tuple[str, str]:
+    """Code of an error body, and its message with the parameter it names."""
+    content = connections.parse(body)
+    content = content if isinstance(content, dict) else {}
+    error = content.get("error", content)
+    if isinstance(error, str):
+        error = {"message": error, "code": content.get("code")}
+    error = error if isinstance(error, dict) else {}
+    param = f" (param: {error['param']})" if error.get("param") else ""
+    return str(error.get("code")), f"{error.get('message') or error.get('code') or ''}{param}"
+
+
+def read_wait(retry_after: str | None) -> float:
+    """Seconds of a Retry-After, a day at most; 0 where it has none, or a date."""
+    try:
+        return min(max(0.0, float(retry_after or 0)), LONGEST_WAIT)
+    except ValueError:
+        return 0.0
