@@ -40,11 +40,12 @@ def cli() -> None:
 @click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
 def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
     """Run the notebooks into a dated folder, then write the report."""
-    from helpers.batch import plan, runner, summary
+    from helpers.batch import runner, summary
+    from helpers.core.owner import read_parameter_file
 
     _choose(outputs)
     flags = {"run_date": run_date, "max_credits": max_credits}
-    given = plan.read_parameter_file(Path(file)) if file else {}
+    given = read_parameter_file(Path(file)) if file else {}
     given |= dict(parameters) | {k: v for k, v in flags.items() if v is not None}
     work = runner.run(given, stages=stages, resume=resume, quiet=quiet)
     if not quiet:

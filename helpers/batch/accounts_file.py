@@ -9,11 +9,9 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from helpers.batch import plan
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError
-from helpers.core.files import read_owner_text
-from helpers.core.owner_yaml import Fail, check_keys, read_yaml
+from helpers.core.owner import Fail, check_keys, read_owner_text, read_parameter_file, read_yaml
 from helpers.core.parameters import RUN_NAME, Parameters
 from helpers.store import rules
 
@@ -124,7 +122,7 @@ def _account(
             where = row.lc.key("max_credits")[0] + 1
             fail(where, f"account {name}: max_credits: expected a number of 0 or more")
     try:
-        read = {**(plan.read_parameter_file(file) if file else {}), **options, **given}
+        read = {**(read_parameter_file(file) if file else {}), **options, **given}
         values = Parameters.check(read)
         own = _own(env_file, values)
     except (ParameterError, AccessError) as error:

@@ -10,14 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from helpers.batch import kernels
 from helpers.core import clock
 from helpers.core import settings as settings_module
 from helpers.core.errors import ParameterError
-from helpers.core.files import read_owner_text
 from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
 from helpers.core.parameters import DEFAULTS, Parameters
 from helpers.core.settings import Settings, project_root
@@ -30,31 +26,6 @@ CHANGEABLE = {"max_credits", "persona_clusters"}
 """What a resumed run may be given anew; the rest is as its finished stages had it."""
 SPENDS = ("04_personas", "05_mave_analysis", "06_retention")
 """Stages that run again when a resumed run is allowed more credits."""
-
-
-def read_parameter_file(path: Path) -> dict[str, Any]:
-    """Parameters from a YAML file, every scalar as text, so that no id becomes a number.
-
-    Raises
-    ------
-    ParameterError
-        The file is missing or is no YAML of names and values.
-    """
-    try:
-        text = read_owner_text(path, "Parameter file")
-        content = YAML(typ="base", pure=True).load(text)
-        mark, problem = None, "no names and values"
-    except (YAMLError, ValueError, RecursionError) as error:
-        content, mark = None, getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "no YAML"
-    if not isinstance(content, dict):
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ParameterError(
-            f"{problem}.",
-            where=f"Parameter file {path.name}{line}",
-            expected="YAML lines `name: value` in UTF-8",
-        )
-    return dict(content)
 
 
 def choose_stages(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.core import clock, errors, privacy
-from helpers.core.errors import DataError, KitError, ParameterError
+from helpers.core.errors import DataError, KitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,46 +29,6 @@ CSV_TEXTS = ("cluster", "media_id", "title", "visitor_key", "weekday")
 def close_to_others() -> None:
     """From now on whatever this process makes is open to its owner alone."""
     os.umask(0o077)
-
-
-def read_owner_text(path: Path, what: str, *, is_copied: bool = False) -> str:
-    """A text that the owner wrote, such as a clusters file, with line ends as ``\\n``.
-
-    Parameters
-    ----------
-    what : str
-        What it is, for the message: ``"Clusters file"``.
-    is_copied : bool
-        A copy goes into run folders, where no e-mail address and no path may stand.
-
-    Raises
-    ------
-    ParameterError
-        It cannot be read, or is not UTF-8 (a byte order mark is fine), or holds what the scan of
-        run folders would refuse.
-    """
-    try:
-        text = path.read_text("utf-8-sig")
-        reason = "not plain text" if "\0" in text else ""  # half of what UTF-16 is read as
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except UnicodeDecodeError:
-        reason = "not UTF-8"
-    if reason:
-        raise ParameterError(
-            f"{reason}.",
-            where=f"{what} {path.name}",
-            expected="a text file in UTF-8",
-            remedy="Correct the path, or save the file as UTF-8, and run again.",
-        )
-    for number, line in enumerate(text.splitlines() if is_copied else (), 1):
-        for kind in privacy.leaks_in(line, places=[Path.home()]):
-            raise ParameterError(
-                f"Here is {kind}.",
-                where=f"{what} {path.name}, line {number}",
-                remedy="Take it out and run again: a copy of this file goes into the run folder.",
-            )
-    return text
 
 
 def explain_errors(stage: str, folder: Path) -> None:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
 import re
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from helpers.core import clock, privacy
 from helpers.core.errors import ParameterError
 
 WINDOW_DAYS = 730  # Wistia keeps sessions for two years
+YEARS = range(1970, 2200)  # for which every library can tell the day before and after
+MOST = 2**32 - 1  # the largest seed that scikit-learn takes
 LEAST_CELL = 5  # counts are rounded to multiples of five: a smaller group could not be hidden
 SECRET_LIKE = re.compile(r"token|secret|passw|api_?key|credential|bearer|(^|_)key$", re.I)
 RUN_NAME = re.compile(r"(dev(-[a-z0-9-]{1,40})?|\d{4}-\d{2}-\d{2}(\.([2-9]|10))?)\Z")
 MEDIA_ADDRESS = re.compile(r"(?:/medias/|/iframe/|wvideo=|wistia_async_)([A-Za-z0-9]+)")
 DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
-YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+ZONES = zoneinfo.available_timezones() - {"localtime"}  # which no database knows
 
 
 def parse_day(text: str) -> date:
@@ -45,132 +53,93 @@ def suggest(name: str, names: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
-# ---- values as they are typed: each gives the value, or a ValueError that says what was expected
+# ---- values as they are typed: a ValueError is told as the description of its parameter
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("text")
-    if privacy.EMAIL.search(value):
-        raise ValueError("text without an e-mail address, for parameters are written down")
-    return value.strip()
+def such_that(is_right: Callable[[Any], Any]) -> AfterValidator:
+    """Values for which this holds; others are a ValueError."""
 
-
-def _day(value: Any) -> str:
-    text = _text(value)
-    try:
-        return text and parse_day(text).isoformat()
-    except ValueError:
-        raise ValueError("a day in ISO 8601, such as 2026-06-30, or nothing") from None
-
-
-def _run_name(value: Any) -> str:
-    text = _text(value)
-    if text and not RUN_NAME.match(text):
-        raise ValueError("a run folder's name, such as 2026-06-30, 2026-06-30.2 or dev, or nothing")
-    return text
-
-
-def _zone(value: Any) -> str:
-    try:
-        return ZoneInfo(_text(value)).key
-    except (KeyError, ValueError, OSError):  # the key may be unknown, malformed or a folder
-        raise ValueError("an IANA name, such as UTC or Europe/Berlin") from None
-
-
-def _flag(value: Any) -> bool:
-    flag = YES_NO.get(value.strip().lower()) if isinstance(value, str) else value
-    if not isinstance(flag, bool):
-        raise ValueError("true or false")
-    return flag
-
-
-def _number(least: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(
-            r"\s*\d{1,3}([, _]?\d{3})*\s*|\s*\d{1,15}\s*", value
-        ):
-            value = int(re.sub(r"\D", "", value))
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"a whole number of {least} or more")
+    def check(value: Any) -> Any:
+        if not is_right(value):
+            raise ValueError
         return value
 
-    return check
+    return AfterValidator(check)
 
 
-def _cell(value: Any) -> int:
-    number = _number(1)(value)
-    if 1 < number < LEAST_CELL:
-        raise ValueError(f"1, which hides nothing, or {LEAST_CELL} or more")
-    return number
+def _number(value: Any) -> Any:
+    """A number as people write it: 1,575."""
+    if isinstance(value, bool):
+        raise ValueError
+    return re.sub(r"(?<=\d)[, _](?=\d{3}(?!\d))", "", value) if isinstance(value, str) else value
 
 
-def _texts(value: Any) -> list[str]:
+def _list(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("["):
         # As text throughout: an id such as 5e12345678 or 0012345678 is no number.
-        with contextlib.suppress(ValueError):
-            value = json.loads(value, parse_int=str, parse_float=str, parse_constant=str)
+        value = json.loads(value, parse_int=str, parse_float=str, parse_constant=str)
     elif isinstance(value, str):
         value = value.split(",")
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(
-            "a list of text; in a file use -f, and with papermill -y, where ids stay text"
-        )
-    return [item.strip() for item in value if item.strip()]
+    is_list = isinstance(value, list)
+    return [item for item in value if item != "" and not str(item).isspace()] if is_list else value
 
 
-def _media_ids(value: Any) -> list[str]:
-    texts = _texts(value)
-    found = [(MEDIA_ADDRESS.search(text) or re.match(r"(\w+)\Z", text)) for text in texts]
-    if not all(found):
-        raise ValueError("ids of videos, such as a1b2c3d4e5, or their addresses at Wistia")
-    return [match[1] for match in found]
+def _id_of(address: str) -> str:
+    found = MEDIA_ADDRESS.search(address)
+    return found[1] if found else address
 
 
-def _domains(value: Any) -> list[str]:
-    domains = [bare_domain(text) for text in _texts(value)]
-    if not all(DOMAIN.fullmatch(domain) for domain in domains):
-        raise ValueError("domains, such as acme.com")
-    return domains
+Text = Annotated[str, such_that(lambda text: not privacy.EMAIL.search(text))]
+Day = Annotated[str, such_that(lambda text: not text or parse_day(text).year in YEARS)]
+RunName = Annotated[str, such_that(lambda text: not text or RUN_NAME.match(text))]
+Zone = Annotated[str, such_that(ZONES.__contains__)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MOST)]
+Cell = Annotated[Count, such_that(lambda number: number == 1 or number >= LEAST_CELL)]
+MediaId = Annotated[str, AfterValidator(_id_of), such_that(re.compile(r"\w+").fullmatch)]
+Domain = Annotated[str, AfterValidator(bare_domain), such_that(DOMAIN.fullmatch)]
+List = BeforeValidator(_list)
 
-
-def _cluster_names(value: Any) -> list[str]:
-    return [_text(text) for text in _texts(value)]
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-Day = Annotated[str, BeforeValidator(_day)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Count = Annotated[int, BeforeValidator(_number(0))]
+DAY = "a day in ISO 8601, such as 2026-06-30, or nothing"
+PATH = "a path without an e-mail address, for parameters are written down"
+COUNT = "a whole number of 0 or more"
+CELL = f"a whole number: 1, which hides nothing, or {LEAST_CELL} or more"
+LIST = "a list of text: {}; with papermill -y, or -f, where ids stay text"
+MEDIAS = LIST.format("ids of videos, such as a1b2c3d4e5, or their addresses at Wistia")
+RUN = "a run folder's name, such as 2026-06-30, 2026-06-30.2 or dev, or nothing"
 
 
 class Parameters(BaseModel):
     """What a run is asked to do; values may come typed or as text.
 
-    Which parameters were given is in ``model_fields_set``.
+    Which parameters were given is in ``model_fields_set``; a description is what an error says was
+    expected.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    run: Annotated[str, BeforeValidator(_run_name)] = ""
-    run_date: Day = ""
-    start_date: Day = ""
-    end_date: Day = ""
+    run: RunName = Field("", description=RUN)
+    run_date: Day = Field("", description=DAY)
+    start_date: Day = Field("", description=DAY)
+    end_date: Day = Field("", description=DAY)
     source: Literal["auto", "live", "sandbox"] = "auto"
-    sessions_file: Text = ""
-    max_credits: Count = 0
-    persona_clusters: Annotated[list[str], BeforeValidator(_cluster_names)] = []
-    clusters_file: Text = ""
-    media_ids: Annotated[list[str], BeforeValidator(_media_ids)] = []
-    exclude_domains: Annotated[list[str], BeforeValidator(_domains)] = []
-    time_zone: Annotated[str, BeforeValidator(_zone)] = "UTC"
-    min_cell: Annotated[int, BeforeValidator(_cell)] = 10
-    show_identities: Flag = False
-    ask_personas: Flag = False
-    retention_videos: Count = 10
-    ask_edits: Flag = False
-    seed: Count = 0
-    full_sweep: Flag = False
+    sessions_file: Text = Field("", description=PATH)
+    max_credits: Count = Field(0, description=COUNT)
+    persona_clusters: Annotated[list[Text], List] = Field(
+        [], description=LIST.format("names of clusters, without an e-mail address")
+    )
+    clusters_file: Text = Field("", description=PATH)
+    media_ids: Annotated[list[MediaId], List] = Field([], description=MEDIAS)
+    exclude_domains: Annotated[list[Domain], List] = Field(
+        [], description=LIST.format("domains, such as acme.com")
+    )
+    time_zone: Zone = Field("UTC", description="an IANA name, such as UTC or Europe/Berlin")
+    min_cell: Cell = Field(10, description=CELL)
+    show_identities: bool = Field(False, description="true or false")
+    ask_personas: bool = Field(False, description="true or false")
+    retention_videos: Count = Field(10, description=COUNT)
+    ask_edits: bool = Field(False, description="true or false")
+    seed: Count = Field(0, description=COUNT)
+    full_sweep: bool = Field(False, description="true or false")
 
     @classmethod
     def check(cls, values: Mapping[str, Any], *, where: str = "The run") -> Parameters:
@@ -197,11 +166,11 @@ class Parameters(BaseModel):
             first = error.errors()[0]
             name = first["loc"][0]
             value = privacy.without_emails(str(values[name]))[:100]
-            expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            told = cls.model_fields[name].description or first["msg"]
             raise ParameterError(
                 f"Parameter {name} is {value!r}.",
                 where=where,
-                expected=expected,
+                expected=told.removeprefix("Input should be "),
                 remedy="Correct it and run again.",
             ) from None
 
@@ -224,18 +193,12 @@ def _refuse_name(name: str, where: str) -> None:
 DEFAULTS: dict[str, Any] = {name: field.default for name, field in Parameters.model_fields.items()}
 
 
-INHERITED = {
-    "run_date": "01_fetch",
-    "start_date": "01_fetch",
-    "end_date": "01_fetch",
-    "source": "01_fetch",
-    "sessions_file": "01_fetch",
-    "media_ids": "02_enrich",
-    "exclude_domains": "02_enrich",
-    "time_zone": "02_enrich",
-    "min_cell": "02_enrich",
-    "clusters_file": "03_cluster",
+_DECIDED = {
+    "01_fetch": ("run_date", "start_date", "end_date", "source", "sessions_file"),
+    "02_enrich": ("media_ids", "exclude_domains", "time_zone", "min_cell"),
+    "03_cluster": ("clusters_file",),
 }
+INHERITED = {name: stage for stage, names in _DECIDED.items() for name in names}
 """Parameters that decide what a file holds, and the stage that sets them: a later stage to which
 they were not given takes what is recorded."""
 

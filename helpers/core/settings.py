@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
-import io
 import os
 import re
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from dotenv.parser import parse_stream
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from helpers.core.errors import AccessError, ParameterError
-from helpers.core.files import read_owner_text
+from helpers.core.owner import read_settings_file
+from helpers.core.parameters import such_that, suggest
 from helpers.core.privacy import project_root
 
 WISTIA_BASE_URL = "https://api.wistia.com"
@@ -35,42 +41,49 @@ OWN = {ENV_FILE, WARNED, f"{PREFIX}NOW", f"{PREFIX}LOCK"}
 """What the kit tells the processes it starts, and tests tell the kit."""
 
 
-def _address(alias: str) -> Any:
-    expected = "https://host/path without user, blanks and query; http on this machine alone"
-    return Field(None, validation_alias=alias, pattern=ADDRESS, description=expected)
+Key = Annotated[SecretStr, such_that(lambda k: re.fullmatch("[!-~]+", k.get_secret_value()))]
+Address = Annotated[
+    str,
+    # A port over 65535 is a ValueError.
+    such_that(lambda text: re.search(ADDRESS, text) and urlsplit(text).port != 0),
+]
+KEY = "a key without blanks, typographic quotes and characters that can't be seen: copy it anew"
+HTTPS = "https://host/path without user, blanks and query; http on this machine alone"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What the environment says; a blank value counts as unset.
 
     A description is what an error says was expected.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        extra="ignore",
+    model_config = ConfigDict(
+        alias_generator=lambda name: (
+            name.upper() if name.startswith(("wistia_", "mavera_")) else PREFIX + name.upper()
+        ),
+        populate_by_name=True,
         frozen=True,
-        env_file_encoding="utf-8-sig",
         validate_default=True,
         regex_engine="python-re",
     )
 
-    wistia_api_token: SecretStr | None = Field(None, validation_alias="WISTIA_API_TOKEN")
-    mavera_api_key: SecretStr | None = Field(None, validation_alias="MAVERA_API_KEY")
-    wistia_base_url: str | None = _address("WISTIA_BASE_URL")
-    mavera_base_url: str | None = _address("MAVERA_BASE_URL")
+    wistia_api_token: Key | None = Field(None, description=KEY)
+    mavera_api_key: Key | None = Field(None, description=KEY)
+    wistia_base_url: Address | None = Field(None, description=HTTPS)
+    mavera_base_url: Address | None = Field(None, description=HTTPS)
     account: str = Field(
         "live",
         pattern=r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
         description="letters, digits, '.', '_' and '-' only, at most 64, and not 'sandbox'",
     )
-    outputs: Path = Path("outputs")
-    requests_per_minute: int = Field(600, ge=1)
-    memory_limit: str | None = Field(
-        None, pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB|%)$", description="a size such as 2GB"
+    outputs: Annotated[Path, AfterValidator(lambda p: project_root() / os.path.expanduser(p))] = (
+        Path("outputs")
     )
-    retention_days: int = Field(730, ge=0)
+    requests_per_minute: int = Field(600, ge=1, le=100_000)
+    memory_limit: str | None = Field(
+        None, pattern=r"^\d{1,5}(\.\d+)?\s?[MGT]i?B\Z", description="a size such as 2GB"
+    )
+    retention_days: int = Field(730, ge=0, le=36_500)
     notify: SecretStr | None = None  # an Apprise address, which holds a token
     dask: str | None = Field(
         None,
@@ -79,29 +92,7 @@ class Settings(BaseSettings):
     )
     dask_path: str | None = None
     shards: int | None = Field(None, ge=1, le=100_000)
-    sandbox: str | None = None  # address of a sandbox that a parent process already runs
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _blank_is_unset(cls, value: Any) -> Any:
-        return (value.strip() or None) if isinstance(value, str) else value
-
-    @field_validator("outputs")
-    @classmethod
-    def _outputs_are_absolute(cls, value: Path) -> Path:
-        return project_root() / os.path.expanduser(value)
-
-    @field_validator("wistia_api_token", "mavera_api_key")
-    @classmethod
-    def _key_can_be_sent(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value and not re.fullmatch("[!-~]+", value.get_secret_value()):
-            name = info.field_name.upper()
-            raise AccessError(
-                f"{name} holds a character that no key has: a blank, a typographic quote, or one "
-                "that can't be seen.",
-                remedy=f"Copy the key anew, set {name} in the environment or .env and run again.",
-            )
-        return value
+    sandbox: Address | None = None  # of a sandbox that a parent process already runs
 
     @cached_property
     def secrets(self) -> list[str]:
@@ -113,17 +104,8 @@ class Settings(BaseSettings):
         return [key.get_secret_value() for key in keys if key] + tokens
 
 
-FIELDS = {
-    str(field.validation_alias or PREFIX + name.upper()): field
-    for name, field in Settings.model_fields.items()
-}
+FIELDS = {field.alias: field for field in Settings.model_fields.values()}
 """Settings by the name they have in the environment."""
-
-
-class _FileAlone(Settings):
-    @classmethod
-    def settings_customise_sources(cls, settings_cls, *, dotenv_settings, **others):
-        return (dotenv_settings,)
 
 
 def flag(outputs: Path) -> str:
@@ -133,11 +115,6 @@ def flag(outputs: Path) -> str:
     here = Path.cwd()
     place = outputs.relative_to(here) if outputs.is_relative_to(here) else outputs
     return f" --outputs {shlex.quote(str(place))}"
-
-
-def of_file(env_file: Path) -> Settings:
-    """What an environment file says by itself; raises like :func:`load`."""
-    return _checked(_FileAlone, env_file)
 
 
 def load(*, env_file: Path | None = None) -> Settings:
@@ -151,50 +128,43 @@ def load(*, env_file: Path | None = None) -> Settings:
     AccessError
         A key holds a character that no request can carry.
     """
-    default = os.environ.get(ENV_FILE) or project_root() / ".env"
-    return _checked(Settings, Path(env_file or default))
+    path = Path(env_file or os.environ.get(ENV_FILE) or project_root() / ".env")
+    return _checked(read_settings_file(path) | os.environ, path)
 
 
-def _checked(kind: type[Settings], env_file: Path) -> Settings:
-    names = _names_in(env_file) if env_file.exists() else []
-    _warn_of_unknown([*names, *os.environ])
+def of_file(env_file: Path) -> Settings:
+    """What an environment file says by itself; raises like :func:`load`."""
+    return _checked(read_settings_file(env_file), env_file)
+
+
+def _checked(values: Mapping[str, str], env_file: Path) -> Settings:
+    ours = {
+        name.upper(): value.strip()
+        for name, value in values.items()
+        if name.upper().startswith(("WISTIA_", "MAVERA_", PREFIX))
+    }
+    _warn_of_unknown(ours)
     try:
-        return kind(_env_file=env_file)
+        return Settings.model_validate({name: value for name, value in ours.items() if value})
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).upper()
-        name = name if name in FIELDS else PREFIX + name
-        expected = FIELDS[name].description or ""
-        raise ParameterError(
-            "Its value has the wrong form." if expected else f"{first['msg']}.",
+        name = first["loc"][0]
+        expected = FIELDS[name].description or first["msg"].removeprefix("Input should be ")
+        kind = AccessError if expected == KEY else ParameterError
+        raise kind(
+            "Its value has the wrong form.",
             where=f"Setting {name} in the environment or {env_file.name}",
             expected=expected,
             remedy="Correct it and run again.",
         ) from None
 
 
-def _names_in(env_file: Path) -> list[str]:
-    """Names that an environment file sets; a line that sets none is refused."""
-    lines = list(parse_stream(io.StringIO(read_owner_text(env_file, "Settings file"))))
-    for line in lines:
-        if line.error or (line.key and line.value is None):
-            text = line.original.string
-            blank = text[: len(text) - len(text.lstrip())].count("\n")
-            raise ParameterError(
-                "This is no setting.",
-                where=f"Settings file {env_file.name}, line {line.original.line + blank}",
-                expected="NAME=value",
-                remedy="Correct the line, or begin it with #.",
-            )
-    return [line.key for line in lines if line.key]
-
-
-def _warn_of_unknown(names: list[str]) -> None:
+def _warn_of_unknown(names: Iterable[str]) -> None:
     """A misspelt key means the sandbox: a report of invented data that nobody asked for."""
     warned = os.environ.get(WARNED, "").split()
-    ours = {name for name in names if name.startswith(("WISTIA_", "MAVERA_", PREFIX))}
-    for name in sorted(ours - {*FIELDS, *OWN, *warned}):
-        near = difflib.get_close_matches(name, FIELDS, n=1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        print(f"Warning: {name} is no setting and does nothing.{meant}", file=sys.stderr)
+    for name in sorted(set(names) - {*FIELDS, *OWN, *warned}):
+        print(
+            f"Warning: {name} is no setting and does nothing. {suggest(name, FIELDS)}",
+            file=sys.stderr,
+        )
         os.environ[WARNED] = f"{os.environ.get(WARNED, '')} {name}"

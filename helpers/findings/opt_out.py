@@ -7,8 +7,9 @@ import unicodedata
 from pathlib import Path
 from urllib.parse import unquote
 
-from helpers.core import files, privacy
+from helpers.core import privacy
 from helpers.core.errors import ParameterError
+from helpers.core.owner import read_owner_text
 
 OPT_OUT = "opt_out.txt"
 _LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
@@ -36,7 +37,7 @@ def read_opt_out(path: Path) -> frozenset[str]:
     ParameterError
         The file cannot be read, or a line has neither an address nor a domain, or a broken one.
     """
-    text = files.read_owner_text(path, "Opt-out list") if path.exists() else ""
+    text = read_owner_text(path, "Opt-out list") if path.exists() else ""
     entries: set[str] = set()
     for number, line in enumerate(text.splitlines(), 1):
         entries |= _entries(line, where=f"{path.name}, line {number}")

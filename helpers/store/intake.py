@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from helpers.core import clock
 from helpers.core.errors import DataError
-from helpers.core.files import open_parquet, read_owner_text
+from helpers.core.files import open_parquet
+from helpers.core.owner import read_owner_text
 from helpers.core.privacy import clean_text, page_of, without_emails
 from helpers.store import duck, engine
 from helpers.store.schema import MEDIAS, SESSIONS, VISITORS

@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from helpers.core import files
 from helpers.core.errors import ParameterError
-from helpers.core.owner_yaml import Fail, check_keys, plain, read_yaml
+from helpers.core.owner import Fail, check_keys, plain, read_owner_text, read_yaml
 from helpers.core.privacy import leaks_in
 from helpers.core.settings import project_root
 from helpers.store import conditions
@@ -161,7 +161,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
     if not str(path):
         return parse(builtin_text(), source="built-in")
     found = find_file(Path(path), folder)
-    return parse(files.read_owner_text(found, "Clusters file", is_copied=True), source=found.name)
+    return parse(read_owner_text(found, "Clusters file", is_copied=True), source=found.name)
 
 
 def find_file(path: Path, folder: Path | None) -> Path:

@@ -77,7 +77,7 @@ def test_no_key_is_in_the_text_of_an_account(folder):
         ("accounts:\n  a: {env_file: north.env}\n  A: {env_file: south.env}",
          "line 3: account A: the name is there twice"),
         ("accounts:\n  north: {env_file: north.env, parameters: bad.yml}",
-         "line 2: account north: [Tt]he run has no parameter 'min_cel'.*Did you mean 'min_cell'"),
+         "line 2: account north: Parameter file bad.yml has no parameter 'min_cel'"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_meant_is_refused_by_account_and_line(folder, text, said):

@@ -6,23 +6,7 @@ import pytest
 
 from helpers.batch import plan
 from helpers.core.errors import ParameterError
-from helpers.core.parameters import Parameters
 from helpers.run import STAGES
-
-
-def test_a_parameter_file_keeps_ids_that_look_like_numbers(tmp_path):
-    file = tmp_path / "p.yml"
-    file.write_text("media_ids: [5e12345678, 02134]\nmax_credits: 300\nstart_date: 2026-01-05\n")
-    values = Parameters.check(plan.read_parameter_file(file))
-    assert values.media_ids == ["5e12345678", "02134"]
-    assert (values.max_credits, values.start_date) == (300, "2026-01-05")
-
-
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "just words\n"])
-def test_a_parameter_file_of_another_form_is_refused_by_name(tmp_path, text):
-    (tmp_path / "p.yml").write_text(text)
-    with pytest.raises(ParameterError, match=r"Parameter file p\.yml"):
-        plan.read_parameter_file(tmp_path / "p.yml")
 
 
 @pytest.mark.parametrize(

@@ -53,37 +53,6 @@ def test_a_folder_of_others_is_refused_and_left_as_it_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
 
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (b"na\xc3\xafve\r\n", "naïve\n"),
-        (b"\xef\xbb\xbfa", "a"),
-        ("a".encode("utf-16"), None),
-        ("a".encode("utf-16-le"), None),
-        (b"na\xefve", None),
-        (None, None),
-    ],
-)
-def test_what_the_owner_wrote_is_read_as_utf_8_or_refused_by_name(tmp_path, content, text):
-    path = tmp_path / "my.yml"
-    if content is not None:
-        path.write_bytes(content)
-    if text is not None:
-        assert files.read_owner_text(path, "Clusters file") == text
-    else:
-        with pytest.raises(ParameterError, match="Clusters file my.yml"):
-            files.read_owner_text(path, "Clusters file")
-
-
-def test_what_is_copied_into_runs_is_refused_by_line_where_the_scan_would_refuse_it(tmp_path):
-    path = tmp_path / "my.yml"
-    path.write_text("clusters:\n- title: Warm\n  description: ask jane@acme.example\n")
-    assert "jane" in files.read_owner_text(path, "Clusters file")
-    with pytest.raises(ParameterError, match="my.yml, line 3: Here is an e-mail address") as told:
-        files.read_owner_text(path, "Clusters file", is_copied=True)
-    assert "jane" not in str(told.value)
-
-
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     path = tmp_path / "x.json"
     files.write_json(path, {"a": 1})

@@ -39,13 +39,22 @@ def test_an_end_before_the_start_is_refused():
     ("values", "expected"),
     [
         ({"start_date": text}, "a day in ISO 8601")
-        for text in ("2026-02-30", "1.2.2026", "2026-1-1", "20260101", "today", "²026-01-01")
+        for text in (
+            "0001-01-01",
+            "9999-12-31",
+            "2026-02-30",
+            "1.2.2026",
+            "2026-1-1",
+            "20260101",
+            "today",
+            "²026-01-01",
+        )
     ]
     + [
         ({"n_cell": 3}, "Did you mean 'min_cell'"),
         ({"min_cell": "ten"}, "whole number"),
         ({"min_cell": True}, "whole number"),
-        ({"min_cell": 0}, "1 or more"),
+        ({"min_cell": 0}, "5 or more"),
         ({"min_cell": 3}, "5 or more"),
         ({"max_credits": -1}, "0 or more"),
         ({"max_credits": "1e3"}, "whole number"),
@@ -57,7 +66,7 @@ def test_an_end_before_the_start_is_refused():
         ({"persona_clusters": "ann@acme.example"}, "without an e-mail"),
         ({"show_identities": "perhaps"}, "true or false"),
         ({"source": "demo"}, "'auto', 'live' or 'sandbox'"),
-        ({"time_zone": "Mars/Base"}, "IANA name"),
+        ({"time_zone": "localtime"}, "IANA name"),
         ({"time_zone": "../../etc/passwd"}, "IANA name"),
         ({"wistia_api_token": "x"}, "sounds like a secret"),
         ({"password": "x"}, "sounds like a secret"),

@@ -140,8 +140,8 @@ def test_an_unknown_name_is_warned_of_once_with_the_nearest(monkeypatch, env_fil
     path = env_file("WISTIA_API_TOKN=abc\nOTHER=1")
     settings.load(env_file=path)
     told = capfd.readouterr().err
-    assert "WISTIA_API_TOKN" in told and "WISTIA_API_TOKEN?" in told and "abc" not in told
-    assert "VIEWER_PERSONAS_SHARDS?" in told and len(told.splitlines()) == 2
+    assert "WISTIA_API_TOKN" in told and "'WISTIA_API_TOKEN'?" in told and "abc" not in told
+    assert "'VIEWER_PERSONAS_SHARDS'?" in told and len(told.splitlines()) == 2
     settings.load(env_file=path)
     assert capfd.readouterr().err == "", "nor in the processes it starts"
     assert os.environ[settings.WARNED].split() == ["VIEWER_PERSONAS_SHARD", "WISTIA_API_TOKN"]
