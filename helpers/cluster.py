@@ -114,10 +114,8 @@ def table(run: Run, *, rules: ClusterRules | None = None) -> pd.DataFrame:
     >>> cluster.table(run)["share"]
     """
     chosen = rules or run.rules
-    names = pd.DataFrame({"cluster": chosen.names, "place": range(len(chosen.names))})
-    run.engine.register("rules", names)
     query = engine.sql("clusters").replace("{viewers}", f"({_clustered(run, rules)})")
-    frame = run.engine.query(query).set_index("cluster")
+    frame = run.engine.query(query, {"rules": chosen.names}).set_index("cluster")
     counted = frame.astype({"viewers": "int64", "identified_viewers": "int64"})
     if rules is not None:
         _warn(rules, counted["viewers"])

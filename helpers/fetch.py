@@ -13,7 +13,7 @@ from helpers.core import clock
 from helpers.core.errors import AccessError
 from helpers.core.progress import progress
 from helpers.run import Run
-from helpers.store import engine, intake, shards
+from helpers.store import duck, engine, intake, shards
 from helpers.store.store import MEDIAS
 from helpers.wistia.client import IS_EMPTY, Wistia
 from helpers.wistia.paging import read_pages
@@ -113,6 +113,7 @@ def everything(run: Run) -> Fetched:
     store = run.store
     with store.lock():
         store.open(run.source.wistia_identity(run.settings))
+        shards.remove(run.settings, store)  # copies of rows outlive no row
         fetched = _import(run) if run.source.wistia == "file" else _fetch(run)
         run.forget_tables()
         _TABLES.pop(run, None)
@@ -243,7 +244,7 @@ class _Fetch:
         elif "visitors" in self.current.lists:
             self.fetched.visitors = known.model_copy(update={"pages": 0})
             return
-        connection = engine.connect(MEMORY_LIMIT, self.store.folder / ".spill")
+        connection = duck.connect(MEMORY_LIMIT, self.store.folder / ".spill")
         with progress("visitors", "page") as bar, contextlib.closing(connection):
             since = known_until and datetime.fromisoformat(known_until)
             visitors = update_visitors(
@@ -267,12 +268,10 @@ class _Fetch:
         self._save("medias")
 
     def _remove_old_days(self) -> None:
-        window, settings = self.run.window, self.run.settings
+        window = self.run.window
         keep = (window.start, window.end) if self.run.params.start_date else (date.max,) * 2
         self.fetched.days_removed = self.store.drop_days(self._oldest_kept, keep=keep)
         self.store.settle(self.reference - SETTLES)
-        if self.fetched.days_removed or not (settings.dask or settings.shards):
-            shards.remove(settings, self.store)  # copies of rows outlive no row
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:

@@ -44,10 +44,14 @@ def texts(values: Iterable[str]) -> str:
     return f"[{', '.join(map(quoted, values))}]::VARCHAR[]"
 
 
+def as_pattern(path: Path | str) -> str:
+    """A path as a pattern that matches it alone."""
+    return re.sub(r"[*?[]", r"[\g<0>]", str(path))
+
+
 def parquet(*paths: Path | str) -> str:
     """``read_parquet`` of just these files: a path is no pattern, a folder no column."""
-    names = (re.sub(r"[*?[]", r"[\g<0>]", str(path)) for path in paths)
-    files = ", ".join(map(quoted, names))
+    files = ", ".join(quoted(as_pattern(path)) for path in paths)
     return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
 
 

@@ -7,7 +7,6 @@ statement first names one of them. What was made of many rows is kept in the sto
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,24 +23,15 @@ from helpers.core import files
 from helpers.core.parameters import Window, bare_domain
 from helpers.core.settings import Settings
 from helpers.store import duck
-from helpers.store.duck import connect, parquet, quoted
 from helpers.store.store import MEDIAS, VISITORS, Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
-MADE_ON_USE = {
-    "sessions": {"stored_sessions", "dropped_rows", "all_sessions", "window_sessions", "sessions",
-                 "viewer_emails", "excluded_visitors"},
-    "plays": {"plays", "titles"},
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Room:
-    """Where a task may spill, and how much memory it may take."""
-
-    spill: str
-    memory_limit: str | None = None
+SESSIONS_NAMES = (
+    "stored_sessions dropped_rows all_sessions window_sessions sessions viewer_emails "
+    "excluded_visitors"
+)
+MADE_ON_USE = {"sessions": set(SESSIONS_NAMES.split()), "plays": {"plays", "titles"}}
 
 
 def sql(name: str) -> str:
@@ -101,7 +91,9 @@ class Engine:
 
     def define(self, statements: str, params: dict[str, Any] | None = None) -> None:
         """Make tables or views that later questions may ask, wherever the sessions are."""
-        self._run(statements, params)
+        self._prepare(statements)
+        with self._damage_told():
+            self.connection.execute(statements, params)
 
     def counts(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """What a query counts, already added up over shards.
@@ -113,13 +105,14 @@ class Engine:
             are counts and sums, and are added up; all others (text, days, true and false) are what
             they are counted by. An hour of the day is therefore cast to text.
         """
-        found = self._gather(query, params)
-        columns = [_added_up(field) for field in found.schema]
-        return self._frame(f"SELECT {', '.join(columns)} FROM found GROUP BY ALL", found)
+        counted = self._gather(query, params)
+        columns = ", ".join(_added_up(field) for field in counted.schema)
+        relation = self.connection.from_arrow(counted)
+        return relation.query("counted", f"SELECT {columns} FROM counted GROUP BY ALL").df()
 
     def rows(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """The rows that a query finds, those of all shards; whoever asks bounds their number."""
-        return self._frame("FROM found", self._gather(query, params))
+        return self.connection.from_arrow(self._gather(query, params)).df()
 
     def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A question to the tables at hand, asked in this process."""
@@ -130,14 +123,15 @@ class Engine:
     def show(self, table: str, path: Path) -> None:
         """Make a Parquet file a view, to all methods."""
         files.open_parquet(path).close()  # a damaged one is told by name
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {parquet(path)}")
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {duck.parquet(path)}")
 
-    def export(self, query: str, path: Path, *, order_by: str = "") -> None:
-        """Write a query over tables of viewers to a Parquet file, at once."""
-        order = f" ORDER BY {order_by}" if order_by else ""
-        staged = path.with_suffix(f".{os.getpid()}.tmp")
-        self._run(f"COPY ({query}{order}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
-        staged.replace(path)
+    def export(self, query: str, path: Path) -> None:
+        """Write a query over tables of viewers to a Parquet file."""
+        self._prepare(query)
+        with self._damage_told():
+            self.connection.execute(
+                f"COPY ({query}) TO {duck.quoted(path)} (FORMAT parquet, COMPRESSION zstd)"
+            )
 
     def write_features(self, path: Path) -> None:
         """Make the Parquet file of features, and plays beside it, in one pass over the sessions."""
@@ -148,44 +142,30 @@ class Engine:
 
     # ---- tables that are made on first use
 
-    def _run(self, statements: str, params: dict[str, Any] | None = None) -> None:
-        self._prepare(statements)
-        with self._damage_told():
-            self.connection.execute(statements, params)
-
     def _gather(self, query: str, params: dict[str, Any] | None) -> pa.Table:
         self._prepare(query)
         with self._damage_told():
             return self.connection.sql(query, params=params).to_arrow_table()
 
-    def _frame(self, query: str, found: pa.Table) -> pd.DataFrame:
-        self.connection.register("found", found)
-        try:
-            return self.connection.execute(query).df()
-        finally:
-            self.connection.unregister("found")
-
     def _damage_told(self):
         return self.selection.store.damage_told() if self.selection else contextlib.nullcontext()
 
-    def _prepare(self, text: str) -> None:
-        self._make(parts_in(text) if self.selection else set())
-
-    def _make(self, parts: set[str]) -> None:
-        for part in parts - self._made:
+    def _prepare(self, statements: str) -> None:
+        for part in parts_in(statements) - self._made if self.selection else ():
             self._made.add(part)
-            {"sessions": self._make_sessions, "plays": self._make_plays}[part]()
+            if part == "sessions":
+                self._make_sessions()
+            else:
+                self._make_plays()
 
     def _make_sessions(self) -> None:
-        with self._damage_told():
-            show_sessions(self.connection, self.selection.store)
-            self.connection.execute(self.selection.statements)
-
-    def _kept(self, table: str) -> Path:
-        """Where a table made of the sessions that count is kept until they change."""
+        """Make ``stored_sessions``, each with its UTC day and its place (row), and what counts."""
         store = self.selection.store
-        store.derived.mkdir(mode=0o700, exist_ok=True)
-        return store.derived / f"{table}-{self.selection.fingerprint}.parquet"
+        rows = sum(facts["rows"] for facts in store.days().values())
+        kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
+        with self._damage_told():
+            self.connection.execute(f"CREATE TEMP {kind} stored_sessions AS {store.sessions.sql()}")
+            self.connection.execute(sql("repeats") + self.selection.statements)
 
     def _make_plays(self) -> None:
         if not self._kept("titles").is_file():
@@ -195,35 +175,16 @@ class Engine:
     def _keep_plays(self) -> None:
         plays, titles = self._kept("plays"), self._kept("titles")
         if not titles.is_file():  # it is written last
-            self.export("FROM new_plays", plays, order_by="visitor_key")
+            with files.replace_file(plays) as staged:
+                self.export("FROM new_plays ORDER BY visitor_key", staged)
             self.connection.register("media_names", self._gather(sql("media_names"), None))
-            named = self.connection.sql(sql("titles")).to_arrow_table()
-            self.selection.store.replace(titles, named)
+            files.write_parquet(titles, self.connection.sql(sql("titles")).to_arrow_table())
         self.show("plays", plays)
         self.show("titles", titles)
 
-    # ---- the older interface
-
-    each = define
-
-    def gather(self, query: str, into: str, params: dict[str, Any] | None = None) -> None:
-        found = self._gather(query, params)
-        self.connection.register("found", found)
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS FROM found")
-        self.connection.unregister("found")
-
-    def execute(self, query: str, params: dict[str, Any] | None = None):
-        self._prepare(query)
-        return self.connection.execute(query, params)
-
-    def register(self, name: str, frame: Any) -> None:
-        self.connection.register(name, frame)
-
-    def unregister(self, name: str) -> None:
-        self.connection.unregister(name)
-
-    def share(self, table: str) -> None:
-        """Let define and counts see a small table made by execute."""
+    def _kept(self, table: str) -> Path:
+        """Where a table made of the sessions that count is kept until they change."""
+        return self.selection.store.derived / f"{table}-{self.selection.fingerprint}.parquet"
 
 
 def parts_in(text: str) -> set[str]:
@@ -257,24 +218,9 @@ def over_store(
         viewer and video), ``titles``, ``visitors`` and ``medias``; each empty where nothing was
         fetched.
     """
-    connection = connect(settings.memory_limit, store.folder / ".spill")
-    show_lists(connection, store)
-    return Engine(connection, Selection(store, window, tuple(media_ids), tuple(exclude_domains)))
-
-
-def show_sessions(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Make ``stored_sessions``, each with its UTC day and its place (row), and ``dropped_rows``."""
-    rows = sum(facts["rows"] for facts in store.days().values())
-    kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
-    connection.execute(f"CREATE TEMP {kind} stored_sessions AS {store.sessions.sql()}")
-    connection.execute(sql("repeats"))
-
-
-def show_lists(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Make ``visitors`` and ``medias`` of the store views; empty where nothing was fetched."""
-    for table, schema, path in (
-        ("visitors", VISITORS, store.visitors_path),
-        ("medias", MEDIAS, store.medias_path),
-    ):
+    connection = duck.connect(settings.memory_limit, store.folder / ".spill")
+    lists = {"visitors": (VISITORS, store.visitors_path), "medias": (MEDIAS, store.medias_path)}
+    for table, (schema, path) in lists.items():
         query = store.list_sql(schema, path)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {query}")
+    return Engine(connection, Selection(store, window, tuple(media_ids), tuple(exclude_domains)))

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from helpers.core.files import open_parquet, replace_file
 from helpers.store import engine
-from helpers.store.engine import quoted
+from helpers.store.duck import quoted
 from helpers.store.store import VISITORS, Store
 from helpers.wistia.client import IS_EMPTY, Page, Wistia, refuse_unusable
 from helpers.wistia.paging import WORKERS, read_pages

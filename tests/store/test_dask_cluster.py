@@ -19,8 +19,8 @@ import pytest
 from test_shards import assert_same
 
 from helpers.core.errors import ServiceError
-from helpers.store import dask_cluster, shards
-from helpers.store.shards import Place, Step
+from helpers.store import dask_cluster
+from helpers.store.shards import ShardFolder
 
 pytestmark = pytest.mark.xdist_group("dask")
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ def kill_a_worker(nanny: int, shards_of: Path, killed: list) -> None:
         return found
 
     until = time.monotonic() + 300
-    while time.monotonic() < until and not list(shards_of.glob("*/all_sessions.json")):
+    while time.monotonic() < until and not list(shards_of.glob("*/all_sessions.whole")):
         time.sleep(0.02)
     (victim,) = workers()
     os.kill(victim, signal.SIGKILL)
@@ -112,7 +112,7 @@ def test_the_public_command_finds_the_same_on_a_cluster_that_loses_a_worker(sche
     run(outputs, *stages, VIEWER_PERSONAS_DASK=address, VIEWER_PERSONAS_SHARDS="5")
     killer.join(300)
     assert killed[1:] == ["replaced"]
-    assert len(list(place.glob("*/all_sessions.json"))) == 1
+    assert len(list(place.glob("*/all_sessions.whole"))) == 1
     assert_same(here, what_it_found(outputs / "2026-07-01"))
     text = (outputs / "2026-07-01" / "02_enrich.ipynb").read_text()
     assert f"Dask cluster {address}: 2 at work, see http://" in text
@@ -121,21 +121,25 @@ def test_the_public_command_finds_the_same_on_a_cluster_that_loses_a_worker(sche
 def test_what_fails_on_the_cluster_is_told_in_words(scheduler, tmp_path):
     cluster = dask_cluster.Cluster(scheduler[0])
     assert cluster.count == 2
-    place = Place(str(tmp_path / "empty"), 2)
-    tasks = [(place, n, "asker", [Step("t", folder="gone")], "FROM t", None, "") for n in (0, 1)]
-    with pytest.raises(ServiceError, match="failed at “viewers”: a worker cannot read or write"):
-        cluster.run("viewers", shards._ask, tasks)
-    with pytest.raises(ServiceError, match="“counts”: AttributeError.*run again to go on"):
-        cluster.run("counts", shards._ask, [(None, *tasks[0][1:])])
+    folder = ShardFolder(str(tmp_path / "empty"), 2)
+    tasks = [
+        (folder, number, "asker", [], f"FROM {folder.rows('gone')}", None) for number in (0, 1)
+    ]
+    with pytest.raises(ServiceError, match="failed: a worker cannot read or write"):
+        list(cluster.ask(tasks))
+    with pytest.raises(ServiceError, match="AttributeError.*run again to go on"):
+        list(cluster.ask([(None, *tasks[0][1:])]))
 
 
 def test_versions_that_differ_are_told_before_any_work(scheduler, monkeypatch):
     monkeypatch.setattr(dask_cluster, "STATEMENTS", "others")
-    with pytest.raises(ServiceError, match=r"worker tcp.* has statements .*\(here others\)"):
+    with pytest.raises(
+        ServiceError, match=r"Worker tcp.* has viewer-persona.*and here is .*others"
+    ):
         dask_cluster.Cluster(scheduler[0])
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(dask_cluster, "ANSWERS", 0.5)
-    with pytest.raises(ServiceError, match="No Dask scheduler answers at tcp://127.0.0.1:9 within"):
+    with pytest.raises(ServiceError, match="No Dask scheduler with workers answers at tcp://127"):
         dask_cluster.Cluster("tcp://127.0.0.1:9")

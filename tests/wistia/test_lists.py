@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from helpers.core.settings import load
-from helpers.store import engine
+from helpers.store import duck
 from helpers.store.store import Store
 from helpers.wistia import sessions
 from helpers.wistia.client import Wistia
@@ -31,7 +31,7 @@ def reading(served: Served, tmp_path_factory, size: int) -> tuple[Wistia, Store]
 
 
 def connection(made: Store):
-    return engine.connect(load().memory_limit, made.folder / ".spill")
+    return duck.connect(load().memory_limit, made.folder / ".spill")
 
 
 END_OF_SEPTEMBER = datetime(2026, 10, 1, tzinfo=UTC)
