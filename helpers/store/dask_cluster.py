@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 import pyarrow as pa
 
 from helpers.core.errors import ParameterError, ServiceError
-from helpers.store.shards import ask_shard
 
 ANSWERS = 10.0  # seconds for a scheduler to answer, and for its first worker
 MEMORY_OF_DUCKDB = 0.7  # of a worker's; the rest is for Python and what is on its way
@@ -78,8 +77,8 @@ class Cluster:
         """Threads of all workers."""
         return sum(self._client.nthreads().values())
 
-    def ask(self, tasks: list[tuple]) -> Iterator[pa.Table]:
-        """What the shards answer to the tasks, in their order.
+    def ask(self, ask_shard: Callable, tasks: list[tuple]) -> Iterator[pa.Table]:
+        """What shards answer to the tasks, in their order; see :func:`.shards.ask_shard`.
 
         Task n goes to the same worker each time while that one lives, and to another when not.
 
@@ -94,7 +93,7 @@ class Cluster:
             futures = []
             for number, task in enumerate(tasks):
                 options["workers"] = workers[number % len(workers)] if workers else None
-                futures.append(self._client.submit(_on_worker, task, **options))
+                futures.append(self._client.submit(_on_worker, ask_shard, task, **options))
             while futures:
                 yield futures.pop(0).result()  # and the cluster forgets it
         except Exception as error:
@@ -108,7 +107,7 @@ class Cluster:
 cluster = functools.cache(Cluster)  # one connection for this process
 
 
-def _on_worker(task: tuple) -> pa.Table:
+def _on_worker(ask_shard: Callable, task: tuple) -> pa.Table:
     from distributed import get_worker
 
     worker = get_worker()

@@ -49,7 +49,7 @@ def over_store(settings: Settings, store: Store, window: Window, **choice: Itera
         workers = cluster(settings.dask)
         rows = sum(day["rows"] for day in store.days().values())
         count = settings.shards or max(workers.count, -(-rows // ROWS_OF_A_SHARD))
-        ask = workers.ask
+        ask = partial(workers.ask, ask_shard)
     elif settings.shards:
         count = settings.shards
         ask = partial(_ask_one_by_one, (settings.memory_limit, store.folder / ".spill"))

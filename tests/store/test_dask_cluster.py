@@ -20,7 +20,7 @@ from test_shards import assert_same
 
 from helpers.core.errors import ServiceError
 from helpers.store import dask_cluster
-from helpers.store.shards import ShardFolder
+from helpers.store.shards import ShardFolder, ask_shard
 
 pytestmark = pytest.mark.xdist_group("dask")
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,15 +120,16 @@ def test_the_public_command_finds_the_same_on_a_cluster_that_loses_a_worker(sche
 
 def test_what_fails_on_the_cluster_is_told_in_words(scheduler, tmp_path):
     cluster = dask_cluster.Cluster(scheduler[0])
+    cluster._client.wait_for_workers(2, timeout=60)
     assert cluster.count == 2
     folder = ShardFolder(str(tmp_path / "empty"), 2)
     tasks = [
         (folder, number, "asker", [], f"FROM {folder.rows('gone')}", None) for number in (0, 1)
     ]
     with pytest.raises(ServiceError, match="failed: a worker cannot read or write"):
-        list(cluster.ask(tasks))
+        list(cluster.ask(ask_shard, tasks))
     with pytest.raises(ServiceError, match="AttributeError.*run again to go on"):
-        list(cluster.ask([(None, *tasks[0][1:])]))
+        list(cluster.ask(ask_shard, [(None, *tasks[0][1:])]))
 
 
 def test_versions_that_differ_are_told_before_any_work(scheduler, monkeypatch):
