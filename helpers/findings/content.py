@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.core.tables import whole_percent
-from helpers.findings.counts import adjust_p_values
+from helpers.findings.counts import adjust_p_values, is_clear_maximum
 from helpers.findings.preference import LEVEL, choose_period, find_preferences, publish_shares
 from helpers.findings.section import Section, label_columns
 from helpers.store import engine as tables
@@ -65,7 +65,7 @@ def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     parts = {
         "videos": _describe_videos(shown, cells, titles, rules),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
-        "next_video": _describe_next(suggest_next_videos(engine, rules, min_cell), rules),
+        "next_video": _describe_next(suggest_next_videos(engine, rules, min_cell), rules, min_cell),
         "lengths": compare_lengths(engine, min_cell),
     }
     return Section(finding, clear, label_columns(f"{columns} q_value", **VIEWERS), NOTE, parts)
@@ -171,18 +171,29 @@ def suggest_next_videos(
     return frame.rename(columns=names).reset_index(drop=True)
 
 
-def _describe_next(frame: pd.DataFrame, rules: ClusterRules) -> Section:
-    first = frame[frame["basis"] == "this cluster"].drop_duplicates("cluster")
-    finding = "No video was watched next often enough to suggest one."
-    if len(first) > 1 and first["media_id"].nunique() == 1:
+def _describe_next(frame: pd.DataFrame, rules: ClusterRules, min_cell: int) -> Section:
+    own = frame[frame["basis"] == "this cluster"]
+    first = own.drop_duplicates("cluster").set_index("cluster")
+    runner_up = own[own.duplicated("cluster")].drop_duplicates("cluster").set_index("cluster")
+    second = runner_up["followers"].reindex(first.index).fillna(min_cell - 1)
+    clear = [
+        is_clear_maximum(most, least, groups=len(first))
+        for most, least in zip(first["followers"], second, strict=True)
+    ]
+    finding = "No video is clearly what most go on to next."
+    if frame.empty:
+        finding = "No video was watched next often enough to suggest one."
+    elif len(first) > 1 and first["media_id"].nunique() == 1:
         finding = (
             f"“{first['title'].iloc[0]}” is what most go on to in {len(first)} clusters: it is "
             "popular, and tells nothing of one of them."
         )
-    elif len(frame):
-        best = (first if len(first) else frame).iloc[0]
-        whom = rules.titles[best["cluster"]] if len(first) else "Viewers"
-        finding = f"{whom} most often go on to “{best['title']}”: {best['followers']:,} did."
+    elif any(clear):
+        best = first[clear].iloc[0]
+        finding = (
+            f"{rules.titles[best.name]} most often go on to “{best['title']}”: "
+            f"{best['followers']:,} did."
+        )
     columns = "cluster media_id title followers share_of_next share_of_all basis"
     labels = label_columns(columns, title="video", followers="watched it next [viewers]")
     note = (

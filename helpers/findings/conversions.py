@@ -33,12 +33,12 @@ LABELS = {
     "rate_per_session": "rate, share of sessions",
     "q_value": "q-value",
     "verdict": "beside the others",
+    "verdict_per_session": "beside the others, per session",
 }
 NOTE = (
     "A conversion is a click or a form beyond the e-mail gate, which identifies and is counted "
-    "apart. Whoever comes more often has more chances: compare the rate per session too. Verdicts "
-    f"are on the rate per viewer of clusters of {TOO_FEW} viewers or more, corrected together "
-    "(Holm, 5\u00a0%)."
+    "apart. Whoever comes more often has more chances, so both rates are tested, in clusters of "
+    f"{TOO_FEW} viewers or more, corrected together (Holm, 5\u00a0%); the q-value is the viewers'."
 )
 
 
@@ -55,14 +55,19 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     Section
         A row per cluster in order: cluster, viewers, converted [published viewers], rate (0 to 1
         of viewers) with low and high (95 %), sessions [published], rate_per_session (0 to 1 of
-        sessions with a conversion), q_value (against the other viewers), verdict (higher, lower,
-        no clear difference, too few). Parts: gate, kinds.
+        sessions with a conversion), q_value (of the rate against the other viewers), verdict and
+        verdict_per_session (higher, lower, no clear difference, too few). Parts: gate, kinds.
     """
     counted = engine.counts(tables.sql("conversions")).set_index("cluster")
     counted = counted.reindex(rules.names).fillna(0).astype("int64")
     total, viewers = int(counted["converted"].sum()), int(counted["viewers"].sum())
     frame = _publish_rates(counted, min_cell)
-    frame["q_value"], frame["verdict"] = _judge(counted, frame["converted"].isna())
+    frame = frame.join(_judge(counted))
+    hidden = frame["converted"].isna()
+    frame["q_value"] = coarsen_p_values(frame["q_value"]).mask(hidden)
+    frame["verdict"] = frame["verdict"].mask(hidden, None)
+    no_rate = frame["rate_per_session"].isna()
+    frame["verdict_per_session"] = frame["verdict_per_session"].mask(no_rate, None)
     shown = publish(total, of=viewers, min_cell=min_cell)
     least, most, _ = read_counts(pd.DataFrame([[total]]), pd.DataFrame([[True]]), viewers, min_cell)
     row, listed = counted[["converted"]].T, frame[["converted"]].notna().T
@@ -92,19 +97,32 @@ def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     return frame.drop(columns="acted")
 
 
-def _judge(counted: pd.DataFrame, hidden: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """q-value and verdict of each cluster against all other viewers, as they may be shown."""
+def _judge(counted: pd.DataFrame) -> pd.DataFrame:
+    """q_value, verdict and verdict_per_session of each cluster against all other viewers."""
     size, total, viewers = counted["viewers"], counted["converted"].sum(), counted["viewers"].sum()
+    sessions, acted = counted["sessions"], counted["converting_sessions"]
+    rate, part = acted.sum() / max(sessions.sum(), 1), sessions / max(sessions.sum(), 1)
+    spread = counted["converting_squares"] - 2 * rate * counted["products"]
+    spread += rate**2 * counted["squares"]
     expected = size * total / max(viewers, 1)
-    variance = expected * (viewers - size) * (viewers - total) / max(viewers * (viewers - 1), 1)
-    tested = pd.DataFrame(
-        {"count": counted["converted"], "expected": expected, "variance": variance}
-    )
-    tested = judge_counts(tested[(size >= TOO_FEW) & (variance > 0)]).reindex(counted.index)
+    among = max(viewers * (viewers - 1), 1)
+    variance = expected * (viewers - size) * (viewers - total) / among
+    by_viewer = {"count": counted["converted"], "expected": expected, "variance": variance}
+    by_session = {"count": acted, "expected": acted.sum() * part}
+    by_session["variance"] = spread * (1 - 2 * part) + part**2 * spread.sum()
+    both = pd.concat({"viewer": pd.DataFrame(by_viewer), "session": pd.DataFrame(by_session)})
+    enough = np.tile(size >= TOO_FEW, 2) & (both["variance"] > 0) & (both["expected"] > 0)
+    tested = judge_counts(both[enough]).reindex(both.index)
     word = np.where(tested["ratio"] > 1, "higher", "lower")
     word = np.where(tested["q_value"] < LEVEL, word, "no clear difference")
-    verdict = pd.Series(word, counted.index).mask(tested["q_value"].isna(), "too few")
-    return coarsen_p_values(tested["q_value"]).mask(hidden), verdict.mask(hidden, None)
+    verdict = pd.Series(word, both.index, dtype=object).mask(tested["q_value"].isna(), "too few")
+    return pd.DataFrame(
+        {
+            "q_value": tested.loc["viewer", "q_value"],
+            "verdict": verdict["viewer"],
+            "verdict_per_session": verdict["session"],
+        }
+    )
 
 
 def _tell(frame, rules: ClusterRules, shown: int | None, viewers: int) -> str:
@@ -118,9 +136,11 @@ def _tell(frame, rules: ClusterRules, shown: int | None, viewers: int) -> str:
             f" {rules.titles[best.name]} did so more often than the others: "
             f"{whole_percent(best['rate'])} ({span(best['low'], best['high'])})."
         )
-        per_session = frame["rate_per_session"].astype(float)
-        if per_session.notna().any() and per_session.idxmax() != best.name:
-            finding += f" Per session it is {rules.titles[per_session.idxmax()]}."
+        per_session = frame[frame["verdict_per_session"].eq("higher")]
+        if per_session.empty:
+            finding += " Per session no cluster clearly did."
+        elif (most := per_session["rate_per_session"].astype(float).idxmax()) != best.name:
+            finding += f" Per session it is {rules.titles[most]}."
     elif shown is not None:
         finding += " No cluster did so clearly more often than the others."
     return finding

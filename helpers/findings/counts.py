@@ -180,6 +180,21 @@ def adjust_p_values(p_values: Iterable[float]) -> np.ndarray:
     return values
 
 
+def is_clear_maximum(most: float, second: float, *, groups: int = 1) -> bool:
+    """Whether the largest of several counts is the largest beyond chance, and may be named.
+
+    It is set against the second largest, two-sided, which allows for having been picked.
+
+    References
+    ----------
+    Hung, K. and Fithian, W. (2019). Rank verification for exponential families.
+    """
+    from scipy.stats import binomtest
+
+    both = int(most + second)
+    return both > 0 and binomtest(int(most), both).pvalue < 0.05 / groups
+
+
 def count_people(count: int | None, noun: str = "viewer", *, min_cell: int = 10) -> str:
     """A published count with its noun: ``1 viewer``, ``1,245 viewers``, ``fewer than 10 viewers``.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from helpers.findings.counts import publish_counts
+from helpers.findings.counts import is_clear_maximum, publish_counts
 from helpers.store.engine import Engine, sql
 
 QUARTILES_NEED = 4  # times min_cell viewers
@@ -75,6 +75,7 @@ def _parts(engine: Engine, sizes: pd.Series, min_cell: int, zone: str) -> pd.Dat
     """The largest groups of each cluster, by kind."""
     counted = engine.counts(sql("profile_parts"), {"zone": zone})
     counted = counted[counted["cluster"].isin(sizes.index)].copy()
+    counted = keep_busiest(counted, groups=len(sizes))
     of = counted["cluster"].map(sizes).astype("int64")
     counted["avg_percent_watched"] = (counted["best"] / counted["viewers"] * 100).round()
     counted["viewers"] = publish_counts(counted["viewers"], of, min_cell)
@@ -86,3 +87,14 @@ def _parts(engine: Engine, sizes: pd.Series, min_cell: int, zone: str) -> pd.Dat
     shown = shown[shown.groupby(["cluster", "kind"]).cumcount() < most]
     is_video = shown["kind"] == "video"
     return shown.assign(name=shown["name"].mask(is_video, shown["name"].map(titles)))
+
+
+def keep_busiest(counted: pd.DataFrame, *, groups: int) -> pd.DataFrame:
+    """Of the parts of the week only a cluster's busiest, and that where it is so beyond chance."""
+    of_week = counted[counted["kind"] == "most_active"].sort_values("viewers", ascending=False)
+    clear = [
+        rows.index[0]
+        for _, rows in of_week.groupby("cluster")
+        if is_clear_maximum(*[*rows["viewers"], 0][:2], groups=groups)
+    ]
+    return counted.drop(of_week.index.difference(clear))

@@ -184,6 +184,14 @@ def test_the_same_first_video_for_all_clusters_is_called_popular():
     assert "“Video v2”" in section.finding and "popular" in section.finding
 
 
+@pytest.mark.parametrize(("many", "said"), [(60, "Engaged Explorers most often"), (35, "No video")])
+def test_a_next_video_is_named_where_it_is_clearly_the_first(many, said):
+    follow = one_after_the_other(many, ("v1", 0.9), ("v2", 0.5), ("x", 0.5))
+    others = one_after_the_other(30, ("v1", 0.9), ("v3", 0.5), ("y", 0.5), prefix="o")
+    section = compare(tables([*follow, *others])).parts["next_video"]
+    assert section.finding.startswith(said)
+
+
 # ---- lengths
 
 

@@ -52,6 +52,13 @@ def test_who_comes_often_has_more_chances_and_the_sentence_says_so():
     section = compare(often, crowd("b", 100, 0.1, click=20))
     assert "Casual Viewers did so more often" in section.finding
     assert "Per session it is Bouncers" in section.finding
+    assert section.table["verdict_per_session"].dropna().tolist() == ["higher", "lower"]
+
+
+def test_a_largest_rate_per_session_is_named_where_it_is_clear_alone():
+    often = crowd("c", 100, 0.9, click=80, sessions=4)
+    section = compare(often, crowd("b", 100, 0.1, click=23))
+    assert section.finding.endswith("Per session no cluster clearly did.")
 
 
 def test_a_small_count_is_hidden_with_all_that_follows_from_it():

@@ -11,6 +11,7 @@ from helpers.findings.counts import (
     adjust_p_values,
     are_solved,
     count_people,
+    is_clear_maximum,
     publish,
     publish_counts,
     read_counts,
@@ -94,3 +95,18 @@ def test_a_hidden_count_is_solved_where_the_sum_leaves_two_values_for_it():
     assert are_solved(least, most, hidden, 138, 138).tolist() == [True]  # 9 alone: 138 − 129
     assert are_solved(least, most, hidden, 136, 136).tolist() == [False]  # 7 to 9
     assert are_solved(least, most, hidden, 134, 140).tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("most", "second", "groups", "clear"),
+    [
+        (40, 20, 1, True),
+        (40, 30, 1, False),
+        (40, 22, 1, True),
+        (40, 22, 5, False),
+        (0, 0, 1, False),
+    ],
+)
+def test_a_maximum_is_named_where_it_is_beyond_chance(most, second, groups, clear):
+    # 40 of 60: p = 0.013; 40 of 70: 0.28; 40 of 62: 0.030.
+    assert is_clear_maximum(most, second, groups=groups) == clear

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from helpers import cluster
-from helpers.findings.profiles import describe_profiles
+from helpers.findings.profiles import describe_profiles, keep_busiest
 
 pytest_plugins = ("money_fixtures",)
 
@@ -65,3 +65,11 @@ def test_a_cluster_under_min_cell_keeps_its_row_and_no_number(profile):
 def test_watch_time_is_of_known_lengths(profile):
     table = profile().clusters
     assert table[["avg_minutes_watched", "hours_watched"]].isna().all(axis=None)  # no length known
+
+
+def test_the_busiest_part_of_the_week_is_told_where_one_clearly_is():
+    counted = pd.DataFrame(
+        [("a", 50), ("a", 30), ("b", 50), ("b", 45), ("c", 20)], columns=["cluster", "viewers"]
+    ).assign(kind="most_active")
+    for groups, kept in ((1, [50, 20]), (3, [20])):  # 50 of 80: p = 0.033
+        assert keep_busiest(counted, groups=groups)["viewers"].tolist() == kept

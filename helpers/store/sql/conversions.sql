@@ -1,5 +1,5 @@
 -- Who converted, by cluster: viewers with a click or form beyond the e-mail gate, viewers that the
--- gate identified, sessions, and sessions with such a click or form.
+-- gate identified, sessions, and sessions with such a click or form, with their sums of squares.
 WITH did AS (
     SELECT visitor_key, bool_or(clicked) AS clicked, bool_or(gate) AS gate
     FROM plays
@@ -19,7 +19,11 @@ SELECT
     count(*) FILTER (clicked) AS converted,
     count(*) FILTER (gate) AS by_gate,
     sum(session_count)::BIGINT AS sessions,
-    coalesce(sum(acted.sessions), 0)::BIGINT AS converting_sessions
+    coalesce(sum(acted.sessions), 0)::BIGINT AS converting_sessions,
+    -- Sums of squares over viewers: the sessions of one viewer hang together.
+    coalesce(sum(acted.sessions ** 2), 0)::BIGINT AS converting_squares,
+    coalesce(sum(acted.sessions * session_count), 0)::BIGINT AS products,
+    sum(session_count ** 2)::BIGINT AS squares
 FROM viewers
 LEFT JOIN did USING (visitor_key)
 LEFT JOIN acted USING (visitor_key)
