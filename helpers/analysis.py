@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
-
 import pandas as pd
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from helpers import personas
@@ -14,15 +13,13 @@ from helpers.core.privacy import clean_text
 from helpers.findings.section import Section
 from helpers.mavera import answers, payloads, prompts
 from helpers.mavera.answers import Shown
-from helpers.mavera.bill import BillRow
-from helpers.mavera.claims import DERIVED, FOUND, MISSING, SentData
-from helpers.mavera.ledger import Entry
+from helpers.mavera.bill import Purchase
+from helpers.mavera.claims import MISSING, SentData
 from helpers.mavera.purchases import Account, open_account
-from helpers.mavera.results import Analysis, Confidence, PersonaRow, Reply
+from helpers.mavera.results import Analysis, PersonaRow, Reply
 from helpers.run import Run
 
 FILE = "analysis.json"
-EDITS, FOLLOW_UP = "Mave's edits", "Follow-up question"
 LOST = "(The reply was charged and did not arrive.)"
 EMPTY = "(The reply was empty.)"
 NOT_SENT = "max_credits is 0: the question is shown, and not asked."
@@ -30,11 +27,9 @@ NOT_SENT = "max_credits is 0: the question is shown, and not asked."
 
 def question(run: Run) -> Shown:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
-    return answers.show_message(prompts.write_question(_numbers(run)))
-
-
-def _numbers(run: Run) -> payloads.Numbers:
-    return personas.numbers_of(run, personas.read(run))
+    asked = prompts.ask_mave(personas.numbers_of(run, personas.read(run)))
+    message = asked.payload.message
+    return Shown(prompts.write("message.html.j2", text=message), message)
 
 
 def read(run: Run) -> Analysis:
@@ -54,8 +49,9 @@ def bill(run: Run) -> pd.DataFrame:
     -------
     DataFrame: item, status (reuse, ask), credits [at most]; then the total and the balance.
     """
+    asked = personas.questions(run, personas.read(run))
     with open_account(run) as account:
-        return account.bill(personas.questions(run, account, personas.read(run))).table()
+        return account.bill([account.row(question) for question in asked]).table()
 
 
 def ask(run: Run) -> pd.DataFrame:
@@ -76,23 +72,22 @@ def ask(run: Run) -> pd.DataFrame:
         Mavera failed or refused.
     """
     known, content = personas.read(run), Analysis(reason="There are no viewers in the window.")
-    if not known.personas:
+    asked = personas.questions(run, known)
+    if not asked:
         _write(run, content)
         return _status(content)
     numbers = personas.numbers_of(run, known)
-    message = prompts.write_question(numbers)
-    titles = {cluster.cluster: cluster.title for cluster in numbers.clusters}
-    content = Analysis(question=message)
+    content = Analysis(question=asked[0].payload.message)
     with open_account(run) as account:
         try:
-            _approve(account, personas.questions(run, account, known))
-            content = _ask(account, personas.ANALYSIS, message, numbers.body(), titles)
+            _approve(account, asked)
+            titles = {cluster.cluster: cluster.title for cluster in numbers.clusters}
+            content = _ask(account, asked[0], numbers.body(), titles)
             for row in known.personas:
                 if run.params.ask_personas and row.persona_id:
                     content.replies += _reply(account, row)
         finally:
             _write(run, content)
-            account.record()
         account.record_balance()
     return _status(content)
 
@@ -104,32 +99,24 @@ def _status(content: Analysis) -> pd.DataFrame:
     return pd.DataFrame([row | {key: len(getattr(content, key)) for key in counted}])
 
 
-def _approve(account: Account, rows: list[BillRow]) -> None:
-    wanted = account.bill(rows)
+def _approve(account: Account, asked: list[Purchase]) -> None:
+    wanted = account.bill([account.row(question) for question in asked])
     if account.buys and wanted.total:
         account.approve(wanted)
 
 
-def _ask(
-    account: Account, name: str, message: str, data: dict, titles: dict, thread: str | None = None
-) -> Analysis:
-    """Mave's answer: from the store, else from Mave; taken apart, its figures looked up."""
-    print_ = prompts.fingerprint_of(message, thread)
-    if account.kept(print_) is None:
-        if not account.buys:
-            return Analysis(question=message, reason=NOT_SENT)
-
-        def send(entry: Entry) -> dict:
-            signed = prompts.signed(message, entry.mark)
-            return account.mavera.chat(payloads.Chat(message=signed, thread_id=thread))
-
-        account.charge("mave", name, send, fingerprint=print_, thread_id=thread)
-    kept, charged = account.kept(print_) or {}, account.spent(fingerprint=print_)
-    text = clean_text(str(kept.get("content") or "")).strip()
-    found = Analysis(status="answered", question=message, answer=text, credits=charged)
-    found.asked_on, found.reused = kept.get("asked_on"), not charged
-    found.thread_id, found.sources = kept.get("thread_id"), answers.links(kept.get("sources"))
-    found.confidence = _confidence(kept.get("validation"))
+def _ask(account: Account, asked: Purchase, data: dict, titles: dict[str, str]) -> Analysis:
+    """Mave's answer: from the ledger, else from Mave; taken apart, its figures looked up."""
+    entry = account.obtain(asked)
+    found = Analysis(question=asked.payload.message, reason=NOT_SENT)
+    if entry is None:
+        return found
+    text = clean_text(str(entry.answer.get("content") or "")).strip()
+    found.status, found.reason, found.answer = "answered", None, text
+    found.reused, found.asked_on = entry not in account.paid(), entry.date[:10]
+    found.credits = 0 if found.reused else entry.credits
+    found.thread_id, found.sources = entry.thread_id, answers.links(entry.answer.get("sources"))
+    found.confidence = entry.answer.get("validation")
     pieces = answers.split_answer(text, titles, prompts.POINTS)
     if answers.asks_back(text, pieces if titles else None):
         found.status, found.reason = "clarifying", None if text else "Mave's answer was empty."
@@ -147,37 +134,20 @@ def _ask(
     return found
 
 
-def _confidence(validation: object) -> Confidence | None:
-    """What Mavera says of its own answer; guides promise it, the reference does not."""
-    if not isinstance(validation, dict):
-        return None
-    score, claimed = validation.get("confidence_score"), validation.get("unsupported_claims")
-    claims = claimed[:20] if isinstance(claimed, list) else []
-    return Confidence(
-        score=score if isinstance(score, int | float) else None,
-        risk=payloads.clean(validation.get("hallucination_risk") or "", 60) or None,
-        unsupported_claims=[payloads.clean(c, 300) for c in claims if isinstance(c, str)],
-    )
-
-
 def _reply(account: Account, row: PersonaRow) -> list[Reply]:
     """One persona's own words; as text when they break the schema; none when not bought."""
-    print_, about = prompts.fingerprint_of_reply(row), {"cluster": row.cluster, "name": row.name}
-    if account.kept(print_) is None:
-        if not account.buys:
-            return []
-        name, response = f"Reply of {row.name}", prompts.build_response(row)
-        about_it = {"fingerprint": print_, "cluster": row.cluster}
-        account.charge("reply", name, lambda _: account.mavera.respond(response), **about_it)
+    entry, about = account.obtain(prompts.ask_persona(row)), {"cluster": row.cluster}
+    if entry is None:
+        return []
     try:
-        text = str(account.kept(print_)["output"][0]["content"][0]["text"] or "")
+        text = str(entry.answer["output"][0]["content"][0]["text"] or "")
     except (TypeError, KeyError, IndexError):
-        return [Reply(**about, text=LOST)]
+        return [Reply(**about, name=row.name, text=LOST)]
     try:
         said = payloads.Reply.model_validate_json(text).body()
     except ValidationError:
-        return [Reply(**about, text=payloads.clean(text, 1500) or EMPTY)]
-    return [Reply(**about, **{key: payloads.clean(value, 1500) for key, value in said.items()})]
+        said = {"text": payloads.clean(text, 1500) or EMPTY}
+    return [Reply(**about, name=row.name, **said)]
 
 
 def follow_up(run: Run, text: str) -> Shown:
@@ -196,21 +166,21 @@ def follow_up(run: Run, text: str) -> Shown:
         See :func:`ask`.
     """
     plain, content = payloads.check_question(text), read(run)
-    thread = content.thread_id
-    if not thread:
+    if not content.thread_id:
         raise ParameterError(
             "Mave has not answered in this run, so there is no thread to go on in.",
             where="Follow-up question",
             remedy="Run analysis.ask(run) with credits allowed first.",
         )
+    chat = payloads.Chat(message=plain, thread_id=content.thread_id)
+    asked = Purchase("mave", prompts.FOLLOW_UP, chat)
     data = personas.numbers_of(run, personas.read(run)).body()
     with open_account(run) as account:
-        _approve(account, [account.ask(FOLLOW_UP, "mave", prompts.fingerprint_of(plain, thread))])
-        found = _ask(account, FOLLOW_UP, plain, data, {}, thread)
-        others = [known for known in content.follow_ups if known.question != plain]
-        content.follow_ups = [*others, found]
-        _write(run, content)
-        account.record()
+        _approve(account, [asked])
+        found = _ask(account, asked, data, {})
+    others = [known for known in content.follow_ups if known.question != plain]
+    content.follow_ups = [*others, found]
+    _write(run, content)
     return _show(run, found)
 
 
@@ -237,14 +207,13 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
         return Section("No video loses its viewers at one place, so Mave was asked for no edits.")
     sent = payloads.build_drops(drops)
     rows = [{"cluster": f"v{n}"} | video for n, video in enumerate(sent.body()["videos"])]
-    titles, message = {row["cluster"]: row["title"] for row in rows}, prompts.write_edits(sent)
+    titles, asked = {row["cluster"]: row["title"] for row in rows}, prompts.ask_edits(sent)
     with open_account(run) as account:
-        _approve(account, [account.ask(EDITS, "mave", prompts.fingerprint_of(message))])
-        found = _ask(account, EDITS, message, {"clusters": rows}, titles)
-        content = read(run) if run.find(FILE) else Analysis(reason="Stage 05 has not run.")
-        content.edits = found
-        _write(run, content)
-        account.record()
+        _approve(account, [asked])
+        found = _ask(account, asked, {"clusters": rows}, titles)
+    content = read(run) if run.find(FILE) else Analysis(reason="Stage 05 has not run.")
+    content.edits = found
+    _write(run, content)
     if found.status == "not_asked":
         return Section(f"Mave was not asked for edits, at most 75 credits. {found.reason}")
     texts = found.by_cluster or {"": found.answer}
@@ -256,47 +225,29 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
         f"Mave proposes edits at {places} where viewers leave.",
         table,
         {"title": "video", "edits": "edits"},
-        answers.to_text(_banner(run, found)),
+        _origin(run, found),
     )
 
 
 def answer(run: Run) -> Shown:
     """Mave's answer as HTML: marked as written by AI, figures the data do not hold marked too."""
-    content = read(run)
-    if content.status == "not_asked":
-        return Shown(f"<p>Mave was not asked. {html.escape(content.reason or '')}</p>")
-    shown = _show(run, content).html
-    for reply in content.replies:
-        said = reply.text or (
-            f"To watch on: {reply.watch_on} To talk to sales: {reply.talk_to_sales}"
-        )
-        shown += f"<p><strong>{html.escape(reply.name)}</strong>: {html.escape(said)}</p>\n"
-    return Shown(shown)
+    return _show(run, read(run))
 
 
 def _show(run: Run, content: Analysis) -> Shown:
-    parts = [_banner(run, content)]
-    if content.status == "not_asked":
-        return Shown(f"<p>{html.escape(content.reason or '')}</p>")
-    if content.status == "clarifying":
-        parts.append("<p><strong>Mave asks back; this is a question, not advice.</strong></p>")
-    parts.append(answers.markdown_html(content.answer, content.figures))
-    verdicts = [figure.verdict for figure in content.figures]
-    if verdicts:
-        counts = ", ".join(f"{verdicts.count(name)} {name}" for name in (FOUND, DERIVED, MISSING))
-        parts.append(f"<p>Figures: {counts}. A number that is found may still be misread.</p>")
-    for source in content.sources:
-        link = f'<a href="{html.escape(source.url)}" rel="noopener noreferrer nofollow">'
-        named = f"{html.escape(source.title)}</a> ({html.escape(source.host)})"
-        parts.append(f"<p>Source: {link}{named}</p>")
-    return Shown("\n".join(parts) + "\n")
+    prose = Markup(answers.markdown_html(content.answer, content.figures))
+    return Shown(
+        prompts.write("answer.html.j2", content=content, origin=_origin(run, content), prose=prose)
+    )
 
 
-def _banner(run: Run, content: Analysis) -> str:
+def _origin(run: Run, content: Analysis) -> str:
+    """Who wrote an answer, and when."""
     origin = "Written by AI: Mave, Mavera's research agent."
     if run.source.mavera == "sandbox":
         origin = "A sandbox answer: a program composed it from the numbers sent; no AI wrote it."
-    again = f" Answered on {content.asked_on}, and kept." if content.reused else ""
-    score = content.confidence.score if content.confidence else None
-    score = "" if score is None else f" Confidence as Mavera states it: {score:g}."
-    return f"<p><em>{html.escape(origin + again + score)}</em></p>"
+    if content.reused:
+        origin += f" Answered on {content.asked_on}, and kept."
+    if content.confidence and content.confidence.score is not None:
+        origin += f" Confidence as Mavera states it: {content.confidence.score:g}."
+    return origin

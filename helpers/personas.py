@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 
 import pandas as pd
@@ -17,14 +16,14 @@ from helpers.mavera import drafts as drafting
 from helpers.mavera import owned, prompts
 from helpers.mavera import payloads as sending
 from helpers.mavera.answers import Shown
-from helpers.mavera.bill import Bill, BillRow
+from helpers.mavera.bill import KINDS, Bill, BillRow, Purchase
 from helpers.mavera.purchases import Account, open_account
 from helpers.mavera.results import STATUSES, PersonaRow, PersonasFile
 from helpers.run import Run
 
 FILE = "personas.json"
-ANALYSIS = "Mave's analysis"
 LAST_STAGE = "05_mave_analysis"
+REQUESTS = {"buy": "POST /personas", "update": "PATCH /personas/{id}"}
 
 
 def drafts(run: Run) -> pd.DataFrame:
@@ -49,50 +48,42 @@ def drafts(run: Run) -> pd.DataFrame:
     DataError
         Stage 03 has not run.
     """
-    check_chosen(run)
     table, params = cluster.read_table(run), run.params
+    for name in set(params.persona_clusters) - set(run.rules.names):
+        raise ParameterError(
+            f"persona_clusters names {name!r}, and there is no such cluster.",
+            where=run.stage,
+            expected=f"some of {', '.join(run.rules.names)}",
+            remedy=suggest(name, run.rules.names),
+        )
     profiles = describe_profiles(run.engine, table, params.min_cell, time_zone=params.time_zone)
-    rows: list[PersonaRow] = []
-    by_name = {rule.name: rule for rule in run.rules.clusters}
-    for numbers in sending.build_clusters(
-        run.rules, profiles.clusters, profiles.parts, profiles.videos
-    ):
-        facts = drafting.write_statements(numbers, days=run.window.days, zone=params.time_zone)
-        text = " ".join(fact.text for fact in facts) or numbers.title
-        name = _name(f"{run.rules.name_prefix} {numbers.title}", numbers.cluster, rows)
-        draft = sending.build_persona(by_name[numbers.cluster], name=name, description=text)
-        named = numbers.cluster in params.persona_clusters
-        chosen = named or (not params.persona_clusters and numbers.viewers is not None)
-        about = {"cluster": numbers.cluster, "title": numbers.title, "name": name, "facts": facts}
-        rows.append(PersonaRow(draft=draft, numbers=numbers, chosen=chosen, **about))
+    numbers = sending.build_clusters(run.rules, profiles.clusters, profiles.parts, profiles.videos)
+    rows = [_draft(run, of_cluster) for of_cluster in numbers]
     viewers = int(table["viewers"].sum())
     _write(run, PersonasFile(min_cell=params.min_cell, total_viewers=viewers, personas=rows))
-    frame = _frame(rows, ["name", "chosen"])
-    frame["pipeline"] = [row.draft.pipeline_type for row in rows]
-    frame["statements"] = [len(row.facts) for row in rows]
-    frame["characters"] = [len(row.draft.description) for row in rows]
-    return frame
+    columns = ["cluster", "name", "chosen", "pipeline", "statements", "characters"]
+    shown = [
+        (r.cluster, r.name, r.chosen, r.draft.pipeline_type, len(r.facts), len(r.draft.description))
+        for r in rows
+    ]
+    return pd.DataFrame(shown, columns=columns).set_index("cluster")
 
 
-def check_chosen(run: Run) -> None:
-    """Refuse persona_clusters that names a cluster which the rules do not have."""
-    for name in run.params.persona_clusters:
-        if name not in run.rules.names:
-            raise ParameterError(
-                f"persona_clusters names {name!r}, and there is no such cluster.",
-                where=run.stage,
-                expected=f"some of {', '.join(run.rules.names)}",
-                remedy=suggest(name, run.rules.names),
-            )
-
-
-def _name(name: str, cluster: str, rows: list[PersonaRow]) -> str:
-    """Prefix and title, 2 to 100 characters, the same every time and never twice."""
-    name = sending.clean(name, sending.NAME_LENGTH)
-    if name in {row.name for row in rows}:
-        tail = f" ({cluster})"
-        name = sending.clean(name, sending.NAME_LENGTH - len(tail)) + tail
-    return name
+def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:
+    (rule,) = (rule for rule in run.rules.clusters if rule.name == numbers.cluster)
+    facts = drafting.write_statements(numbers, days=run.window.days, zone=run.params.time_zone)
+    name = sending.clean(f"{run.rules.name_prefix} {numbers.title}", sending.NAME_LENGTH)
+    text = " ".join(fact.text for fact in facts) or numbers.title
+    chosen = run.params.persona_clusters
+    return PersonaRow(
+        cluster=rule.name,
+        title=numbers.title,
+        name=name,
+        draft=sending.build_persona(rule, name=name, description=text),
+        facts=facts,
+        numbers=numbers,
+        chosen=rule.name in chosen if chosen else numbers.viewers is not None,
+    )
 
 
 def read(run: Run) -> PersonasFile:
@@ -115,13 +106,6 @@ def read(run: Run) -> PersonasFile:
 
 def _write(run: Run, content: PersonasFile) -> None:
     run.write_json(FILE, content.model_dump(by_alias=True, exclude_none=True))
-
-
-def _frame(rows: list[PersonaRow], columns: list[str]) -> pd.DataFrame:
-    index = pd.Index([row.cluster for row in rows], name="cluster", dtype=object)
-    return pd.DataFrame(
-        {name: [getattr(row, name) for row in rows] for name in columns}, index=index
-    )
 
 
 def bill(run: Run) -> pd.DataFrame:
@@ -153,27 +137,19 @@ def bill(run: Run) -> pd.DataFrame:
 def _bill(run: Run, account: Account, content: PersonasFile) -> Bill:
     """Of the personas, and of what later stages of this run will ask."""
     rows = owned.plan_personas(account, content.personas)
-    later = questions(run, account, content)
-    if run.params.ask_edits:
-        later.append(account.ask("Mave's edits", "mave"))
-    if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
-        later = []
-    return account.bill([*rows, *later])
+    if rows and (run.is_dev or LAST_STAGE in run.manifest().stages):
+        rows += [account.row(question) for question in questions(run, content)]
+        if run.params.ask_edits:
+            price = KINDS["mave"].price
+            rows.append(BillRow(item=prompts.EDITS, status="ask", credits=price))
+    return account.bill(rows)
 
 
-def questions(run: Run, account: Account, content: PersonasFile) -> list[BillRow]:
-    """What stage 05 asks: Mave about all clusters, and with ``ask_personas`` each persona.
-
-    An answer is known where all personas are there and unchanged and the same was asked before.
-    """
+def questions(run: Run, content: PersonasFile) -> list[Purchase]:
+    """What stage 05 asks: Mave about all clusters, and with ``ask_personas`` each persona."""
     rows = [row for row in content.personas if row.persona_id or row.chosen]
-    as_it_is = all(row.persona_id and row.plan != "update" for row in rows)
-    message = prompts.write_question(numbers_of(run, content))
-    asks = [account.ask(ANALYSIS, "mave", prompts.fingerprint_of(message) if as_it_is else "")]
-    for row in rows if run.params.ask_personas else ():
-        known = prompts.fingerprint_of_reply(row) if row.persona_id else ""
-        asks.append(account.ask(f"Reply of {row.name}", "reply", known, row.cluster))
-    return asks if content.personas else []
+    replies = [prompts.ask_persona(row) for row in rows if run.params.ask_personas]
+    return [prompts.ask_mave(numbers_of(run, content)), *replies] if content.personas else []
 
 
 def numbers_of(run: Run, content: PersonasFile) -> sending.Numbers:
@@ -197,12 +173,11 @@ def payloads(run: Run) -> pd.DataFrame:
     """
     content = read(run)
     known = {row.item: row.status for row in (content.bill or Bill()).rows}
-    requests = {"buy": "POST /personas", "update": "PATCH /personas/{id}"}
     sent = [
-        (requests[status], row.name, json.dumps(row.draft.body(), ensure_ascii=False))
+        (REQUESTS[status], row.name, json.dumps(row.draft.body(), ensure_ascii=False))
         for row in content.personas
         for status in [known.get(row.name, "buy" if row.chosen else "")]
-        if status in requests
+        if status in REQUESTS
     ]
     return pd.DataFrame(sent, columns=["request", "name", "payload"])
 
@@ -229,49 +204,18 @@ def buy(run: Run) -> pd.DataFrame:
             if account.buys and content.personas:
                 account.approve(known, shown=content.bill)
             for row in content.personas:  # the first purchase is checked before all others
-                if account.buys:
-                    owned.carry_out(account, row)
-                owned.note(account, row)
+                owned.carry_out(account, row)
         finally:
             statuses = [row.status for row in content.personas]
             run.record(personas={name: statuses.count(name) for name in STATUSES})
-            account.record()
             _write(run, content)
         account.record_balance()
-    return _frame(content.personas, ["name", "status", "credits"])
-
-
-# ---- showing
+    rows = [(row.cluster, row.name, row.status, row.credits) for row in content.personas]
+    columns = ["cluster", "name", "status", "credits"]
+    return pd.DataFrame(rows, columns=columns).set_index("cluster")
 
 
 def cards(run: Run) -> Shown:
     """A card for each persona: its name, what it was made from, and what Mavera made of it."""
-    rows = read(run).personas
-    if not rows:
-        return Shown("<p>No viewers in the window, so no personas.</p>")
-    cards = [f"<p><em>{_writer(run, rows)}</em></p>"]
-    for row in rows:
-        traits = "".join(
-            f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
-            for name, value in row.traits.items()
-        )
-        cards.append(
-            f"<article><h4>{html.escape(row.name)}</h4>"
-            f"<p>{html.escape(row.description or row.draft.description)}</p><dl>{traits}</dl>"
-            f"<p><small>{html.escape(row.title)} · {row.status}</small></p></article>"
-        )
-    return Shown("".join(cards))
-
-
-def _writer(run: Run, rows: list[PersonaRow]) -> str:
-    """Who wrote the cards' texts: the kit the drafts, the service what became of them."""
-    drafted = {row.status == "draft" for row in rows}
-    if drafted == {True}:
-        return "Drafts: the kit wrote them from the numbers, and no AI did. Nothing was bought."
     sandbox = run.source.mavera == "sandbox"
-    writer = "the sandbox by rule: no AI wrote them" if sandbox else "Mavera with AI"
-    some = (
-        "Those marked draft were written by the kit from the numbers and not bought. The others: "
-    )
-    said = f"Drafted from the numbers, written out by {writer}."
-    return some + said if True in drafted else said
+    return Shown(prompts.write("cards.html.j2", rows=read(run).personas, sandbox=sandbox))

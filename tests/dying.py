@@ -11,7 +11,7 @@ from money import World, hurry
 
 from helpers.core import http
 from helpers.core.errors import CreditError, KitError
-from helpers.mavera import ledger, purchases
+from helpers.mavera import ledger
 from helpers.run import Run
 from helpers.sandbox.faults import Faults
 
@@ -32,7 +32,7 @@ class Executioner:
         self.at, self.step, self.dead, self.trail = None, 0, False, []
         for owner, name in (
             (http.Client, "get"), (http.Client, "post"), (http.Client, "patch"),
-            (ledger, "write_line"), (purchases, "write_json"), (Run, "write_json"), (Run, "record"),
+            (ledger, "write_line"), (Run, "write_json"), (Run, "record"),
         ):  # fmt: skip
             patch.setattr(owner, name, self._mortal(getattr(owner, name), name))
 

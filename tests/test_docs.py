@@ -23,7 +23,7 @@ from helpers.batch import accounts, kernels, plan, runner, summary
 from helpers.core import errors, folders
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
-from helpers.mavera import purchases
+from helpers.mavera.bill import KINDS
 from helpers.sandbox import server
 from helpers.store import rules
 
@@ -192,10 +192,10 @@ def test_settings_that_are_named_exist():
 
 def test_prices_are_those_the_kit_reckons_with():
     told = TEXTS["docs/credits.md"]
-    assert f"| a persona | {purchases.PRICES['persona']} |" in told
-    assert f"| Mave's analysis | at most {purchases.PRICES['mave']} |" in told
-    assert f"at most {purchases.PRICES['reply']} each" in told
-    most = 5 * purchases.PRICES["persona"] + purchases.PRICES["mave"]
+    assert f"| a persona | {KINDS['persona'].price} |" in told
+    assert f"| Mave's analysis | at most {KINDS['mave'].price} |" in told
+    assert f"at most {KINDS['reply'].price} each" in told
+    most = 5 * KINDS["persona"].price + KINDS["mave"].price
     assert f"at most {most:,}" in told and f"--max-credits {most}" in TEXTS["README.md"]
 
 

@@ -11,7 +11,6 @@ from money import NAME, sessions, strike
 from helpers import analysis, cluster, personas
 from helpers.core.errors import CreditError, DataError, ParameterError, ServiceError
 from helpers.mavera import ledger
-from helpers.mavera.client import Mavera
 from helpers.run import Run
 
 pytest_plugins = ("money_fixtures",)
@@ -217,15 +216,6 @@ def test_a_changed_title_or_prefix_renames_the_persona_instead_of_buying_another
     assert sorted(bought(world)) == ["EMEA Fans", "EMEA Others"]
 
 
-def test_names_are_short_stable_and_never_twice(make_world):
-    world = make_world()
-    rules = RULES.replace("Others", "T" * 79 + "2")  # the same in the first 100 characters
-    ruled(world, "2026-07-02", rules.format(title="T" * 79 + "1", least=3, prefix="P" * 40))
-    names = [list(personas.drafts(world.run(name="2026-07-02"))["name"]) for _ in range(2)]
-    assert names[0] == names[1] and len(set(names[0])) == 2
-    assert all(2 <= len(name) <= 100 for name in names[0])
-
-
 def test_a_wrong_persona_field_stops_before_anything_is_asked(make_world):
     world = make_world()
     ruled(world, "2026-07-02", "clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
@@ -263,22 +253,6 @@ def test_a_resumed_run_counts_what_was_spent_before_it_failed(make_world):
         world.spend(1574)
     assert len(bought(world)) == 3
     assert counts(world.spend(1575)) == {"bought": 5}
-
-
-def test_a_name_that_was_taken_since_the_list_was_read_is_adopted(make_world, monkeypatch):
-    world = make_world()
-    run, _ = billed(world, max_credits=2000)
-    create = Mavera.create_persona
-
-    def create_late(mavera, payload):
-        if payload.name != "Binge Watchers":
-            return create(mavera, payload)
-        world.mavera.add_personas(["Binge Watchers"])  # a colleague was a moment faster
-        raise ServiceError("422 on POST /personas: the name is taken.", status_code=422)
-
-    monkeypatch.setattr(Mavera, "create_persona", create_late)
-    assert personas.buy(run).at["binge_watchers", "status"] == "reused"
-    assert len(bought(world)) == 5 and world.mavera.used == 1200
 
 
 def test_an_entry_settled_by_hand_as_made_is_not_bought_again(make_world):

@@ -20,7 +20,7 @@ from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
 from helpers.core.sources import Sources
-from helpers.mavera.bill import PRICES
+from helpers.mavera.bill import KINDS
 from helpers.mavera.client import Mavera
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
@@ -172,7 +172,7 @@ def _mavera(visit: Run) -> Iterator[str]:
         usage = Mavera(client).usage()
     left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
     yield f"the key is good; credits used: {usage.used:,}, left: {left}"
-    most = 5 * PRICES["persona"] + PRICES["mave"]
+    most = 5 * KINDS["persona"].price + KINDS["mave"].price
     yield f"a first run of five personas and one question costs at most {most:,} credits"
     if usage.auto_recharge:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"

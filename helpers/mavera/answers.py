@@ -18,7 +18,6 @@ TAGS = "p br hr h2 h3 h4 h5 h6 ul ol li strong em s code pre blockquote"
 TAGS += " table thead tbody tr th td a"
 MARKED = f'<mark class="unsupported" title="{MISSING}">'
 _START, _END = "\ue000", "\ue001"  # private-use signs that stand for the mark's tags
-_PRE = '<pre style="white-space: pre-wrap">'
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 _CLOSING = re.compile(r"closing|conclusion|most valuable|one action|bottom line|overall", re.I)
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t#]*|(\*\*|__)([^*_]{2,80})\3:?[ \t]*")
@@ -51,14 +50,6 @@ def to_text(shown: str) -> str:
     spaced = re.sub(r"</(td|th)>", "  ", shown)
     spaced = re.sub(r"</(p|h\d|li|tr|dt|dd|article|summary|caption)>", "\n", spaced)
     return re.sub(r"\n\s*\n+", "\n", html.unescape(nh3.clean(spaced, tags=set()))).strip()
-
-
-def show_message(text: str) -> Shown:
-    """A message as it is sent; the data in it open at a click."""
-    words, fence, data = text.partition("```json")
-    summary = f"<summary>{len(data):,} characters of data go with it, as JSON</summary>"
-    folded = f"<details>{summary}{_PRE}{html.escape(fence + data)}</pre></details>" if data else ""
-    return Shown(f"{_PRE}{html.escape(words.strip())}</pre>{folded}", text)
 
 
 def markdown_html(text: str, figures: Sequence[Claim | str] = (), *, top: int = 4) -> str:

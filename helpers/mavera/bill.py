@@ -1,16 +1,68 @@
-"""The bill: what exists, what would be bought, and what that costs at most."""
+"""What can be bought, and the bill: what exists, what would be bought, and what that costs."""
 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel
 
-PRICES = {"persona": 300, "mave": 75, "reply": 5}
-"""The most that a call can charge [credits]. Mavera's reference."""
+from helpers.mavera.ledger import fingerprint
+from helpers.mavera.payloads import Payload
+
 AUTO = "note: auto-recharge is on, so Mavera buys credits by itself when they run low"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be bought.
+
+    Attributes
+    ----------
+    price : int
+        The most that a call can charge [credits]. Mavera's reference.
+    path : str
+        Where it is posted to.
+    quiet : int
+        How long a call may go on after its connection dropped [s]; Mave takes 5 to 90 seconds.
+    """
+
+    price: int
+    path: str
+    quiet: int
+
+
+KINDS = {
+    "persona": Kind(300, "/personas", 15),
+    "mave": Kind(75, "/mave/chat", 100),
+    "reply": Kind(5, "/responses", 15),
+}
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """A persona, a question to Mave or a question to a persona, and what the bill calls it.
+
+    ``facts`` are what a persona's draft was written from, to tell a material change.
+    """
+
+    kind: str
+    name: str
+    payload: Payload
+    cluster: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same request, whatever the date."""
+        return fingerprint([self.kind, self.payload.body()])
+
+    def entry(self) -> dict[str, Any]:
+        """What the ledger keeps of it."""
+        about = {"name": self.name, "cluster": self.cluster, "facts": self.facts}
+        return about | {"kind": self.kind, "fingerprint": self.fingerprint}
 
 
 class BillRow(BaseModel):
@@ -27,7 +79,7 @@ class Bill(BaseModel):
 
     rows: list[BillRow] = []
     remaining: int | None = None
-    auto_recharge: bool = False
+    auto_recharge: bool | None = None
 
     @property
     def total(self) -> int:
@@ -52,13 +104,13 @@ class Bill(BaseModel):
 
     def table(self) -> pd.DataFrame:
         """item, status, credits [at most]; then the total and the balance."""
-        rows = [row.model_dump(exclude={"cluster"}) for row in self.rows]
-        rows.append({"item": "total, at most", "credits": self.total})
+        last = {"total, at most": self.total}
         if self.remaining is not None:
-            rows.append({"item": "balance before", "credits": self.remaining})
-            rows.append({"item": "balance after, at least", "credits": self.remaining - self.total})
+            last["balance before"] = self.remaining
+            last["balance after, at least"] = self.remaining - self.total
         if self.auto_recharge:
-            rows.append({"item": AUTO})
-        rows = [{"status": ""} | row for row in rows]
+            last[AUTO] = None
+        rows = [(row.item, row.status, row.credits) for row in self.rows]
+        rows += [(item, "", credits) for item, credits in last.items()]
         frame = pd.DataFrame(rows, columns=["item", "status", "credits"])
         return frame.astype({"credits": "Int64"})

@@ -6,10 +6,10 @@ or by offset, and an answer may lack any field that no page promises.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, ValidationError, WrapValidator
 
 from helpers.core.errors import ServiceError
 from helpers.core.http import Client
@@ -18,16 +18,61 @@ from helpers.mavera import payloads
 PAGE = 100  # rows, the most that a list gives at once
 NEWEST = 50  # threads that are read in search of a question
 NOT_BOUGHT = "Without it nothing is bought. Run again later, or ask Mavera what changed."
+READ_TIMEOUT = 240  # seconds; Mave takes 5 to 90
+M = TypeVar("M", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Usage:
+def _or_none(value: Any, check: Any) -> Any:
+    try:
+        return check(value)
+    except ValidationError:
+        return None
+
+
+Unsure = WrapValidator(_or_none)
+"""A field that may have any form: None where it has not the one expected."""
+
+
+class Usage(BaseModel):
     """Credits of the account; what Mavera does not tell is None."""
 
-    used: int
-    included: int | None = None
-    remaining: int | None = None
-    auto_recharge: bool = False
+    used: int = Field(validation_alias=AliasPath("credits", "used"))
+    remaining: int | None = Field(None, validation_alias=AliasPath("credits", "remaining"))
+    auto_recharge: bool | None = Field(None, validation_alias=AliasPath("auto_recharge", "enabled"))
+
+
+class Row(BaseModel, coerce_numbers_to_str=True):
+    """A row of a list: a persona or a thread."""
+
+    id: str
+    name: str | None = None
+    description: str | None = None
+    is_custom: bool | None = None
+    created_at: Annotated[float | None, Unsure] = None
+    details: Annotated[dict[str, Any] | None, Unsure] = None
+
+
+class Page(BaseModel):
+    """A page of a list; ``total`` and ``offset`` stand in some, a cursor in others."""
+
+    data: list[Row]
+    next_cursor: str | None = None
+    has_more: bool | None = None
+    total: int | None = None
+
+
+class Answer(BaseModel, coerce_numbers_to_str=True):
+    """What a charging call answers, with the credits it charged."""
+
+    id: str | None = None
+    is_custom: bool | None = None
+    thread_id: str | None = None
+    charged: Annotated[int | None, Unsure] = Field(
+        None,
+        validation_alias=AliasChoices(
+            AliasPath("usage", "credits_used"), "credits_charged", "credits_used"
+        ),
+    )
 
 
 class Mavera:
@@ -38,72 +83,23 @@ class Mavera:
 
     def usage(self) -> Usage:
         """Credits used and left."""
-        answer = self.client.get("/usage", expect=dict)
-        credits = answer.get("credits") or {}
-        used = number(credits.get("used"))
-        if used is None:
-            raise ServiceError(
-                "The answer has no credits.used.",
-                where="Mavera, GET /usage",
-                expected="a number, to check purchases by",
-                remedy=NOT_BOUGHT,
-            )
-        auto = bool((answer.get("auto_recharge") or {}).get("enabled"))
-        return Usage(used, number(credits.get("included")), number(credits.get("remaining")), auto)
+        return self._read(Usage, "/usage")
 
-    def custom_personas(self) -> list[dict[str, Any]]:
+    def custom_personas(self) -> list[Row]:
         """All personas of the account that are its own, over all pages; base personas are not."""
-        return [
-            {**row, "id": str(row["id"])}
-            for row in self._pages("/personas")
-            if row.get("is_custom") is not False
-        ]
+        return [row for row in self._rows("/personas") if row.is_custom is not False]
 
-    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """The rows of a list, each once; read by cursor where it gives one, else by offset."""
-        query: dict[str, Any] = {"limit": PAGE}
-        seen: set[str] = set()
-        while True:
-            answer = self.client.get(path, query, where=f"after {len(seen)} rows", expect=dict)
-            is_list = isinstance(answer.get("data"), list)
-            rows = answer["data"] if is_list else []
-            new = {str(row.get("id") or ""): row for row in rows if isinstance(row, dict)}
-            new = {key: row for key, row in new.items() if key and key not in seen}
-            yield from new.values()
-            seen |= new.keys()
-            cursor, more = answer.get("next_cursor"), answer.get("has_more")
-            total = number(answer.get("total"))
-            at_end = len(rows) < PAGE if total is None else len(seen) >= total
-            if is_list and (more is False or (at_end and not cursor and not more)):
-                return
-            if not new:
-                raise ServiceError(
-                    f"The list does not go on or does not end after {len(seen)} rows.",
-                    where=f"Mavera, GET {path}",
-                    expected="a list under data, with next_cursor, or with offset and total",
-                    remedy=NOT_BOUGHT,
-                )
-            query = {"limit": PAGE} | ({"cursor": cursor} if cursor else {"offset": len(seen)})
-
-    def persona(self, persona_id: str) -> dict[str, Any]:
+    def persona(self, persona_id: str) -> Row:
         """One persona with its details."""
-        return self.client.get(f"/personas/{persona_id}", expect=dict)
+        return self._read(Row, f"/personas/{persona_id}")
 
-    def create_persona(self, payload: payloads.Persona) -> dict[str, Any]:
-        """Charges 300 credits."""
-        return self.client.post("/personas", payload.body(), where=payload.name)
+    def buy(self, path: str, payload: payloads.Payload, name: str) -> dict[str, Any]:
+        """Charge for what a payload asks; ``name`` is for messages."""
+        return self.client.post(path, payload.body(), where=name, read_timeout=READ_TIMEOUT)
 
-    def update_persona(self, persona_id: str, payload: payloads.Persona) -> dict[str, Any]:
-        """Changes a custom persona; probably free."""
-        return self.client.patch(f"/personas/{persona_id}", payload.body(), where=payload.name)
-
-    def chat(self, payload: payloads.Chat) -> dict[str, Any]:
-        """Charges 10 to 75 credits and takes 5 to 90 seconds."""
-        return self.client.post("/mave/chat", payload.body(), read_timeout=240)
-
-    def respond(self, payload: payloads.Response) -> dict[str, Any]:
-        """Charges 1 to 5 credits."""
-        return self.client.post("/responses", payload.body())
+    def update_persona(self, persona_id: str, payload: payloads.Persona) -> None:
+        """Change a custom persona; probably free."""
+        self.client.patch(f"/personas/{persona_id}", payload.body(), where=payload.name)
 
     def answer_to(self, mark: str, thread_id: str | None = None) -> dict[str, Any] | None:
         """What became of a question with this mark.
@@ -114,25 +110,47 @@ class Mavera:
             The assistant's message; ``{}`` when the question is there and its answer is not yet;
             None when no thread has the question.
         """
-        rows = [{"id": thread_id}] if thread_id else list(self._pages("/mave/threads"))
-        rows.sort(key=lambda row: -(number(row.get("created_at")) or 0))
-        for row in rows[:NEWEST]:
-            thread = self.client.get(f"/mave/threads/{row['id']}", expect=dict)
-            if mark in json.dumps(thread, ensure_ascii=False):
-                return _reply_after(thread, mark)
+        newest = [thread_id]
+        if not thread_id:
+            rows = sorted(self._rows("/mave/threads"), key=lambda row: -(row.created_at or 0))
+            newest = [row.id for row in rows[:NEWEST]]
+        for key in newest:
+            thread = self.client.get(f"/mave/threads/{key}", expect=dict)
+            said = thread.get("messages") or []
+            asked = [n for n, message in enumerate(said) if mark in str(message.get("content"))]
+            if asked:
+                answers = [message for message in said[asked[0] + 1 :] if message.get("content")]
+                return {**answers[0], "thread_id": key} if answers else {}
         return None
 
+    def _rows(self, path: str) -> Iterator[Row]:
+        """The rows of a list, each once; read by cursor where it gives one, else by offset."""
+        query: dict[str, Any] = {"limit": PAGE}
+        seen: set[str] = set()
+        while True:
+            page = self._read(Page, path, query)
+            new = {row.id: row for row in page.data if row.id not in seen}
+            yield from new.values()
+            seen |= new.keys()
+            at_end = len(page.data) < PAGE if page.total is None else len(seen) >= page.total
+            if page.has_more is False or (at_end and not page.next_cursor and not page.has_more):
+                return
+            if not new:
+                raise _refuse(path, f"the list does not go on or end after {len(seen)} rows")
+            cursor = page.next_cursor
+            query = {"limit": PAGE} | ({"cursor": cursor} if cursor else {"offset": len(seen)})
 
-def number(value: Any) -> int | None:
-    """A whole number of an answer, or None."""
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    def _read(self, model: type[M], path: str, query: dict[str, Any] | None = None) -> M:
+        try:
+            return model.model_validate(self.client.get(path, query, expect=dict))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise _refuse(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _reply_after(thread: dict, mark: str) -> dict[str, Any]:
-    asked = False
-    for message in thread.get("messages") or thread.get("data") or []:
-        if message.get("role") == "user":
-            asked = mark in str(message.get("content"))
-        elif asked and message.get("content"):
-            return {**message, "thread_id": thread.get("id")}
-    return {}
+def _refuse(path: str, why: str) -> ServiceError:
+    return ServiceError(
+        f"The answer is not as documented: {why}.",
+        where=f"Mavera, GET {path}",
+        remedy=NOT_BOUGHT,
+    )

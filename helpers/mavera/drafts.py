@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from helpers.mavera.payloads import ClusterNumbers, Persona
-from helpers.mavera.prompts import TEXTS
+from helpers.mavera.prompts import write
 from helpers.mavera.results import Statement
 
 LEAST_MOVE, LEAST_SHARE, TENTH = 1, 0.05, 0.1  # a number changed when it moved by more than these
@@ -14,7 +14,7 @@ LEAST_MOVE, LEAST_SHARE, TENTH = 1, 0.05, 0.1  # a number changed when it moved 
 def write_statements(numbers: ClusterNumbers, *, days: int, zone: str) -> list[Statement]:
     """Sentences of a persona's draft, by ``texts/draft.txt.j2``; of a small cluster one alone."""
     values = {name: getattr(numbers, name) for name in ClusterNumbers.model_fields}
-    text = TEXTS.get_template("draft.txt.j2").render(**values, days=days, zone=zone)
+    text = write("draft.txt.j2", **values, days=days, zone=zone)
     lines = (line.rpartition(" | ") for line in text.splitlines())
     return [
         Statement(text=said.strip(), source=source) for said, _, source in lines if said.strip()

@@ -12,9 +12,10 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from helpers.core import clock, settings
 from helpers.core.errors import CreditError, ParameterError, ServiceError
@@ -22,8 +23,7 @@ from helpers.core.errors import CreditError, ParameterError, ServiceError
 PENDING, SETTLED, VOID = "pending", "settled", "void"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(BaseModel, frozen=True):
     """One purchase, as its latest line says.
 
     Attributes
@@ -35,7 +35,7 @@ class Entry:
     state : str
         ``pending``, ``settled`` or ``void``.
     name, cluster : str
-        Whom it is for.
+        What it is called, and for whom it is.
     fingerprint : str
         Of the draft or the question.
     credits : int
@@ -45,7 +45,9 @@ class Entry:
     before : dict
         The service just before the call: ``used`` [credits], ``listed`` (digest of custom ids).
     facts : dict
-        What the draft was written from, to tell a material change.
+        What a persona's draft was written from, to tell a material change.
+    answer : dict
+        What was answered to a question; empty where it was charged and lost.
     by : str
         ``answer``, ``search``, ``hand``: how the outcome became known.
     """
@@ -62,8 +64,9 @@ class Entry:
     thread_id: str | None = None
     date: str = ""
     run: str = ""
-    before: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     by: str = "answer"
 
     @property
@@ -89,13 +92,11 @@ class Ledger:
     def __init__(self, path: Path):
         self.path = path
         self._entries: dict[str, Entry] = {}
-        lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ()
-        for line in lines:
+        for line in path.read_bytes().split(b"\n") if path.is_file() else ():
             # A torn line is passed over. A torn `pending` was never followed by its call, and a
             # torn `settled` leaves its entry pending, to be asked about: nothing is paid twice.
-            with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
-                known = json.loads(line).items()
-                entry = Entry(**{k: v for k, v in known if k in Entry.__dataclass_fields__})
+            with contextlib.suppress(ValidationError):
+                entry = Entry.model_validate_json(line)
                 self._entries[entry.entry] = entry
 
     def __len__(self) -> int:
@@ -111,22 +112,22 @@ class Ledger:
 
     def open(self, kind: str, name: str, *, state: str = PENDING, **facts: Any) -> Entry:
         """Write an entry; on return it is on the disk, and the call may be made."""
-        key = f"{kind}-{len(self._entries) + 1:04d}-{secrets.token_hex(3)}"
+        key = f"{kind}-{len(self) + 1:04d}-{secrets.token_hex(3)}"
         date = clock.now().isoformat(timespec="seconds")
-        return self._append(Entry(key, kind, state, name, date=date, **facts))
+        return self._append(Entry(entry=key, kind=kind, state=state, name=name, date=date, **facts))
 
     def settle(self, entry: Entry, **facts: Any) -> Entry:
         """Write that an entry was made, or is made with other facts now."""
-        return self._append(replace(entry, state=SETTLED, **facts))
+        return self._append(entry.model_copy(update={"state": SETTLED, **facts}))
 
     def void(self, entry: Entry, *, by: str = "answer") -> Entry:
         """Write that an entry was not made and cost nothing."""
-        return self._append(replace(entry, state=VOID, credits=0, by=by))
+        return self._append(entry.model_copy(update={"state": VOID, "credits": 0, "by": by}))
 
     def _append(self, entry: Entry) -> Entry:
-        line = json.dumps(asdict(entry), ensure_ascii=False, allow_nan=False) + "\n"
         try:
-            write_line(self.path, line)
+            # The last writer may have died in mid-line, so a line brings its own beginning.
+            write_line(self.path, "\n" + entry.model_dump_json())
         except OSError as error:
             raise ServiceError(
                 f"It could not be written: {error.strerror or error}.",
@@ -140,18 +141,11 @@ class Ledger:
 def write_line(path: Path, line: str) -> None:
     """Append a line and wait until the disk has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    old = path.read_bytes() if path.exists() else None
-    torn = bool(old) and not old.endswith(b"\n")  # the last writer died in mid-line
-    data = (b"\n" if torn else b"") + line.encode()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(handle, "ab", buffering=0) as file:
-        while data:
-            data = data[file.write(data) :]
+    path.touch(mode=0o600)
+    with path.open("ab") as file:
+        file.write(line.encode())
+        file.flush()
         os.fsync(file.fileno())
-    if old is None and os.name == "posix":  # a new name is on the disk only when its folder is
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
 
 
 def unknown(entry: Entry, why: str, outputs: Path) -> CreditError:
@@ -183,18 +177,18 @@ def settle_by_hand(outputs: Path, entry: str, made: bool) -> Entry:
     ParameterError
         No ledger has the entry, or its outcome is known from the service.
     """
-    store = outputs / "store"
-    folders = sorted(store.iterdir()) if store.is_dir() else ()
-    ledgers = [Ledger(path) for folder in folders for path in sorted(folder.glob("ledger-*.jsonl"))]
-    found = [(book, known) for book in ledgers for known in book.entries() if known.entry == entry]
-    waiting = [known.entry for book in ledgers for known in book.entries(state=PENDING)]
-    if not found or (found[0][1].state != PENDING and found[0][1].by != "hand"):
-        state = f"is {found[0][1].state}: the service said so" if found else "is in no ledger"
-        raise ParameterError(
-            f"Ledger entry {entry} {state}.",
-            expected=f"an entry that waits: {', '.join(waiting) or 'there is none'}",
-        )
-    book, known = found[0]
-    return (
-        book.settle(known, credits=known.price, by="hand") if made else book.void(known, by="hand")
+    ledgers = [Ledger(path) for path in sorted(outputs.glob("store/*/ledger-*.jsonl"))]
+    every = [(book, known) for book in ledgers for known in book.entries()]
+    for book, known in every:
+        if known.entry == entry and (known.state == PENDING or known.by == "hand"):
+            return (
+                book.settle(known, credits=known.price, by="hand")
+                if made
+                else book.void(known, by="hand")
+            )
+    waiting = [known.entry for _, known in every if known.state == PENDING]
+    is_known = any(known.entry == entry for _, known in every)
+    raise ParameterError(
+        f"Ledger entry {entry} is {'known: the service said so' if is_known else 'in no ledger'}.",
+        expected=f"an entry that waits: {', '.join(waiting) or 'there is none'}",
     )

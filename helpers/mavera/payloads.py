@@ -55,6 +55,10 @@ class Payload(BaseModel):
         """JSON content, without what is missing."""
         return self.model_dump(exclude_none=True, by_alias=True)
 
+    def signed(self, mark: str) -> Payload:
+        """With a mark that makes it recognisable, where there is a place for one."""
+        return self
+
 
 FORMAT = {"type": "json_schema", "name": "viewer_reply", "strict": True}
 P = TypeVar("P", bound=Payload)
@@ -190,12 +194,17 @@ class Chat(Payload):
     message: Annotated[str, Field(min_length=1, max_length=60_000)]
     thread_id: str | None = None
 
+    def signed(self, mark: str) -> Chat:
+        """With the mark that its thread is found by."""
+        told = f"{self.message}\n\nReference of this question, not to be repeated: {mark}\n"
+        return self.model_copy(update={"message": told})
+
 
 class Reply(Payload):
     """What a persona is asked to answer."""
 
-    watch_on: str
-    talk_to_sales: str
+    watch_on: _text(1500)
+    talk_to_sales: _text(1500)
 
 
 class Response(Payload):
@@ -216,12 +225,12 @@ def persona_fields(cluster: Cluster) -> PersonaFields:
         A field is unknown or has the wrong form; the message names cluster, line and field.
     """
     try:
-        return PersonaFields(**cluster.persona)
-    except (ValidationError, TypeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {}
-        field = ".".join(str(part) for part in first.get("loc", ()) if part != "[key]")
+        return PersonaFields.model_validate(cluster.persona)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
         raise ParameterError(
-            f"persona: field {clean(field, 60)!r}: {first.get('msg', 'it is no text')}.",
+            f"persona: field {clean(field, 60)!r}: {first['msg']}.",
             where=f"Clusters file, cluster {cluster.name} (line {cluster.line})",
             expected=f"some of {', '.join(PersonaFields.model_fields)}",
             remedy="Correct it and run again.",

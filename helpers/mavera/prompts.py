@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jinja2
 
 from helpers.mavera import payloads
-from helpers.mavera.ledger import fingerprint
+from helpers.mavera.bill import Purchase
 from helpers.mavera.results import PersonaRow
 
+ANALYSIS, EDITS, FOLLOW_UP = "Mave's analysis", "Mave's edits", "Follow-up question"
+POINTS = (
+    "Persona profile",
+    "Content affinity",
+    "Outreach",
+    "Conversion probability",
+    "Content gaps",
+)
+"""Headings that Mave may write inside of a cluster's section."""
 TEXTS = jinja2.Environment(
     loader=jinja2.PackageLoader("helpers.mavera", "texts"),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    autoescape=False,  # plain text and Markdown, for services and no browser
+    autoescape=jinja2.select_autoescape(["html.j2"]),
 )
-CLOSING = "Closing advice"
-POINTS = {
-    "Persona profile": "a name, motive, likely role, and what they look for",
-    "Content affinity": "which video types and topics they respond to",
-    "Outreach": "the channel and the angle that fit",
-    "Conversion probability": "high, medium or low, and why",
-    "Content gaps": "what is missing for them",
-}
+
+
+def write(template: str, **values: Any) -> str:
+    """A text of ``texts/``."""
+    return TEXTS.get_template(template).render(values)
 
 
 def build_numbers(
@@ -36,46 +44,30 @@ def build_numbers(
         for row in rows
         if row.chosen or row.persona_id
     ]
-    clusters = [row.numbers for row in rows]
     return payloads.Numbers(
         total_viewers=viewers,
         window_days=days,
-        clusters=clusters,
+        clusters=[row.numbers for row in rows],
         news=news or None,
         personas=personas,
     )
 
 
-def write_question(numbers: payloads.Numbers) -> str:
-    """The message to Mave: what is asked, and the data as one JSON block."""
-    values = {name: getattr(numbers, name) for name in ("clusters", "personas", "news")}
-    return TEXTS.get_template("question.md.j2").render(
-        **values, points=POINTS, closing=CLOSING, data=payloads.data_block(numbers)
-    )
+def ask_mave(numbers: payloads.Numbers) -> Purchase:
+    """The question to Mave: what is asked, and the data as one JSON block."""
+    named = {name: getattr(numbers, name) for name in ("clusters", "personas", "news")}
+    message = write("question.md.j2", **named, data=payloads.data_block(numbers))
+    return Purchase("mave", ANALYSIS, payloads.Chat(message=message))
 
 
-def write_edits(drops: payloads.Drops) -> str:
+def ask_edits(drops: payloads.Drops) -> Purchase:
     """The question about edits: where each video loses its viewers."""
-    return TEXTS.get_template("edits.md.j2").render(data=payloads.data_block(drops))
+    message = write("edits.md.j2", data=payloads.data_block(drops))
+    return Purchase("mave", EDITS, payloads.Chat(message=message))
 
 
-def build_response(row: PersonaRow) -> payloads.Response:
-    """The question to one persona."""
-    draft = payloads.clean(row.draft.description, 1400)
-    text = TEXTS.get_template("reply.txt.j2").render(draft=draft)
-    return payloads.Response(persona_id=row.persona_id, input=text)
-
-
-def signed(message: str, mark: str) -> str:
-    """A message with the mark that makes its thread recognisable."""
-    return f"{message}\n\nReference of this question, not to be repeated: {mark}\n"
-
-
-def fingerprint_of(message: str, thread: str | None = None) -> str:
-    """The same for the same question about the same numbers, whatever the date."""
-    return fingerprint(["follow-up", thread, message] if thread else ["mave", message])
-
-
-def fingerprint_of_reply(row: PersonaRow) -> str:
-    """The same for the same persona and draft."""
-    return fingerprint(["reply", build_response(row).body()])
+def ask_persona(row: PersonaRow) -> Purchase:
+    """The question to one persona, in its own voice."""
+    text = write("reply.txt.j2", draft=payloads.clean(row.draft.description, 1400))
+    response = payloads.Response(persona_id=row.persona_id or "", input=text)
+    return Purchase("reply", f"Reply of {row.name}", response, row.cluster)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from helpers.mavera.answers import Source
 from helpers.mavera.bill import Bill
 from helpers.mavera.claims import Claim
-from helpers.mavera.payloads import ClusterNumbers, Persona
+from helpers.mavera.client import Unsure
+from helpers.mavera.payloads import ClusterNumbers, Persona, Short
 
 SCHEMA_VERSION = 2
 STATUSES = ("draft", "bought", "reused", "updated")
@@ -67,9 +68,13 @@ class PersonasFile(BaseModel):
 class Confidence(BaseModel):
     """What Mavera says of its own answer; guides promise it, the reference does not."""
 
-    score: float | None = None
-    risk: str | None = None
-    unsupported_claims: list[str] = []
+    score: Annotated[float | None, Unsure] = Field(
+        None, validation_alias=AliasChoices("score", "confidence_score")
+    )
+    risk: Annotated[Short | None, Unsure] = Field(
+        None, validation_alias=AliasChoices("risk", "hallucination_risk")
+    )
+    unsupported_claims: Annotated[list[Short] | None, Unsure] = None
 
 
 class Reply(BaseModel):
@@ -82,7 +87,7 @@ class Reply(BaseModel):
     text: str = ""
 
 
-class Analysis(BaseModel):
+class Analysis(BaseModel, validate_assignment=True):
     """An answer of Mave, checked; of all clusters it is analysis.json, with what was asked besides.
 
     Attributes
@@ -113,7 +118,7 @@ class Analysis(BaseModel):
     thread_id: str | None = None
     figures: list[Claim] = []
     unsupported_figures: list[str] = []
-    confidence: Confidence | None = None
+    confidence: Annotated[Confidence | None, Unsure] = None
     replies: list[Reply] = []
     follow_ups: list[Analysis] = []
     edits: Analysis | None = None

@@ -194,6 +194,9 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     prefix = tree.get("name_prefix") or ""
     if not isinstance(prefix, str) or len(prefix) > 40:
         fail(tree.lc.key("name_prefix")[0] + 1, "name_prefix: expected text of 40 characters")
+    for cluster in clusters:
+        if len(prefix) + len(cluster.title) > 99:  # together a persona's name, of 100 characters
+            fail(cluster.line, f"cluster {cluster.name}: title and name_prefix are over 99 letters")
     scores = builtin_scores()
     if "scores" in tree:
         line = tree.lc.key("scores")[0] + 1

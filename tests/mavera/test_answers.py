@@ -164,11 +164,3 @@ def test_what_is_shown_has_a_text_for_a_terminal():
         "<p>One &amp; <em>two</em></p><table><tr><th>a</th><td>86</td></tr></table>"
     )
     assert repr(shown).split() == ["One", "&", "two", "a", "86"]
-
-
-def test_a_message_shows_its_words_and_folds_its_data_away():
-    text = 'Use <these>:\n\n```json\n{"viewers": 86}\n```\n'
-    shown = answers.show_message(text)
-    html = shown._repr_html_()
-    assert "&lt;these&gt;" in html and html.count("<details>") == 1 and repr(shown) == text
-    assert "<details" not in answers.show_message("Only words")._repr_html_()

@@ -7,7 +7,7 @@ from money import strike
 
 from helpers.core.errors import BY_NAME, AccessError, CreditError, ServiceError
 from helpers.mavera import payloads
-from helpers.mavera.client import Mavera, Usage
+from helpers.mavera.client import Mavera
 from helpers.mavera.purchases import Account
 from helpers.sandbox.faults import Faults
 
@@ -34,7 +34,7 @@ def test_all_pages_are_read_by_cursor_and_base_personas_are_not_ours():
         {"data": [row(1), row(2, is_custom=False)], "has_more": True, "next_cursor": "c1"},
         {"data": [row(3), row(1)], "has_more": False, "next_cursor": None},
     )
-    assert [found["id"] for found in Mavera(client).custom_personas()] == ["p1", "p3"]
+    assert [found.id for found in Mavera(client).custom_personas()] == ["p1", "p3"]
     assert client.asked == [
         ("/personas", {"limit": 100}), ("/personas", {"limit": 100, "cursor": "c1"}),
     ]  # fmt: skip
@@ -80,7 +80,8 @@ def test_a_list_that_is_not_whole_is_refused(answers):
 def test_usage_without_used_credits_is_refused_and_the_rest_may_be_missing():
     with pytest.raises(ServiceError, match="credits.used"):
         Mavera(Pages({"credits": {"included": 500}})).usage()
-    assert Mavera(Pages({"credits": {"used": 7}, "auto_recharge": None})).usage() == Usage(7)
+    usage = Mavera(Pages({"credits": {"used": 7}, "auto_recharge": None})).usage()
+    assert (usage.used, usage.remaining, usage.auto_recharge) == (7, None, None)
 
 
 def thread(*said):
@@ -164,6 +165,6 @@ def test_a_missing_field_is_named_with_exit_status_4(make_world):
 def test_what_is_sent_to_make_a_persona_always_has_pipeline_and_type(make_world):
     account = Account(make_world().run())
     payload = payloads.Persona(name="Skimmers", description="Look for one answer.")
-    made = account.mavera.create_persona(payload)
+    made = account.mavera.buy("/personas", payload, "Skimmers")
     assert made["pipeline_type"] == "north_star" and made["type"] == "B2B"
-    assert account.mavera.persona(made["id"])["name"] == "Skimmers"
+    assert account.mavera.persona(made["id"]).name == "Skimmers"

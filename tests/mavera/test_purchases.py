@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from money import strike
 
 from helpers.core.errors import CreditError, KitError, ServiceError
 from helpers.mavera import ledger, payloads, purchases
-from helpers.mavera.bill import Bill, BillRow
+from helpers.mavera.bill import Bill, BillRow, Purchase
 from helpers.mavera.purchases import Account
 from helpers.sandbox import faults
 
-PAYLOAD = payloads.Persona(name="Skimmers", description="Look for one answer.")
+PERSONA = Purchase(
+    "persona", "Skimmers", payloads.Persona(name="Skimmers", description="Look for one answer.")
+)
+QUESTION = Purchase("mave", "Mave", payloads.Chat(message="Hello"))
 
 pytest_plugins = ("money_fixtures",)
 
@@ -29,11 +30,14 @@ def bill_of(account: Account, credits: int) -> Bill:
     return account.bill([BillRow(item="x", status="ask", credits=credits)])
 
 
-def buy(account: Account, send=None):
-    create = account.mavera.create_persona
-    return account.charge(
-        "persona", "Skimmers", send or (lambda _: create(PAYLOAD)), fingerprint="f"
-    )
+def make(account: Account) -> dict:
+    return account.mavera.buy("/personas", PERSONA.payload, "Skimmers")
+
+
+def answering(monkeypatch, account: Account, change) -> None:
+    """Let the service's answers to purchases be changed on their way."""
+    buy = account.mavera.buy
+    monkeypatch.setattr(account.mavera, "buy", lambda *asked: change(buy(*asked)))
 
 
 def entries(world) -> list[ledger.Entry]:
@@ -64,8 +68,9 @@ def test_what_was_made_but_not_answered_is_found_and_not_made_again(make_world, 
         world.app.faults = DeepAnswer()
     else:
         strike(world, kind, path="/personas")
-    entry, answer = buy(account)
-    assert (entry.credits, entry.by, answer["name"]) == (300, "search", "Skimmers")
+    entry = account.charge(PERSONA)
+    made = world.mavera.personas[0]["id"]
+    assert (entry.credits, entry.by, entry.persona_id) == (300, "search", made)
     assert len(world.sent("POST", "/personas")) == 1 and world.mavera.used == 300
 
 
@@ -74,7 +79,7 @@ def test_what_was_not_made_is_made_once_more(make_world, kind):
     world = make_world()
     account = account_of(world)
     strike(world, kind, path="/personas")
-    assert buy(account)[0].by == "answer" and states(world) == ["void", "settled"]
+    assert account.charge(PERSONA).by == "answer" and states(world) == ["void", "settled"]
     assert len(world.mavera.personas) == 1 and world.mavera.used == 300
 
 
@@ -84,7 +89,7 @@ def test_twice_not_made_is_given_up_with_nothing_charged(make_world):
     world.app.faults.rate, world.app.faults.kinds = 1.0, ("500_before",)
     world.app.faults.only = lambda method, _: method == "POST"
     with pytest.raises(ServiceError, match="failed twice.*nothing charged") as caught:
-        buy(account)
+        account.charge(PERSONA)
     assert caught.value.exit_status == 4 and len(world.sent()) == 2
     assert states(world) == ["void", "void"] and world.mavera.used == 0
 
@@ -95,7 +100,7 @@ def test_two_looks_five_seconds_apart_come_before_not_made(make_world, monkeypat
     account = account_of(world)
     strike(world, "500_before", path="/personas")
     before = len(world.log)
-    buy(account)
+    account.charge(PERSONA)
     looks = [request["path"] for request in world.log[before:] if request["method"] == "GET"]
     assert waits == [5] and looks.count("/api/v1/personas") == 2
 
@@ -109,11 +114,11 @@ def test_a_refused_purchase_is_void_and_a_throttled_one_waits(make_world, kind, 
     account = account_of(world)
     strike(world, kind, path="/personas")
     if status is None:
-        assert buy(account)[0].by == "answer" and states(world) == ["settled"]
+        assert account.charge(PERSONA).by == "answer" and states(world) == ["settled"]
         assert len(world.mavera.personas) == 1
         return
     with pytest.raises(KitError) as caught:
-        buy(account)
+        account.charge(PERSONA)
     assert caught.value.exit_status == status
     assert states(world) == ["void"] and len(world.sent()) == 1
 
@@ -122,7 +127,7 @@ def test_a_field_that_mavera_refuses_is_named_with_the_file_it_comes_from(make_w
     account = account_of(make_world())
     bad = payloads.Persona(name="Skimmers", description="", pipeline_type="north_star")
     with pytest.raises(ServiceError) as caught:
-        buy(account, lambda _: account.mavera.create_persona(bad))
+        account.charge(Purchase("persona", "Skimmers", bad))
     for told in (
         "400 on POST /personas (Skimmers)",
         "(param: description)",
@@ -136,9 +141,10 @@ def test_a_field_that_mavera_refuses_is_named_with_the_file_it_comes_from(make_w
 def test_a_persona_that_is_listed_and_cannot_be_read_is_described_by_its_row(make_world):
     world = make_world()
     account = account_of(world)
-    entry, answer = buy(account)
+    entry = account.charge(PERSONA)
     strike(world, "404", path=f"/personas/{entry.persona_id}", method="GET")
-    assert account.persona(entry.persona_id)["description"] == answer["description"]
+    described = account.persona(entry.persona_id).description
+    assert described == world.mavera.personas[0]["description"]
 
 
 def test_an_outcome_that_cannot_be_known_stops_with_entry_and_command(make_world):
@@ -150,7 +156,7 @@ def test_an_outcome_that_cannot_be_known_stops_with_entry_and_command(make_world
         used=world.mavera.used + (1 if len(world.sent()) else 0)
     )
     with pytest.raises(CreditError, match="viewer-personas settle persona-0001-") as caught:
-        buy(account)
+        account.charge(PERSONA)
     assert caught.value.exit_status == 5 and states(world) == ["pending"]
     with pytest.raises(CreditError, match="persona-0001-"):  # and again at the next start
         account_of(world).settle_pending()
@@ -168,7 +174,7 @@ def test_a_service_that_is_gone_after_the_call_leaves_the_entry_pending(make_wor
 
     world.app.on_request = goes
     with pytest.raises(CreditError, match="asking failed"):
-        buy(account)
+        account.charge(PERSONA)
     assert states(world) == ["pending"]
 
 
@@ -178,43 +184,40 @@ def test_a_pending_entry_of_a_dead_process_is_settled_before_anything_else(
 ):
     world = make_world()
     account = account_of(world)
-    before = {"used": 0, "listed": account._listed("persona")}
+    before = {"used": 0, "listed": account._listed()}
     account.ledger.open("persona", "Skimmers", price=300, run="r", before=before)
     if sent:  # and then the process died
-        account.mavera.create_persona(PAYLOAD)
+        make(account)
     account_of(world).settle_pending()
     (settled,) = entries(world)
     assert (settled.state, settled.credits, bool(settled.persona_id)) == (state, credits, sent)
 
 
-def test_what_an_answer_does_not_tell_is_read_from_list_and_balance(make_world):
+def test_what_an_answer_does_not_tell_is_read_from_the_list(make_world, monkeypatch):
     world = make_world()
     account = account_of(world)
-
-    def send(_):
-        account.mavera.create_persona(PAYLOAD)
-        return {"object": "custom_persona"}  # no id, no credits
-
-    entry, _ = buy(account, send)
+    answering(monkeypatch, account, lambda _: {"object": "custom_persona"})  # no id, no credits
+    entry = account.charge(PERSONA)
     assert entry.persona_id == world.mavera.personas[0]["id"] and len(world.sent()) == 1
     assert entry.credits == 300
 
 
 @pytest.mark.parametrize("odd", [{"credits_charged": 400}, {"is_custom": False}])
-def test_a_first_answer_that_is_odd_stops_all_further_purchases(make_world, odd):
+def test_a_first_answer_that_is_odd_stops_all_further_purchases(make_world, monkeypatch, odd):
     world = make_world()
     account = account_of(world)
+    answering(monkeypatch, account, lambda answer: answer | odd)
     with pytest.raises(CreditError, match="nothing more is bought"):
-        buy(account, lambda _: account.mavera.create_persona(PAYLOAD) | odd)
+        account.charge(PERSONA)
     assert states(world) == ["settled"]
 
 
 def test_nothing_is_charged_beyond_the_bill_the_budget_or_the_balance(make_world):
     world = make_world(credits=800)
     account = account_of(world)
-    buy(account)
+    account.charge(PERSONA)
     with pytest.raises(CreditError, match="may cost 300, and 100 of the bill are left"):
-        buy(account)
+        account.charge(PERSONA)
     with pytest.raises(CreditError, match="bill is 701 on top of 300.*the account has 500 left"):
         account.approve(bill_of(account, 701))
     account = Account(world.run(max_credits=400))
@@ -228,13 +231,12 @@ def test_nothing_is_charged_beyond_the_bill_the_budget_or_the_balance(make_world
 def test_a_reply_that_was_charged_and_lost_is_not_asked_for_again(make_world):
     world = make_world()
     account = account_of(world)
-    made = account.mavera.create_persona(PAYLOAD)
-    payload = payloads.Response(input="Why?", persona_id=made["id"])
+    response = payloads.Response(input="Why?", persona_id=make(account)["id"])
+    question = Purchase("reply", "Reply", response)
     strike(world, "drop_after", path="/responses")
-    send = account.mavera.respond
-    entry, answer = account.charge("reply", "Reply", lambda _: send(payload), fingerprint="g")
-    assert (entry.state, entry.credits, answer.get("output")) == ("settled", 1, None)
-    assert len(world.sent("POST", "/responses")) == 1 and account.kept("g") is None
+    entry = account.charge(question)
+    assert (entry.state, entry.credits, entry.answer) == ("settled", 1, {})
+    assert len(world.sent("POST", "/responses")) == 1 and account.kept(question) is None
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_while", "500_after"])
@@ -242,23 +244,7 @@ def test_maves_answer_is_recovered_from_its_thread(make_world, kind):
     world = make_world(mave_seconds=0.04)  # 40 s, where a second is a millisecond
     account = account_of(world)
     strike(world, kind, path="/mave/chat")
-
-    def send(entry):
-        return account.mavera.chat(payloads.Chat(message=f"Hello {entry.mark}"))
-
-    entry, answer = account.charge("mave", "Mave", send, fingerprint="q")
-    assert answer["content"] and entry.credits == world.mavera.used == 15
+    entry = account.charge(QUESTION)
+    assert entry.answer["content"] and entry.credits == world.mavera.used == 15
     assert len(world.sent("POST", "/mave/chat")) == 1
-    assert account.kept("q")["entry"] == entry.entry
-
-
-def test_an_answer_that_was_kept_settles_its_entry_without_asking(make_world):
-    world = make_world()
-    account = account_of(world)
-    entry = account.ledger.open("mave", "Mave", fingerprint="q", price=75, before={"used": 0})
-    kept = {"content": "A", "entry": entry.entry, "asked_on": "2026-07-01", "charged": 40}
-    account.answers.mkdir(parents=True)
-    (account.answers / "q.json").write_text(json.dumps(kept))
-    before = len(world.log)
-    account.settle_pending()
-    assert entries(world)[0].credits == 40 and len(world.log) == before
+    assert account.kept(QUESTION) == entry

@@ -139,6 +139,10 @@ def test_what_the_contract_allows_passes_and_means_what_it_says(when, viewer, ho
         ),
         ("name_prefix: [1]\nclusters:\n  - name: a\n", "name_prefix"),
         ("clusters:\n  - name: a\n    title: [x]\n", "line 3: cluster a: title"),
+        (
+            f"name_prefix: {'P' * 40}\nclusters:\n  - {{name: a, title: {'T' * 60}}}\n",
+            "line 3: cluster a: title and name_prefix",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_with_the_line(text, said):
