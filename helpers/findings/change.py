@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.core.parameters import Window
 from helpers.findings.counts import publish, publish_counts, publish_parts
 from helpers.findings.newcomers import compare_newcomers
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
@@ -120,7 +120,7 @@ def _find_causes(
     finding = "Rules and settings are those of the previous run."
     if differing:
         finding = f"Not as in the previous run: {', '.join(differing)}."
-    return Section(finding, pd.DataFrame({"setting": differing}), label_columns("setting"))
+    return make_section("causes", finding, pd.DataFrame({"setting": differing}))
 
 
 def count_news(
@@ -185,15 +185,9 @@ def count_news(
         f"{say(len(new_calls), 'person to call', 'people to call')}, "
         f"{say(len(companies), 'company', 'companies')}; gone: {say(left, 'viewer', 'viewers')}."
     )
-    note = (
-        f"Who was not in run {previous.name} (window to {previous.window.end}): viewers by key, "
-        "people by e-mail, people to call by that run's list. Companies: e-mail domains seen for "
-        f"the first time, or again after {BACK_AFTER.days} days; one may be in several."
-    )
-    named = {"people": "identified people", "to_call": "people to call"}
-    labels = label_columns("cluster viewers people to_call companies", **named)
-    shown = Section("In all.", totals, label_columns("kind new gone now", kind=""))
-    return Section(finding, table, labels, note, {"totals": shown})
+    shown = {"totals": make_section("totals", "In all.", totals)}
+    past = {"run": previous.name, "end": previous.window.end, "days": BACK_AFTER.days}
+    return make_section("news", finding, table, shown, **past)
 
 
 def say(count: int, singular: str, plural: str) -> str:
@@ -252,18 +246,16 @@ def count_moves(
     moved = known[known["cluster_then"] != known["cluster_now"]]
     total, count = int(known["viewers"].sum()), int(moved["viewers"].sum())
     shown = publish(count, of=total, min_cell=min_cell)
-    few = f"{'all but ' * (count >= min_cell)}fewer than {min_cell}"
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
     table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell))
     table = table.dropna(subset="viewers").sort_values("viewers", ascending=False)
-    return Section(
+    few = f"{'all but ' * (count >= min_cell)}fewer than {min_cell}"
+    finding = (
         f"{ends}; of {total:,} in both runs {few if shown is None else f'{shown:,}'} moved to "
-        "another cluster.",
-        table.reset_index(drop=True),
-        label_columns("cluster_then cluster_now viewers"),
-        f"Moves of fewer than {min_cell} viewers are not listed.",
+        "another cluster."
     )
+    return make_section("moves", finding, table.reset_index(drop=True), min_cell=min_cell)
 
 
 def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: int) -> Section:
@@ -300,9 +292,5 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     table = pd.DataFrame({"viewers": publish_counts(seen, total, min_cell)})
     table["people"] = publish_counts(named, people, min_cell)
     unit = "week" if by_week else "month"
-    return Section(
-        f"Viewers and identified people by {unit}.",
-        table.rename_axis("period").reset_index(),
-        label_columns("period viewers people", period=f"{unit} from", people="identified people"),
-        f"Who had a session then; a {unit} that the window cuts is left out.",
-    )
+    finding = f"Viewers and identified people by {unit}."
+    return make_section("trend", finding, table.rename_axis("period").reset_index(), unit=unit)

@@ -8,7 +8,7 @@ import pandas as pd
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import adjust_p_values, is_clear_maximum
 from helpers.findings.preference import LEVEL, choose_period, find_preferences, publish_shares
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
@@ -17,15 +17,6 @@ USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
 """Completion of business videos [percent] by length: under so many seconds, so much is watched."""
 ALONE = 0.9  # a cluster with this share of the viewers of one video is compared with all others
 MOST_NEXT = 3  # videos to send next, of each cluster
-VIEWERS = {"title": "video", "viewers": "viewers [viewers]"}
-NOTE = (
-    "A viewing is a viewer and a video. Preference: the share of the cluster's viewings that are "
-    "of the video, by the same share of all viewings. It stands out where the cluster's viewers "
-    "watched the video more than they would if all clusters had the same taste and each viewer "
-    "watched as many videos; viewers who came at the same time count as one where they hang "
-    "together. All cells are corrected together (Holm, 5 %), and the intervals allow for having "
-    "been picked."
-)
 
 
 def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
@@ -61,14 +52,13 @@ def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
         )
     elif len(shown):
         finding = "No video stands out: clusters watch the same, as far as the data can tell."
-    columns = "cluster media_id title viewers share_of_viewings share_of_all preference low high"
     parts = {
         "videos": _describe_videos(shown, cells, titles, rules),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
         "next_video": _describe_next(suggest_next_videos(engine, rules, min_cell), rules, min_cell),
         "lengths": compare_lengths(engine, min_cell),
     }
-    return Section(finding, clear, label_columns(f"{columns} q_value", **VIEWERS), NOTE, parts)
+    return make_section("content", finding, clear, parts)
 
 
 def read_titles(engine: Engine) -> pd.DataFrame:
@@ -119,11 +109,7 @@ def _describe_videos(shown, cells, titles: pd.DataFrame, rules: ClusterRules) ->
             f"“{most['title']}” was seen by {whole_percent(most['reach'])} of "
             f"{rules.titles[most['cluster']]}, the largest share of a cluster."
         )
-    columns = "cluster media_id title viewers reach avg_percent_watched share_of_viewings"
-    labels = label_columns(
-        f"{columns} share_of_all preference", **VIEWERS, avg_percent_watched="completion [%]"
-    )
-    return Section(finding, videos, labels, "Completion: of the best session of each viewer.")
+    return make_section("content_videos", finding, videos)
 
 
 def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
@@ -138,9 +124,7 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     finding = "No folder has enough viewers to show."
     if len(shown):
         finding = f"Folders with enough viewers to show: {shown['folder'].nunique()}."
-    columns = "cluster folder viewings share_of_viewings share_of_all preference"
-    labels = label_columns(columns, viewings="viewings [viewers]")
-    return Section(finding, shown, labels, "Described, not tested.")
+    return make_section("folders", finding, shown)
 
 
 def suggest_next_videos(
@@ -194,13 +178,7 @@ def _describe_next(frame: pd.DataFrame, rules: ClusterRules, min_cell: int) -> S
             f"{rules.titles[best.name]} most often go on to “{best['title']}”: "
             f"{best['followers']:,} did."
         )
-    columns = "cluster media_id title followers share_of_next share_of_all basis"
-    labels = label_columns(columns, title="video", followers="watched it next [viewers]")
-    note = (
-        "Watched next: the video first played after one that was watched to 75 % or more before. "
-        "Where the shares of the cluster and of all viewers are alike, it is popularity."
-    )
-    return Section(finding, frame, labels, note)
+    return make_section("next_video", finding, frame)
 
 
 def usual_percent(seconds: pd.Series) -> np.ndarray:
@@ -240,12 +218,4 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
             f"Videos of known length with enough viewers: {len(frame)}; {above} of them are "
             f"watched further than usual for their length, {below} less far."
         )
-    columns = "media_id title minutes percent usual_percent verdict"
-    labels = label_columns(
-        columns, title="video", percent="completion [%]", usual_percent="usual at this length [%]"
-    )
-    note = (
-        "Mean over sessions, corrected together over the videos. Usual for business videos: under "
-        "1 min 66 %, to 2 min 56, to 10 min 50, to 20 min 39, longer 22."
-    )
-    return Section(finding, frame, labels, note)
+    return make_section("lengths", finding, frame)

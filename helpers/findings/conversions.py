@@ -16,30 +16,12 @@ from helpers.findings.counts import (
     with_share,
 )
 from helpers.findings.preference import LEVEL, coarsen_p_values, judge_counts
-from helpers.findings.section import Section
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
 MOST_KINDS = 20
-LABELS = {
-    "cluster": "cluster",
-    "viewers": "viewers",
-    "converted": "converted [viewers]",
-    "rate": "rate, share of viewers",
-    "low": "low",
-    "high": "high",
-    "sessions": "sessions [viewers]",
-    "rate_per_session": "rate, share of sessions",
-    "q_value": "q-value",
-    "verdict": "beside the others",
-    "verdict_per_session": "beside the others, per session",
-}
-NOTE = (
-    "A conversion is a click or a form beyond the e-mail gate, which identifies and is counted "
-    "apart. Whoever comes more often has more chances, so both rates are tested, in clusters of "
-    f"{TOO_FEW} viewers or more, corrected together (Holm, 5\u00a0%); the q-value is the viewers'."
-)
 
 
 def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
@@ -82,7 +64,7 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
         by_gate=publish_counts(counted["by_gate"], counted["viewers"], min_cell)
     )
     parts = {"gate": _describe_gate(gate), "kinds": _list_kinds(kinds, viewers, min_cell)}
-    return Section(finding, frame.reset_index(), LABELS, NOTE, parts)
+    return make_section("conversions", finding, frame.reset_index(), parts, too_few=TOO_FEW)
 
 
 def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
@@ -151,16 +133,14 @@ def _describe_gate(gate: pd.DataFrame) -> Section:
     finding = "The e-mail gate identified no viewer, or few."
     if known:
         finding = "The e-mail gate identified viewers; that is no conversion."
-    labels = {"cluster": "cluster", "viewers": "viewers", "by_gate": "by the gate [viewers]"}
-    return Section(finding, gate.reset_index(), labels)
+    return make_section("gate", finding, gate.reset_index())
 
 
 def _list_kinds(kinds: pd.DataFrame, viewers: int, min_cell: int) -> Section:
-    labels = {"kind": "kind", "viewers": "[viewers]"}
     if kinds.empty:
-        return Section("No kind of conversion to show.", labels=labels)
+        return Section("No kind of conversion to show.")
     shown = publish_counts(kinds["viewers"], viewers, min_cell)
     frame = kinds.assign(viewers=shown).dropna(subset="viewers")
     frame = frame.sort_values(["viewers", "kind"], ascending=[False, True]).head(MOST_KINDS)
     finding = f"Kinds of conversion that {min_cell} viewers or more made: {len(frame)}."
-    return Section(finding, frame.reset_index(drop=True), labels)
+    return make_section("kinds", finding, frame.reset_index(drop=True))

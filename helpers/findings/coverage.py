@@ -10,12 +10,11 @@ import pandas as pd
 from helpers.core.parameters import Window
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import publish_counts, with_share
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 
 EXACT = "identified viewers"  # a total of the account
-NOTE = "A viewer is a cookie: the same person on two devices, or in a private window, is two."
 
 
 def describe_coverage(
@@ -57,8 +56,7 @@ def describe_coverage(
             f"{anonymous} of {viewers:,} viewers are anonymous, and {whole_percent(once)} have "
             "one session."
         )
-    labels = label_columns("topic value share meaning", topic="what", value="number [viewers]")
-    return Section(finding, frame, labels, NOTE)
+    return make_section("coverage", finding, frame)
 
 
 def missing_days(fetched: Iterable[date], window: Window) -> list[date]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from helpers.core.tables import clock, whole_percent
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 
 WITHIN = 5.0  # seconds in which a drop happens
 LEAST_LOST = 0.10  # of the first cell, beyond the trend
@@ -28,20 +27,6 @@ ERROR = 0.05  # chance of a drop in a video that has none, over all its cells
 PEAK_TIMES, PEAK_PLAYS = 2, 10  # rewatches beside the video's median, and at least
 MOST_POINTS = 100  # of a curve in the report; the whole one is in retention.csv
 MOST_WORDS = 3  # drops that are named in the finding
-SHARES = ("watching", "lost", "left", "rewatched", "opening")
-LABELS = {name: f"{name} [share]" for name in SHARES} | {
-    "second": "where",
-    "minutes": "length [min]",
-    "opening": "lost in the first 5 seconds [share]",
-    "cluster": "preferred by",
-    "usual_percent": "usual at this length [%]",
-}
-NOTE = (
-    "Shares are of the plays that saw the first second. A drop loses, within 5 seconds, 10 points "
-    "or more beyond what the seconds around it let expect, and more than chance among so many "
-    "plays; the first 5 seconds are the opening, and no drop. Of all viewers and for life: no "
-    "cluster and no window has a curve of its own."
-)
 
 
 def scale_curves(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
@@ -131,13 +116,15 @@ def describe_retention(
     if videos.empty:
         finding = "No video has plays enough for a curve of where viewers leave."
     known = videos.fillna({"cluster": "none"}).dropna(axis="columns", how="all")
-    sections = {
-        "curves": ("Share still watching, by second.", _thin_out(curves)),
-        "peaks": (f"{len(peaks)} places are watched again twice as often as usual.", peaks),
-        "videos_watched": (f"{len(videos)} videos have a curve.", known),
+    again = f"{len(peaks)} places are watched again twice as often as usual."
+    parts = {
+        "curves": make_section("curves", "Share still watching, by second.", _thin_out(curves)),
+        "peaks": make_section("peaks", again, peaks),
+        "videos_watched": make_section(
+            "videos_watched", f"{len(videos)} videos have a curve.", known
+        ),
     }
-    parts = {name: _section(*part) for name, part in sections.items()}
-    return replace(_section(finding, drops), note=NOTE, parts=parts)
+    return make_section("retention", finding, drops, parts)
 
 
 def _thin_out(curves: pd.DataFrame) -> pd.DataFrame:
@@ -147,10 +134,6 @@ def _thin_out(curves: pd.DataFrame) -> pd.DataFrame:
     last = ~curves["media_id"].duplicated(keep="last")
     kept = (cells.cumcount() % step == 0) | last
     return curves.loc[kept, ["media_id", "title", "second", "watching"]]
-
-
-def _section(finding: str, table: pd.DataFrame) -> Section:
-    return Section(finding, table, label_columns(" ".join(table), **LABELS))
 
 
 def find_drops(plays: np.ndarray, rewatches: np.ndarray, cell: float) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.findings.counts import publish_counts
-from helpers.findings.section import Section
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
@@ -19,12 +19,7 @@ MEASURED = 2_000  # viewers that the silhouette is measured on
 REASONABLE = 0.5  # a silhouette under it is no structure (Kaufman and Rousseeuw 1990)
 SAME = 0.7  # two methods agree on groups from this adjusted Rand index on
 PERCENT_UNIT = 25.0  # points of completion that count as much as a doubling of videos or visits
-NOTE = (
-    "Viewers by doublings of videos and of visits, and by completion, which counts the less the "
-    "fewer videos a viewer watched. k-means: the number of groups (2 to 8) with the best "
-    "silhouette; HDBSCAN finds the number itself and leaves some viewers outside. Agreement: "
-    "adjusted Rand index, 1 the same, 0 chance. Groups are told where both methods find the same."
-)
+COLUMNS = ["video_count", "total_visits", "avg_percent_watched"]
 
 
 def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -> Section:
@@ -46,18 +41,22 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
 
     count = int(engine.counts("SELECT count(*) AS n FROM viewers")["n"].sum())
     if count < FEWEST:
-        return Section(f"Natural groups need {FEWEST} viewers or more.", labels=LABELS)
+        return Section(f"Natural groups need {FEWEST} viewers or more.")
     part = {"seed": seed, "part": min(SAMPLE / count, 1.0)}
     sample = engine.rows(tables.sql("viewer_sample"), part)
     sample = sample.sort_values("visitor_key", ignore_index=True)
-    points = _place(sample, seed, *_reliability(sample))
+    points = _place(sample, seed)
     labels = {"k-means": _kmeans(points, seed), "HDBSCAN": _hdbscan(points, min_cell)}
-    frame = pd.DataFrame({"method": list(labels)})
-    frame["groups"] = [len(set(found) - {-1}) for found in labels.values()]
-    frame["silhouette"] = [_silhouette(points, found, seed) for found in labels.values()]
-    frame["outside"] = [(found < 0).mean() for found in labels.values()]
-    agreement = [adjusted_rand_score(sample["cluster"], found) for found in labels.values()]
-    frame["agreement"] = np.round(agreement, 2)
+    frame = pd.DataFrame(
+        {
+            "method": method,
+            "groups": len(set(found) - {-1}),
+            "silhouette": _silhouette(points, found, seed),
+            "outside": (found < 0).mean(),
+            "agreement": round(adjusted_rand_score(sample["cluster"], found), 2),
+        }
+        for method, found in labels.items()
+    )
     same = adjusted_rand_score(*labels.values())
     clear = same >= SAME and frame["silhouette"].min() >= REASONABLE
     finding = (
@@ -67,50 +66,13 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     if clear:
         finding = (
             f"The viewers form {frame['groups'].max()} groups of their own, found by two methods "
-            f"(agreement {same:.2f}); with the rules they agree to {agreement[0]:.2f}."
+            f"(agreement {same:.2f}); with the rules they agree to {frame['agreement'][0]:.2f}."
         )
     parts = {
         "kmeans": _profile(sample, labels["k-means"], min_cell),
         "hdbscan": _profile(sample, labels["HDBSCAN"], min_cell),
     }
-    return Section(finding, frame, LABELS, NOTE, parts)
-
-
-LABELS = {
-    "method": "method",
-    "groups": "groups",
-    "silhouette": "silhouette",
-    "outside": "share outside",
-    "agreement": "agreement with the rules",
-}
-
-
-def label_viewers(viewers: pd.DataFrame, *, groups: int, seed: int = 0) -> pd.Series:
-    """k-means labels of viewers, to set beside their clusters.
-
-    Parameters
-    ----------
-    viewers : DataFrame
-        video_count, total_visits, avg_percent_watched, a row per viewer.
-    groups : int
-        How many.
-
-    Returns
-    -------
-    Series of str, index that of `viewers`: "group A" (the largest), "group B", ...
-
-    Examples
-    --------
-    >>> viewers["group"] = groups.label_viewers(viewers, groups=5)
-    >>> pd.crosstab(viewers["cluster"], viewers["group"])
-    """
-    points = _place(viewers, seed)
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(len(points), min(len(points), SAMPLE), replace=False)
-    found = _fit_kmeans(points[chosen], groups, seed).predict(points)
-    order = pd.Series(found).value_counts().index
-    names = {number: f"group {chr(ord('A') + place)}" for place, number in enumerate(order)}
-    return pd.Series(found, viewers.index).map(names)
+    return make_section("groups", finding, frame, parts)
 
 
 def _reliability(sample: pd.DataFrame) -> tuple[float, float]:
@@ -131,8 +93,9 @@ def _reliability(sample: pd.DataFrame) -> tuple[float, float]:
     return overall, max(float((between - inside) / spread), 0.0) if spread > 0 else 0.0
 
 
-def _place(viewers: pd.DataFrame, seed: int, mean: float = 0, reliability: float = 1) -> np.ndarray:
+def _place(viewers: pd.DataFrame, seed: int) -> np.ndarray:
     """Viewers as points; completion is drawn to the mean by what few videos cannot tell."""
+    mean, reliability = _reliability(viewers)
     videos, visits, percent = (viewers[name].to_numpy(float) for name in COLUMNS)
     # A count c is spread over log2 of c to c + 1: small numbers would be groups by themselves.
     # The random numbers are a stream of their own: data made with the same seed are not like them.
@@ -142,22 +105,15 @@ def _place(viewers: pd.DataFrame, seed: int, mean: float = 0, reliability: float
     return np.column_stack([*counts, weight * (percent - mean) / PERCENT_UNIT])
 
 
-COLUMNS = ["video_count", "total_visits", "avg_percent_watched"]
-
-
-def _fit_kmeans(points: np.ndarray, groups: int, seed: int):
+def _kmeans(points: np.ndarray, seed: int) -> np.ndarray:
+    """Labels of the number of groups with the best silhouette, none of them tiny."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # waiting threads cost more than they help at this size
-        return KMeans(groups, n_init=4, random_state=seed).fit(points)
-
-
-def _kmeans(points: np.ndarray, seed: int) -> np.ndarray:
-    """Labels of the number of groups with the best silhouette, none of them tiny."""
     best, most = np.zeros(len(points), int), -1.0
     for number in range(2, MOST_GROUPS + 1):
-        found = _fit_kmeans(points, number, seed).labels_
+        with threadpool_limits(1):  # waiting threads cost more than they help at this size
+            found = KMeans(number, n_init=4, random_state=seed).fit_predict(points)
         large = np.bincount(found).min() >= SMALLEST * len(points)
         if large and (score := _silhouette(points, found, seed)) > most:
             best, most = found, score
@@ -193,6 +149,5 @@ def _profile(sample: pd.DataFrame, found: np.ndarray, min_cell: int) -> Section:
     frame["viewers"] = publish_counts(inside.size(), len(sample), min_cell)
     frame = frame.sort_values("viewers", ascending=False).reset_index(drop=True)
     frame["group"] = [f"group {chr(ord('A') + place)}" for place in range(len(frame))]
-    labels = {"group": "group", "viewers": "[viewers]", "videos": "videos, median"}
-    labels |= {"visits": "visits, median", "avg_percent_watched": "completion, mean [%]"}
-    return Section(f"{len(frame)} groups of {len(sample):,} viewers.", frame, labels)
+    finding = f"{len(frame)} groups of {len(sample):,} viewers."
+    return make_section("group_profiles", finding, frame)

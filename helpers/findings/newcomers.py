@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.core.parameters import Window
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import TOO_FEW, adjust_p_values, publish, publish_counts
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
@@ -51,33 +51,23 @@ def compare_newcomers(
     middle = window.end - timedelta(days)
     spans = f"the {days} days to {middle} and the {days} days to {window.end}"
     held = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].dropna()
-    first = min([window.start, *pd.to_datetime(held).dt.date])
-    if middle - timedelta(2 * days) < first:  # who came before would be taken for newcomers
+    held = [*pd.to_datetime(held).dt.date]
+    if middle - timedelta(2 * days) < min([window.start, *held]):
         return Section(f"Too few days before {spans} to tell newcomers.", parts=parts)
-    engine.define(tables.sql("newcomers").format(middle=middle, days=days))
+    earlier = (middle - timedelta(days) - min(held, default=middle)).days + 1
+    past = {"middle": middle, "days": days, "before": max(days, earlier)}
+    engine.define(tables.sql("newcomers").format(**past))
     then = count_by_day(engine, rules, "newcomers_then", middle)
     now = count_by_day(engine, rules, "newcomers_now", window.end)
-    sizes = [int(group.to_numpy().sum()) for group in (then, now)]
-    if min(sizes) < TOO_FEW or min(_effective_days(then), _effective_days(now)) < FEW_DAYS:
+    groups = [by_day.sum(axis=1) for by_day in (then, now)]
+    sizes = [int(group.sum()) for group in groups]
+    if min(sizes) < TOO_FEW or min(map(_effective_number, groups)) < FEW_DAYS:
         said = f"Too few newcomers to compare in {spans}: it takes {TOO_FEW} on {FEW_DAYS} days."
         return Section(said, parts=parts)
     compared = compare_shares(then, now)
     table = _publish_shares(compared, sizes, min_cell)
-    labels = label_columns(
-        "cluster viewers_then viewers_now share_then share_now difference low high q_value "
-        "detectable",
-        viewers_then="newcomers then",
-        viewers_now="newcomers now",
-        detectable="would have been seen",
-    )
-    note = (
-        f"Newcomers: viewers first seen in {spans}, by what they did until the end of those days, "
-        "under today's rules. The variance is that between days, for people come in campaigns; "
-        "intervals and q-values (Holm) allow for looking at all clusters at once. A difference "
-        f"that would have been seen is found in {POWER * 100:.0f} % of cases."
-    )
     said = _say_change(table, compared["detectable"].max(), rules, spans)
-    return Section(said, table, labels, note, parts)
+    return make_section("change", said, table, parts, spans=spans, power=POWER * 100)
 
 
 def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) -> pd.DataFrame:
@@ -91,10 +81,9 @@ def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) 
     return by_day.reindex(columns=rules.names).fillna(0)
 
 
-def _effective_days(by_day: pd.DataFrame) -> float:
-    """The number of equal days that would weigh as much: few where most came on one day."""
-    sizes = by_day.sum(axis=1)
-    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+def _effective_number(weights: pd.Series) -> float:
+    """The number of equal weights that would tell as much: few where one is most of them."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
 
 
 def compare_shares(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +104,8 @@ def compare_shares(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     -----
     Days are drawn, not viewers. Those as long before the end are set against each other, since
     who came early has had more time: what they differ by, each day left out in turn, is the
-    variance. t has one degree of freedom less than the group with fewer effective days has days.
+    variance, at least that of viewers who come one by one. t has one degree of freedom less than
+    there are pairs of days, each counted by the variance that its viewers have in the mean.
 
     References
     ----------
@@ -123,16 +113,20 @@ def compare_shares(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     """
     from scipy.stats import t
 
-    shares, left_out = [], []
+    shares, left_out, variances = [], [], []
     for by_day in (then, now):
-        sizes = by_day.sum(axis=1)
-        weights = sizes / sizes.sum()
-        shares.append(by_day.sum() / sizes.sum())
-        parts = by_day.div(sizes.sum()) - np.outer(weights, shares[-1])
-        left_out.append(parts.div(1 - weights, axis=0))
+        viewers = by_day.to_numpy().sum()
+        weight = by_day.sum(axis=1) / viewers
+        shares.append(by_day.sum() / viewers)
+        parts = by_day / viewers - np.outer(weight, shares[-1])
+        left_out.append(parts.div(1 - weight, axis=0))
+        variances.append(weight / viewers)
     difference = shares[1] - shares[0]
-    error = (left_out[1].sub(left_out[0], fill_value=0) ** 2).sum() ** 0.5
-    freedom = min(_effective_days(then), _effective_days(now)) - 1
+    by_days = (left_out[1].sub(left_out[0], fill_value=0) ** 2).sum()
+    pooled = (then.sum() + now.sum()) / (then.to_numpy().sum() + now.to_numpy().sum())
+    pairs = variances[0].add(variances[1], fill_value=0)
+    error = np.maximum(by_days, pooled * (1 - pooled) * pairs.sum()) ** 0.5
+    freedom = _effective_number(pairs) - 1
     p_values = 2 * t.sf((difference / error).abs(), freedom)  # 0 / 0 where nobody is in a cluster
     tested = max(int((~np.isnan(p_values)).sum()), 1)
     margin = t.isf(LEVEL / 2 / tested, freedom) * error

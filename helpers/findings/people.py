@@ -12,7 +12,7 @@ from helpers.findings.counts import (
     with_share,
 )
 from helpers.findings.scoring import FULL_DEPTH, FULL_VISITS
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
@@ -49,21 +49,27 @@ def list_people(
             "seen_7_days": publish_counts(counted["seen_7_days"], counted["people"], min_cell),
         }
     )
-    known = {"people": "identified people", "to_call": "worth a call"}
-    return Section(
-        finding=_finding(people, rules.scores),
-        table=table.rename_axis("cluster").reset_index(),
-        labels=label_columns("cluster people to_call seen_7_days", **known),
-        note=_note(people, rules.scores, min_cell),
-        parts={
-            "companies": count_companies(people, min_cell=min_cell),
-            "catch": count_catch(people, rules.scores, min_cell=min_cell),
-            "watch_time": sum_watch_time(engine, rules, min_cell=min_cell),
-        },
+    out = publish(int(people["opted_out"].sum()), of=len(people), min_cell=min_cell)
+    left = f" On the opt-out list: {count_people(out, 'e-mail', min_cell=min_cell)}."
+    parts = {
+        "companies": count_companies(people, min_cell=min_cell),
+        "catch": count_catch(people, rules.scores, min_cell=min_cell),
+        "watch_time": sum_watch_time(engine, rules, min_cell=min_cell),
+    }
+    return make_section(
+        "people",
+        _say_people(people, rules.scores),
+        table.rename_axis("cluster").reset_index(),
+        parts,
+        weights=rules.scores.weights,
+        half_life=rules.scores.half_life_days,
+        depth=FULL_DEPTH,
+        visits=FULL_VISITS,
+        opted_out=left if people["opted_out"].any() else "",
     )
 
 
-def _finding(people: pd.DataFrame, scores: Scores) -> str:
+def _say_people(people: pd.DataFrame, scores: Scores) -> str:
     if people.empty:
         return "Nobody is identified: there is no one to call. An e-mail gate would change that."
     if people["opted_out"].all():
@@ -73,19 +79,6 @@ def _finding(people: pd.DataFrame, scores: Scores) -> str:
         f"{call or 'None'} of {len(people):,} identified {noun} {'are' if call > 1 else 'is'} "
         f"worth a call: a score of {scores.call_score:g} or more, "
         f"seen in the last {scores.call_days:g} days."
-    )
-
-
-def _note(people: pd.DataFrame, scores: Scores, min_cell: int) -> str:
-    weights = scores.weights
-    out = publish(int(people["opted_out"].sum()), of=len(people), min_cell=min_cell)
-    left = f" On the opt-out list: {count_people(out, 'e-mail', min_cell=min_cell)}." * (out != 0)
-    return (
-        "One row per e-mail in private/outreach_<cluster>.csv, whom to call first, then by score. "
-        f"Points: recency {weights.recency:g} (halves every {scores.half_life_days:g} days), depth "
-        f"{weights.depth:g} ({FULL_DEPTH} videos' worth of watching), visits {weights.visits:g} "
-        f"({FULL_VISITS} visits), clicks {weights.clicks:g}, content {weights.content:g} (how far "
-        f"a video about buying was watched). Days count to the end of the window.{left}"
     )
 
 
@@ -101,12 +94,8 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     sizes = listed[~listed["free_mail"]].groupby("domain").size()
     counted = pd.Series({name: int(sizes.between(*ends).sum()) for name, ends in SIZES.items()})
     shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
-    return Section(
-        finding=f"{len(sizes):,} {'company' if len(sizes) == 1 else 'companies'} by e-mail domain.",
-        table=shown.reset_index(),
-        labels=label_columns("size companies", size="identified people"),
-        note="A company is an e-mail domain that is no mail provider's; see private/companies.csv.",
-    )
+    finding = f"{len(sizes):,} {'company' if len(sizes) == 1 else 'companies'} by e-mail domain."
+    return make_section("companies", finding, shown.reset_index())
 
 
 def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Section:
@@ -137,18 +126,11 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     table["total"] = publish(int(clicked.sum()), of=len(people), min_cell=min_cell) or 0
     table = with_share(table, "clicked", "total", "caught", interval=False)
     table = with_share(table, "by_rest", "total", "caught_by_rest", interval=False)
-    return Section(
-        finding="How long the list is at each score, and what share of those with a click it has.",
-        table=table.drop(columns=["by_rest", "total"]),
-        labels=label_columns(
-            "score people to_call clicked caught caught_by_rest",
-            score="score of at least",
-            to_call=f"of those seen in the last {scores.call_days:g} days",
-            clicked="with a click",
-            caught="share of people with a click",
-            caught_by_rest="share found by the rest of the score",
-        ),
-        note="A click gives points itself; the last column is the score without those points.",
+    return make_section(
+        "catch",
+        "How long the list is at each score, and what share of those with a click it has.",
+        table.drop(columns=["by_rest", "total"]),
+        call_days=scores.call_days,
     )
 
 
@@ -177,24 +159,11 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     )
     # In tens: all videos together are as long as all clusters, a hidden one would be what is left.
     videos["minutes"] = videos["minutes"].round(-1)
-    names = {
-        "minutes": "minutes watched",
-        "minutes_per_viewer": "minutes a viewer",
-        "known": "share of sessions with a known length",
-    }
-    columns = ["cluster", "minutes", "minutes_per_viewer", "known"]
     hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
-    by_video = Section(  # no mean a viewer: minutes by it give the number of viewers
+    by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
+        "watch_time_videos",
         "Minutes watched by video.",
-        videos.sort_values(["minutes", "media_id"], ascending=[False, True])[
-            ["media_id", "title", "minutes", "known"]
-        ],
-        label_columns("title minutes known", title="video", **names),
+        videos.sort_values(["minutes", "media_id"], ascending=[False, True]),
     )
-    return Section(
-        finding=f"{hours:,.0f} hours were watched, as far as the length of the video is known.",
-        table=clusters.reset_index()[columns],
-        labels=label_columns(" ".join(columns), **names),
-        note="Length of the video times the largest share of it that a viewer saw in one session.",
-        parts={"videos": by_video},
-    )
+    finding = f"{hours:,.0f} hours were watched, as far as the length of the video is known."
+    return make_section("watch_time", finding, clusters.reset_index(), {"videos": by_video})

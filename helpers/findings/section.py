@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
 
 from helpers.core import tables
 
@@ -72,15 +75,36 @@ class Section:
         return "\n".join([*lines, self.note] if self.note else lines)
 
 
-def label_columns(names: str, **labels: str) -> dict[str, str]:
-    """Labels of columns, in order: as given, else the name with blanks.
+def make_section(
+    name: str,
+    finding: str,
+    table: pd.DataFrame,
+    parts: Mapping[str, Section] | None = None,
+    **values: Any,
+) -> Section:
+    """A section with the labels and the note that ``sections.yml`` has for a table of that name.
 
-    Examples
-    --------
-    >>> label_columns("cluster to_call", to_call="worth a call")
-    {'cluster': 'cluster', 'to_call': 'worth a call'}
+    Parameters
+    ----------
+    name : str
+        A key of ``sections.yml``; columns that it names and the table lacks are left out.
+    values
+        What is put into the labels and the note.
     """
-    return {name: labels.get(name, name.replace("_", " ")) for name in names.split()}
+    wording = _read_wordings()[name]
+    labels = {
+        column: (column.replace("_", " ") if label is None else label).format(**values)
+        for column, label in wording["columns"].items()
+        if column in table
+    }
+    note = wording.get("note", "").format(**values)
+    return Section(finding, table, labels, note, parts or {})
+
+
+@cache
+def _read_wordings() -> dict[str, Any]:
+    text = resources.files("helpers.findings").joinpath("sections.yml").read_text("utf-8")
+    return YAML(typ="safe").load(text)
 
 
 def to_plain(value: Any) -> Any:

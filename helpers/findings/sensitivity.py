@@ -6,22 +6,13 @@ import pandas as pd
 
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import publish, publish_counts
-from helpers.findings.section import Section
+from helpers.findings.section import Section, make_section
 from helpers.store.conditions import COLUMNS
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
 PERCENT_STEP, COUNT_STEP = 5.0, 1.0
 EQUALITIES = ("=", "<>")  # they name a kind of viewer, and are no threshold
-LABELS = {
-    "cluster": "cluster",
-    "column": "column",
-    "threshold": "threshold",
-    "step": "step",
-    "lowered": "move if lowered [viewers]",
-    "raised": "move if raised [viewers]",
-}
-NOTE = "Viewers whose cluster would change if one threshold moved by a step, all else the same."
 
 
 def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
@@ -47,9 +38,9 @@ def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) ->
             other = rules.replace(cluster, column, changed, was=value).case_sql()
             moved[f"{name}_{len(rows)}"] = f"({other}) <> ({base})"
         rows.append((cluster, column, value, step))
-    frame = pd.DataFrame(rows, columns=list(LABELS)[:4])
+    frame = pd.DataFrame(rows, columns=["cluster", "column", "threshold", "step"])
     if not rows:
-        return Section("The rules have no thresholds.", frame, labels=LABELS, note=NOTE)
+        return Section("The rules have no thresholds.")
     sums = [f"count(*) FILTER ({condition}) AS {name}" for name, condition in moved.items()]
     sums += [f"count(*) FILTER ({' OR '.join(moved.values())}) AS near", "count(*) AS viewers"]
     counted = engine.counts(f"SELECT {', '.join(sums)} FROM viewers").iloc[0].astype("int64")
@@ -66,4 +57,4 @@ def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) ->
             f"{near:,} of {viewers:,} viewers ({whole_percent(near / viewers)}) sit within a step "
             "of a threshold: another cluster would have them if it moved."
         )
-    return Section(finding, frame, LABELS, NOTE)
+    return make_section("sensitivity", finding, frame)

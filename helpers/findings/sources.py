@@ -6,18 +6,12 @@ import pandas as pd
 
 from helpers.core.tables import whole_percent
 from helpers.findings.preference import choose_period, find_preferences, publish_shares
-from helpers.findings.section import Section, label_columns
+from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
 MOST_SOURCES = 300  # of each kind, those that brought most viewers are looked at
-COLUMNS = "kind value cluster viewers share share_of_all preference"
-NOTE = (
-    "Page and utm values of each viewer's first session. Preference: the share of the cluster's "
-    "viewers that came so, by the share of all viewers. Viewers who came at the same time count as "
-    "one where they hang together. All cells are corrected together (Holm, 5 %)."
-)
 
 
 def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
@@ -52,10 +46,9 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
         )
     elif len(listed):
         finding = "No page or campaign brings one cluster more, as far as the data can tell."
-    labels = label_columns(f"{COLUMNS} low high q_value", viewers="viewers [viewers]")
-    columns = label_columns(COLUMNS, viewers="viewers [viewers]")
-    everything = Section(f"Pages and values by cluster: {len(listed)} rows.", listed, columns)
-    return Section(finding, clear, labels, NOTE, {"all": everything})
+    everything = f"Pages and values by cluster: {len(listed)} rows."
+    parts = {"all": make_section("all_sources", everything, listed)}
+    return make_section("sources", finding, clear, parts)
 
 
 def _count_sources(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,8 +1,6 @@
 """Planted groups are found, one population holds none."""
 
 import numpy as np
-import pandas as pd
-from sklearn.metrics import adjusted_rand_score
 from viewing import drawn, session, tables
 
 from helpers.findings import groups
@@ -40,13 +38,3 @@ def test_one_population_holds_no_groups():
 def test_a_handful_of_viewers_is_not_searched():
     section = groups.find_groups(tables([session("a")]), RULES, 10, 0)
     assert section.table.empty and "100 viewers or more" in section.finding
-
-
-def test_labels_of_viewers_stand_beside_their_clusters():
-    frame, kinds = drawn(400, np.random.default_rng(3))
-    viewers = tables(frame).query("FROM viewers").set_index("visitor_key")
-    labels = groups.label_viewers(viewers, groups=4, seed=1)
-    assert labels.index.equals(viewers.index)
-    assert labels.value_counts().index[0] == "group A"
-    assert adjusted_rand_score(kinds.loc[labels.index], labels) > 0.9
-    pd.testing.assert_series_equal(labels, groups.label_viewers(viewers, groups=4, seed=1))

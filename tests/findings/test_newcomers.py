@@ -18,24 +18,32 @@ def by_day(*days, names="ab"):
     return pd.DataFrame(days, columns=list(names), dtype=float)
 
 
+FALL = [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]  # of ten viewers a day, on ten days
+
+
 def test_the_variance_is_that_of_days_set_against_each_other():
-    # Ten days of ten each. Both groups fall from 40 % to 0 alike, which is no variance.
-    fall = [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
-    then = by_day(*[(share, 10 - share) for share in fall])
-    more = [(share + up, 10 - share - up) for share, up in zip(fall, [2, 0] * 5, strict=True)]
+    # Both groups fall from 40 % to 0 alike, which is no variance.
+    then = by_day(*[(share, 10 - share) for share in FALL])
+    more = [(share + up, 10 - share - up) for share, up in zip(FALL, [6, 0] * 5, strict=True)]
     found = newcomers.compare_shares(then, by_day(*more)).loc["a"]
-    error = np.sqrt(10 * (0.01 / 0.9) ** 2)  # each pair differs by 0.01 of all from the mean of 0.1
+    error = np.sqrt(10 * (0.03 / 0.9) ** 2)  # each pair differs by 0.03 of all from the mean of 0.3
     margin = t.isf(0.05 / 2 / 2, 9)
-    assert found["difference"] == pytest.approx(0.1)
-    assert found["p_value"] == pytest.approx(2 * t.sf(0.1 / error, 9))
-    assert found["low"] == pytest.approx(0.1 - margin * error)
+    assert found["difference"] == pytest.approx(0.3)
+    assert found["p_value"] == pytest.approx(2 * t.sf(0.3 / error, 9))
+    assert found["low"] == pytest.approx(0.3 - margin * error)
     assert found["detectable"] == pytest.approx((margin + t.isf(0.2, 9)) * error)
 
 
+def test_the_variance_is_at_least_that_of_viewers_one_by_one():
+    then = by_day(*[(share, 10 - share) for share in FALL])
+    found = newcomers.compare_shares(then, then).loc["a"]
+    assert found["high"] == pytest.approx(t.isf(0.0125, 9) * np.sqrt(0.2 * 0.8 * (0.01 + 0.01)))
+
+
 def test_one_heavy_day_counts_for_few():
-    assert newcomers._effective_days(by_day((5, 5), (5, 5), (5, 5), (5, 5))) == 4
-    assert newcomers._effective_days(by_day((50, 50), (1, 0), (0, 1))) == pytest.approx(1.04, 0.01)
-    assert newcomers._effective_days(by_day()) == 0
+    assert newcomers._effective_number(pd.Series([10, 10, 10, 10])) == 4
+    assert newcomers._effective_number(pd.Series([100, 1, 1])) == pytest.approx(1.04, 0.01)
+    assert newcomers._effective_number(pd.Series(dtype=float)) == 0
 
 
 def test_a_cluster_nobody_is_in_is_not_tested():
@@ -88,6 +96,18 @@ def test_newcomers_who_are_all_in_one_cluster_differ_in_nothing():
     assert "the same on every day" in found.finding and found.table["detectable"].isna().all()
 
 
+def newcomers_of(rows, before):
+    """Viewers by day and cluster of the 28 days to 31 May and to 28 June."""
+    june = [row for row in rows if row["received_at"].month == 6]
+    engine = tables(june, earlier=[row for row in rows if row not in june])
+    past = {"middle": date(2026, 5, 31), "days": 28, "before": before}
+    engine.define(newcomers.tables.sql("newcomers").format(**past))
+    return (
+        newcomers.count_by_day(engine, RULES, "newcomers_then", date(2026, 5, 31)),
+        newcomers.count_by_day(engine, RULES, "newcomers_now", date(2026, 6, 28)),
+    )
+
+
 def test_known_viewers_are_no_newcomers_and_each_is_judged_by_the_end_of_its_days():
     # b comes in the first period and again in the second; a was there before both.
     old = [session("a", day=-70), session("a", day=-40), session("a", day=5)]
@@ -95,15 +115,18 @@ def test_known_viewers_are_no_newcomers_and_each_is_judged_by_the_end_of_its_day
         session("b", "v1", 0.9, day=-20),
         *(session("b", f"v{n}", 0.9, day=3) for n in range(9)),
     ]
-    now = [session("c", "v1", 0.1, day=9)]
-    rows = [*old, *then, *now]
-    june = [row for row in rows if row["received_at"].month == 6]
-    engine = tables(june, earlier=[row for row in rows if row not in june])
-    engine.define(newcomers.tables.sql("newcomers").format(middle=date(2026, 5, 31), days=28))
-    first = newcomers.count_by_day(engine, RULES, "newcomers_then", date(2026, 5, 31))
-    second = newcomers.count_by_day(engine, RULES, "newcomers_now", date(2026, 6, 28))
+    first, second = newcomers_of([*old, *then, session("c", "v1", 0.1, day=9)], 50)
     assert first["casual_viewers"].to_dict() == {"19": 1} and first.to_numpy().sum() == 1
     assert second["bouncers"].to_dict() == {"18": 1} and second.to_numpy().sum() == 1
+
+
+def test_both_groups_are_looked_for_in_as_many_days_before():
+    # The store begins on day -68, 40 days before the first period. Who was away for more than 40
+    # days is new there, and so is who was away for more than 40 days before the second.
+    rows = [session("a", day=-68), session("a", "v1", 0.1, day=2), session("b", day=-20)]
+    first, second = newcomers_of(rows, 40)
+    assert first.to_numpy().sum() == 1 and second["bouncers"].to_dict() == {"25": 1}
+    assert newcomers_of(rows, 69)[1].to_numpy().sum() == 0
 
 
 def test_too_few_newcomers_days_or_history_give_no_verdict():

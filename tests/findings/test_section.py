@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from bs4 import BeautifulSoup
 
-from helpers.findings.section import Section, label_columns, to_plain
+from helpers.findings.section import Section, make_section, to_plain
 
 RATES = pd.DataFrame({
     "cluster": ["bouncers", "<b>"], "rate": [0.262, np.nan], "low": [0.216, np.nan],
     "high": [0.312, np.nan], "viewers": pd.array([390, None], "Int64"), "secret": ["x", "y"],
 })  # fmt: skip
-LABELS = label_columns("cluster rate low high viewers", rate="rate, share", viewers="[viewers]")
+LABELS = {"cluster": "cluster", "rate": "rate, share", "low": "low", "high": "high",
+          "viewers": "[viewers]"}  # fmt: skip
 
 
 def test_a_section_comes_back_from_json_as_it_was_written():
@@ -24,6 +25,13 @@ def test_a_section_comes_back_from_json_as_it_was_written():
     assert "secret" not in json.dumps(written)
     assert Section.from_json(written).to_json() == written
     assert Section.from_json(written).parts["more"].table.empty
+
+
+def test_labels_and_note_are_those_of_the_list_of_its_columns():
+    table = pd.DataFrame({"viewers": [5], "secret": ["x"], "period": ["2026-06-01"]})
+    section = make_section("trend", "By week.", table, unit="week")
+    assert section.labels == {"period": "week from", "viewers": "viewers"}
+    assert section.note.endswith("a week that the window cuts is left out.")
 
 
 def test_a_notebook_sees_the_sentence_the_labels_and_escaped_values():
