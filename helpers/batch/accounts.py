@@ -13,12 +13,14 @@ import click
 
 from helpers.batch import plan, runner, summary
 from helpers.batch.accounts_file import Account, read
+from helpers.batch.listing import align
 from helpers.core import clock, settings
 from helpers.core.folders import Manifest, make_outputs, newest_first, read_manifest
 from helpers.report import report
 
 OWN = ("WISTIA_", "MAVERA_", "VIEWER_PERSONAS_")
 """Settings that begin so are an account's own: none is handed on from here."""
+INTERRUPTED = 130
 WORDS = {
     1: "unexpected",
     2: "wrong use",
@@ -27,10 +29,9 @@ WORDS = {
     5: "credits",
     6: "another run is in progress",
     7: "the data broke a rule",
-    130: "interrupted",
+    INTERRUPTED: "interrupted",
 }
 HEAD = ("account", "outcome", "viewers", "credits", "report")
-INTERRUPTED = 130
 
 
 @dataclass
@@ -40,7 +41,6 @@ class Outcome:
     account: Account
     outputs: Path
     status: int | None = None
-    output: str = ""
     folder: Path | None = None
 
     @property
@@ -61,8 +61,7 @@ class Outcome:
 
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""
-        viewers = self.manifest.counts.get("viewers")
-        spent = self.manifest.credits.get("spent")
+        viewers, spent = self.manifest.counts.get("viewers"), self.manifest.credits.get("spent")
         play = " (play)" if self.manifest.source.get("mavera") == "sandbox" else ""
         page = self.folder / "report.html" if self.folder else None
         return (
@@ -74,21 +73,21 @@ class Outcome:
         )
 
 
-def command(account: Account, outputs: Path, stages: str = "", today: str = "") -> list[str]:
+def command(account: Account, outputs: Path, given: dict[str, str], stages: str = "") -> list[str]:
     """The command that runs an account."""
     words = [sys.executable, "-m", "helpers", "run", "--quiet"]
     words += ["--outputs", str(outputs / account.name)]
     words += ["-f", str(account.parameters)] if account.parameters else []
     words += ["--stages", stages] if stages else []
-    day = {} if "run_date" in account.values.model_fields_set else {"run_date": today}
-    return words + [word for pair in (day | account.options).items() for word in ("-p", *pair)]
+    return words + [word for pair in account.options(given).items() for word in ("-p", *pair)]
 
 
 def environment(account: Account) -> dict[str, str]:
     """What it inherits: nothing of another account, and no setting but of its own file."""
     kept = {name: v for name, v in os.environ.items() if not name.upper().startswith(OWN)}
-    named = {} if account.named else {"VIEWER_PERSONAS_ACCOUNT": account.name}
-    return {**kept, **named, settings.ENV_FILE: str(account.env_file)}
+    named = "account" in account.settings.model_fields_set
+    name = {} if named else {"VIEWER_PERSONAS_ACCOUNT": account.name}
+    return {**kept, **name, settings.ENV_FILE: str(account.env_file)}
 
 
 def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = False) -> int:
@@ -126,7 +125,10 @@ def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = Fa
     try:
         with runner.stop_on_sigterm():
             for outcome in outcomes:
-                _run_account(outcome, command(outcome.account, outputs, stages, today), quiet)
+                dated = "run_date" in outcome.account.values(given).model_fields_set
+                day = {} if dated else {"run_date": today}
+                words = command(outcome.account, outputs, day | given, stages)
+                _run_account(outcome, words, quiet)
                 report.index(outputs)
     except KeyboardInterrupt:
         report.index(outputs)
@@ -154,25 +156,23 @@ def _run_account(outcome: Outcome, words: list[str], quiet: bool) -> None:
     )
     interrupt = None
     try:
-        _, outcome.output = process.communicate()
+        _, output = process.communicate()
     except KeyboardInterrupt as error:  # it first writes down that it was stopped
         interrupt = error
         process.terminate()
-        _, outcome.output = process.communicate()
+        _, output = process.communicate()
     outcome.folder = next((f for f in _folders(outcome.outputs) if f not in before), None)
-    outcome.status = 1 if process.returncode < 0 else process.returncode
+    outcome.status = max(process.returncode, 0) or (1 if process.returncode else 0)
+    # The command to go on lacks the account's keys: a new run is as good.
+    lines = [line.partition(runner.GO_ON)[0].rstrip() for line in output.splitlines()]
     if process.returncode < 0:
-        signal = -process.returncode
-        outcome.output += f"\nIt was ended by signal {signal}, as when memory runs out."
+        lines.append(f"It was ended by signal {-process.returncode}, as when memory runs out.")
     if outcome.status or not quiet:
         seconds = time.monotonic() - started
-        click.echo(f"{outcome.account.name}: {outcome.words}, {seconds:.0f} s", err=True)
         notices = summary.notices(outcome.folder) if outcome.folder and not outcome.status else []
-        # The command to go on lacks the account's keys: a new run is as good.
-        lines = [line.partition(runner.GO_ON)[0].rstrip() for line in outcome.output.splitlines()]
-        click.echo(
-            "".join(f"  {line}\n" for line in [*lines, *notices] if line), nl=False, err=True
-        )
+        told = [f"  {line}" for line in [*lines, *notices] if line]
+        head = f"{outcome.account.name}: {outcome.words}, {seconds:.0f} s"
+        click.echo("\n".join([head, *told]), err=True)
     if interrupt:
         outcome.status = INTERRUPTED if outcome.status else 0
         raise interrupt
@@ -184,9 +184,4 @@ def _folders(outputs: Path) -> list[Path]:
 
 def table(outcomes: list[Outcome]) -> list[str]:
     """The accounts as lines of plain text, in the order of the file."""
-    rows = [HEAD, *(outcome.row() for outcome in outcomes)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return align([HEAD, *(outcome.row() for outcome in outcomes)])

@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import ValidationInfo as Info
 from ruamel.yaml.comments import CommentedMap
 
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError
 from helpers.core.owner import Fail, check_keys, read_owner_text, read_parameter_file, read_yaml
-from helpers.core.parameters import RUN_NAME, Parameters
+from helpers.core.parameters import COUNT, RUN_NAME, Count, Parameters
 from helpers.store import rules
 
 KEYS = ("env_file", "parameters", "max_credits")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TAKEN = {"store", "dev", "sandbox", "index.html", "opt_out.txt", "readme.md", "contract.json"}
 """What an outputs folder holds under these names already."""
 
 
-@dataclass(frozen=True)
-class Account:
+def _free(name: str) -> str:
+    if name.casefold() in TAKEN or RUN_NAME.match(name):
+        raise ValueError("the outputs folder holds something else of this name")
+    return name
+
+
+def _beside(text: Any, info: Info) -> Path:
+    """The path of a file that is there, relative to the folder of the accounts file."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("expected the path of a file")
+    path = (info.context / Path(text).expanduser()).absolute()
+    if not path.is_file():
+        raise ValueError(f"there is no file {text}")
+    return path
+
+
+class Account(BaseModel):
     """One account of the file.
 
     Attributes
     ----------
     line : int
         Where its name stands in the file.
-    options : dict
-        Parameters that win over those of its parameter file, as text.
-    values : dict
-        All its parameters, typed.
-    named : bool
-        Whether its environment file names it otherwise.
-    keys : frozenset
-        Service, address and key of what is live: accounts that share one take turns.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), AfterValidator(_free)]
     line: int
-    env_file: Path
-    parameters: Path | None
-    options: dict[str, str]
-    values: Parameters = field(repr=False)
-    named: bool = False
-    keys: frozenset = field(default=frozenset(), repr=False)
+    env_file: Annotated[Path, BeforeValidator(_beside)]
+    parameters: Annotated[Path | None, BeforeValidator(_beside)] = None
+    max_credits: Count | None = Field(None, description=COUNT)
+
+    def options(self, given: dict[str, str]) -> dict[str, str]:
+        """What wins over its parameter file: the budget, then what the command line gives."""
+        budget = {} if self.max_credits is None else {"max_credits": str(self.max_credits)}
+        return budget | given
+
+    def values(self, given: dict[str, str]) -> Parameters:
+        """All its parameters, checked."""
+        file = read_parameter_file(self.parameters) if self.parameters else {}
+        return Parameters.check(file | self.options(given))
+
+    @property
+    def settings(self) -> settings.Settings:
+        """What its environment file says; the environment of this process counts for nothing."""
+        return settings.of_file(self.env_file)
 
 
 def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
@@ -66,7 +84,7 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
         The file, or one that it names, is missing or has the wrong form; the message names account
         and line.
     """
-    given = dict(given or {})
+    given = given or {}
     Parameters.check(given)
     fail = Fail(f"Accounts file {path.name}")
     tree = read_yaml(read_owner_text(path, "Accounts file"), fail)
@@ -75,89 +93,50 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     rows = tree.get("accounts") if isinstance(tree, CommentedMap) else None
     if not isinstance(rows, CommentedMap) or not rows:
         fail(1, "expected names of accounts under `accounts:`")
-    found: list[Account] = []
+    accounts: list[Account] = []
     for name, row in rows.items():
         line = rows.lc.key(name)[0] + 1
-        _refuse_name(name, line, [known.name for known in found], fail)
-        found.append(_account(name, row, line, path.parent, given, fail))
-    _refuse_shared_personas(found, fail)
-    return found
+        if str(name).casefold() in (account.name.casefold() for account in accounts):
+            fail(line, f"account {name}: the name is there twice, whatever its case")
+        accounts.append(_account(name, row, line, path.parent, fail))
+    _check_together(accounts, given, fail)
+    return accounts
 
 
-def _refuse_name(name: Any, line: int, known: list[str], fail: Fail) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        fail(line, f"account {str(name)[:70]!r}: expected letters, digits, '.', '_' and '-' only, "
-                   "at most 64")  # fmt: skip
-    if name.casefold() in TAKEN or RUN_NAME.match(name):
-        fail(line, f"account {name}: the outputs folder holds something else of this name")
-    if name.casefold() in (other.casefold() for other in known):
-        fail(line, f"account {name}: the name is there twice, and a folder may not tell its case")
-
-
-def _account(
-    name: str, row: Any, line: int, folder: Path, given: dict[str, str], fail: Fail
-) -> Account:
+def _account(name: Any, row: Any, line: int, folder: Path, fail: Fail) -> Account:
     if not isinstance(row, CommentedMap):
         fail(line, f"account {name}: expected env_file, such as {{env_file: {name}.env}}")
     check_keys(row, KEYS, fail, f"account {name}")
-
-    def place(key: str) -> Path | None:
-        if key not in row:
-            return None
-        where = row.lc.key(key)[0] + 1
-        if not isinstance(row[key], str) or not row[key].strip():
-            fail(where, f"account {name}: {key}: expected the path of a file")
-        found = (folder / Path(row[key]).expanduser()).absolute()
-        if not found.is_file():
-            fail(where, f"account {name}: {key}: there is no file {row[key]}")
-        return found
-
-    env_file, file = place("env_file"), place("parameters")
-    if env_file is None:
-        fail(line, f"account {name}: env_file is missing, the file with its keys")
-    options = {}
-    if "max_credits" in row:
-        options["max_credits"] = str(row["max_credits"])
-        if not re.fullmatch(r"\d{1,15}", options["max_credits"], re.ASCII):
-            where = row.lc.key("max_credits")[0] + 1
-            fail(where, f"account {name}: max_credits: expected a number of 0 or more")
     try:
-        read = {**(read_parameter_file(file) if file else {}), **options, **given}
-        values = Parameters.check(read)
-        own = _own(env_file, values)
-    except (ParameterError, AccessError) as error:
-        fail(line, f"account {name}: {str(error).rstrip('.')}")
-    return Account(name, line, env_file, file, {**options, **given}, values, *own)
+        return Account.model_validate({"name": name, "line": line, **row}, context=folder)
+    except ValidationError as error:
+        first = error.errors()[0]
+    key, said = first["loc"][0], first["msg"].removeprefix("Value error, ")
+    said = Account.model_fields[key].description or said
+    if first["type"] in ("string_pattern_mismatch", "string_type"):
+        said = "expected letters, digits, '.', '_' and '-' only, at most 64"
+    where = row.lc.key(key)[0] + 1 if key in row else line
+    what = f"account {str(name)[:70]!r}" if key == "name" else f"account {name}: {key}"
+    fail(where, f"{what}: {said}")
 
 
-def _own(env_file: Path, values: Parameters) -> tuple[bool, frozenset]:
-    """Whether the file names its account, and the live keys that it holds."""
-    known = settings.of_file(env_file)
-    pairs = {
-        ("Wistia", known.wistia_base_url or settings.WISTIA_BASE_URL, known.wistia_api_token),
-        ("Mavera", known.mavera_base_url or settings.MAVERA_BASE_URL, known.mavera_api_key),
-    }
-    live = {pair for pair in pairs if pair[2] and values.source != "sandbox"}
-    return "account" in known.model_fields_set, frozenset(live)
-
-
-def _refuse_shared_personas(accounts: list[Account], fail: Fail) -> None:
-    """Personas of one Mavera key are found by name: two accounts need two prefixes."""
-    shared: dict[Any, list[Account]] = {}
+def _check_together(accounts: list[Account], given: dict[str, str], fail: Fail) -> None:
+    """Parameters, environment and rules of each; personas are found by name at a Mavera key."""
+    users: dict[tuple, str] = {}
     for account in accounts:
-        for key in account.keys:
-            if key[0] == "Mavera":
-                shared.setdefault(key, []).append(account)
-    for users in (users for users in shared.values() if len(users) > 1):
-        prefixes: dict[str, str] = {}
-        for account in users:
-            try:
-                prefix = rules.load(account.values.clusters_file).name_prefix
-            except ParameterError as error:
-                fail(account.line, f"account {account.name}: {str(error).rstrip('.')}")
-            if prefix in prefixes:
-                fail(account.line, f"account {account.name} has the Mavera key of account "
-                     f"{prefixes[prefix]}, where personas are found by name, so that one would get "
-                     "the other's. Give each its own key, or a clusters file with its own "
-                     "name_prefix")  # fmt: skip
-            prefixes[prefix] = account.name
+        try:
+            values, own = account.values(given), account.settings
+            prefix = rules.load(values.clusters_file).name_prefix
+        except (ParameterError, AccessError) as error:
+            fail(account.line, f"account {account.name}: {str(error).rstrip('.')}")
+        if not own.mavera_api_key or values.source == "sandbox":
+            continue
+        key = (own.mavera_base_url or settings.MAVERA_BASE_URL, own.mavera_api_key, prefix)
+        if key in users:
+            fail(
+                account.line,
+                f"account {account.name} has the Mavera key of account {users[key]}, where "
+                "personas are found by name. Give each its own key, or a clusters file with its "
+                "own name_prefix",
+            )
+        users[key] = account.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
@@ -9,17 +10,19 @@ from helpers.core.folders import Manifest, describe_state, given_parameters, new
 HEAD = ("run", "state", "account", "wistia", "mavera", "viewers", "credits", "window", "parameters")
 
 
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of texts as lines of plain text whose columns are aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = (map(str.ljust, row, widths) for row in rows)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
 def list_runs(outputs: Path) -> list[str]:
-    """A heading and a line for each run, newest first; its columns are aligned."""
+    """A heading and a line for each run, newest first."""
     runs = newest_first(outputs)
     if not runs:
         return ["No runs yet. `viewer-personas run` makes one."]
-    rows = [HEAD, *(_row(folder, manifest) for folder, manifest in runs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return align([HEAD, *(_row(folder, manifest) for folder, manifest in runs)])
 
 
 def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:

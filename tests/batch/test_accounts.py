@@ -160,15 +160,11 @@ def test_options_are_handed_on(tmp_path):
     (tmp_path / "s.yml").write_text("seed: 1\n")
     path = tmp_path / "accounts.yml"
     path.write_text("accounts:\n  s: {env_file: s.env, parameters: s.yml, max_credits: 1600}\n")
-    (account,) = accounts_file.read(path, {"min_cell": "20"})
-    assert accounts.command(account, Path("/o"), "1-3", "2026-07-01")[1:] == [
+    (account,) = accounts_file.read(path)
+    assert accounts.command(account, Path("/o"), {"min_cell": "20"}, "1-3")[1:] == [
         "-m", "helpers", "run", "--quiet", "--outputs", "/o/s", "-f", str(tmp_path / "s.yml"),
-        "--stages", "1-3", "-p", "run_date", "2026-07-01", "-p", "max_credits", "1600",
-        "-p", "min_cell", "20",
+        "--stages", "1-3", "-p", "max_credits", "1600", "-p", "min_cell", "20",
     ]  # fmt: skip
-    (account,) = accounts_file.read(path, {"run_date": "2026-06-30"})
-    words = accounts.command(account, Path("/o"), "", "2026-07-01")
-    assert words.count("run_date") == 1 and "2026-06-30" in words
 
 
 @pytest.mark.parametrize("wrong", [("--stages", "9"), ("-p", "sed", "1"), ()])
