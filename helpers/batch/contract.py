@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from pydantic import AliasChoices, AliasPath, Field, ValidationError
+from pydantic import AliasPath, ConfigDict, Field, TypeAdapter, ValidationError
 
 from helpers.wistia import client
 from helpers.wistia.rows import Key, Media, Number, Row, Session, Token, Visitor
@@ -17,8 +15,7 @@ from helpers.wistia.rows import Key, Media, Number, Row, Session, Token, Visitor
 NEWEST_FIRST = {client.EVENTS_PATH: "received_at", client.VISITORS_PATH: "last_active_at"}
 DISPENSABLE = {client.TOKEN_PATH, client.MEDIAS_PATH}
 """The kit goes on where these are refused."""
-UNFOLDED = {"visitor_identity", "user_agent_details", "org", "credits", "auto_recharge"}
-"""Objects whose keys are looked at; those of others may be anybody's text."""
+PLAIN = re.compile(r"[A-Za-z_]\w{0,39}")
 
 
 class Usage(Row):
@@ -48,39 +45,40 @@ class Thread(Row):
     id: Key
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What an answer is: a list of rows (``[]``), rows in an object (``data[]``), or one row."""
-
-    row: type[Row]
-    place: str = "[]"
-
-    @property
-    def kind(self) -> type:
-        return list if self.place == "[]" else dict
-
-    def rows(self, answer: Any) -> list[Any] | None:
-        """The rows of an answer; None where it has another shape."""
-        if not isinstance(answer, self.kind):
-            return None
-        rows = answer.get("data") if self.place == "data[]" else answer if self.place else [answer]
-        return rows if isinstance(rows, list) else None
+def _told(model: type[Row]) -> type[Row]:
+    """The description as a check that also tells of keys which it neither reads nor lists."""
+    aliases = [field.validation_alias for field in model.model_fields.values()]
+    paths = [path for alias in aliases for path in getattr(alias, "choices", [alias])]
+    objects = {path.path[0] for path in paths if isinstance(path, AliasPath)}
+    other = dict.fromkeys(objects | set(model.UNREAD.split()))
+    names = {"__annotations__": dict.fromkeys(other, Any), "__module__": __name__, **other}
+    return type(model.__name__, (model,), names | {"model_config": ConfigDict(extra="forbid")})
 
 
-WISTIA = {
-    client.TOKEN_PATH: Shape(Token, ""),
-    client.EVENTS_PATH: Shape(Session),
-    client.VISITORS_PATH: Shape(Visitor),
-    client.MEDIAS_PATH: Shape(Media),
+R = TypeVar("R")
+
+
+class Data(Row, Generic[R]):
+    """A list of Mavera."""
+
+    data: list[R]
+
+
+WISTIA: dict[str, Any] = {
+    client.TOKEN_PATH: _told(Token),
+    client.EVENTS_PATH: list[_told(Session)],
+    client.VISITORS_PATH: list[_told(Visitor)],
+    client.MEDIAS_PATH: list[_told(Media)],
 }
-MAVERA = {
-    "/usage": Shape(Usage, ""),
-    "/personas": Shape(Persona, "data[]"),
-    "/mave/threads": Shape(Thread, "data[]"),
+MAVERA: dict[str, Any] = {
+    "/usage": _told(Usage),
+    "/personas": Data[_told(Persona)],
+    "/mave/threads": Data[_told(Thread)],
 }
+"""What an answer is, by path."""
 
 
-def differences(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
+def differences(path: str, answer: Any, shape: Any) -> list[dict[str, Any]]:
     """How an answer differs from the shape relied on; never a value of it.
 
     Returns
@@ -88,58 +86,35 @@ def differences(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
     list of dict
         path, key, expected, rows (how many), relied_on (False: a key that the kit does not know).
     """
-    rows = shape.rows(answer)
-    found = Counter({("(the answer)", "rows as documented", True): int(rows is None)})
-    for row in rows or []:
-        told = [(keys, text, True) for keys, text in _broken(row, shape.row).items()]
-        unknown = _unknown(row, _known_keys(shape.row))
-        told += [(keys, "no such key", False) for keys in unknown]
-        found.update((shape.place + _named(keys), *more) for keys, *more in told)
+    try:
+        TypeAdapter(shape).validate_python(answer)
+        return []
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    differing = Counter(
+        (_named(p["loc"]), _expected(p), p["type"] != "extra_forbidden") for p in problems
+    )
     return [
-        {"path": path, "key": key.lstrip("."), "expected": text, "rows": count, "relied_on": relied}
-        for (key, text, relied), count in sorted(found.items())
-        if count
+        {"path": path, "key": key, "expected": expected, "rows": count, "relied_on": relied}
+        for (key, expected, relied), count in sorted(differing.items())
     ]
 
 
-def _broken(row: Any, model: type[Row]) -> dict[tuple, str]:
-    """What is expected of each key that is not as described, by its place."""
-    try:
-        model.model_validate(row)
-    except ValidationError as error:
-        return {p["loc"]: _expected(p) for p in error.errors(include_url=False)}
-    return {}
-
-
 def _expected(problem: dict[str, Any]) -> str:
-    if problem["type"] == "missing":
-        return "present"
+    words = {"missing": "present", "extra_forbidden": "no such key"}
+    if problem["type"] in words:
+        return words[problem["type"]]
     kind = f", not {type(problem['input']).__name__}" * problem["type"].endswith("_type")
     return problem["msg"].removeprefix("Input should be ") + kind
 
 
-def _known_keys(model: type[Row]) -> set[str]:
-    """Every key that a description names or lists as unread, at any depth."""
-    known = set(model.UNREAD.split())
-    for name, field in model.model_fields.items():
-        alias = field.validation_alias or name
-        for choice in alias.choices if isinstance(alias, AliasChoices) else [alias]:
-            known.update(choice.path if isinstance(choice, AliasPath) else [choice])
-    return known
-
-
-def _unknown(row: Any, known: set[str], above: tuple = ()) -> Iterator[tuple]:
-    for key, value in row.items() if isinstance(row, dict) else ():
-        if key not in known:
-            yield (*above, key)
-        elif isinstance(value, dict) and key in UNFOLDED:
-            yield from _unknown(value, known, (*above, key))
-
-
-def _named(keys: tuple) -> str:
-    """Keys as ``.org.name``; one that is no plain word may be somebody's text."""
-    words = (key if re.fullmatch(r"[A-Za-z_]\w{0,39}", str(key)) else "(odd name)" for key in keys)
-    return "".join(f".{word}" for word in words)
+def _named(place: tuple) -> str:
+    """A place as ``[].org.name``; a key that is no plain word may be somebody's text."""
+    words = (
+        "[]" if isinstance(key, int) else f".{key}" if PLAIN.fullmatch(key) else ".(odd name)"
+        for key in place
+    )
+    return "".join(words).lstrip(".") or "(the answer)"
 
 
 def order(path: str, answer: Any) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, get_origin
 
 import requests
 
@@ -19,13 +18,14 @@ from helpers.core.folders import make_outputs
 from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
-from helpers.core.sources import Sources
 from helpers.mavera.bill import KINDS
 from helpers.mavera.client import Mavera
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
+from helpers.wistia import client
 from helpers.wistia.client import Wistia
 
+PAGE = {"page": 1, "per_page": 100}
 CLOCK_SECONDS = 300
 """A clock that is off by more may put a session on another day."""
 
@@ -50,26 +50,15 @@ def examine() -> list[Finding]:
     list of Finding
         In order; a failed check carries its error and hides none of the others.
     """
-    settings = settings_module.load()
-    findings = [
-        *_check("kernel", kernels.check_kernel),
-        *_check("outputs", lambda: _outputs(settings)),
-        *_check("keys", lambda: _keys(settings)),
-    ]
-    if findings[-1].error:
-        return findings
-    visit = _visit(settings)
-    if visit.source.wistia == "live":
-        findings += _check("clock", lambda: _clock(visit.wistia_address()[0]))
-        findings += _check("wistia", lambda: _wistia(visit))
-    if visit.source.mavera == "live":
-        findings += _check("mavera", lambda: _mavera(visit))
+    settings, findings = settings_module.load(), []
+    for name, check in CHECKS.items():
+        try:
+            findings += [Finding(name, line) for line in check(settings)]
+        except KitError as error:
+            findings.append(Finding(name, str(error), error))
+            if name == "keys":  # nobody can be asked
+                break
     return findings
-
-
-def _visit(settings: Settings) -> Run:
-    """A run that is not written down: it knows the services, the window and the store."""
-    return Run("doctor", settings.outputs / "doctor", settings, Parameters())
 
 
 def refuse(findings: list[Finding]) -> None:
@@ -79,61 +68,62 @@ def refuse(findings: list[Finding]) -> None:
             raise finding.error
 
 
-def _check(name: str, look: Callable[[], str | Iterator[str]]) -> list[Finding]:
-    findings = []
-    try:
-        said = look()
-        for line in [said] if isinstance(said, str) else said:
-            findings.append(Finding(name, line))
-    except KitError as error:
-        findings.append(Finding(name, str(error), error))
-    return findings
+def _visit(settings: Settings) -> Run:
+    """A run that is not written down: it knows the services, the window and the store."""
+    return Run("doctor", settings.outputs / "doctor", settings, Parameters())
 
 
-def _outputs(settings: Settings) -> str:
+def _kernel(_: Settings) -> list[str]:
+    return [kernels.check_kernel()]
+
+
+def _outputs(settings: Settings) -> list[str]:
     make_outputs(settings.outputs)
-    return f"{settings.outputs} can be written"
+    return [f"{settings.outputs} can be written"]
 
 
-def _keys(settings: Settings) -> str:
+def _keys(settings: Settings) -> list[str]:
     words = {"live": "live", "sandbox": "the sandbox, for its key is not set"}
-    source = asdict(Sources.of(settings, Parameters(), ()))
-    return "; ".join(f"{service.title()} is {words[kind]}" for service, kind in source.items())
+    source = _visit(settings).source
+    return [f"Wistia is {words[source.wistia]}; Mavera is {words[source.mavera]}"]
 
 
-def _clock(address: str) -> str:
+def _clock(settings: Settings) -> list[str]:
     """This machine's clock against the Date header, which needs no token."""
+    visit = _visit(settings)
+    if visit.source.wistia != "live":
+        return []
     try:
+        address = visit.wistia_address()[0]
         told = requests.head(address, timeout=20, allow_redirects=False).headers.get("Date", "")
-        service = parsedate_to_datetime(told)
+        seconds = (clock.now() - parsedate_to_datetime(told)).total_seconds()
     except requests.RequestException:
         raise ServiceError(
             "Wistia could not be reached. Check the network, a proxy and WISTIA_BASE_URL."
         ) from None
-    except (TypeError, ValueError):
-        return "the service does not tell its time"
-    service = service.replace(tzinfo=UTC) if service.tzinfo is None else service
-    seconds = (clock.now() - service).total_seconds()
+    except (TypeError, ValueError):  # no time, or one without its zone
+        return ["the service does not tell its time"]
     if abs(seconds) > CLOCK_SECONDS:
         way = "ahead of" if seconds > 0 else "behind"
         raise KitError(
             f"This machine's clock is {abs(seconds):,.0f} s {way} the service's. Days would be "
             "cut in the wrong place. Set it (timedatectl set-ntp true) and run again."
         )
-    return f"within {max(1, abs(seconds)):.0f} s of the service's"
+    return [f"within {max(1, abs(seconds)):.0f} s of the service's"]
 
 
-def _wistia(visit: Run) -> Iterator[str]:
-    per_minute = visit.settings.requests_per_minute
-    service = Wistia(*visit.wistia_address(), per_minute=per_minute)
-    window = visit.window
-    with closing(service):
+def _wistia(settings: Settings) -> Iterator[str]:
+    """What the token may read, and what a first pull of the account will take."""
+    visit, per_minute = _visit(settings), settings.requests_per_minute
+    if visit.source.wistia != "live":
+        return
+    start, end = visit.window.start, visit.window.end
+    with closing(Wistia(*visit.wistia_address(), per_minute=per_minute)) as service:
         scopes = service.scopes()
         if scopes:
             yield f"the token may read: {', '.join(sorted(scopes))}"
-        asked = {"start": window.start, "end": window.end}
         visitors = last_page(lambda page: not service.visitors(page).is_empty)
-        sessions = last_page(lambda page: not service.sessions(page, **asked).is_empty)
+        sessions = last_page(lambda page: not service.sessions(page, start=start, end=end).is_empty)
         if not scopes:
             yield "visitors and sessions can be read; the service does not tell more of the token"
         try:
@@ -141,17 +131,11 @@ def _wistia(visit: Run) -> Iterator[str]:
             yield "videos can be read"
         except AccessError:
             yield "videos cannot be read: their lengths and folders will be unknown"
-    rows = service.per_page
-    pages = visitors + sessions
-    yield (
-        f"up to {visitors * rows:,} visitors and {sessions * rows:,} sessions in "
-        f"{window.start} to {window.end}"
-    )
-    stored = len(visit.store.days())
-    yield (
-        f"a first pull takes about {pages:,} requests, {max(1, round(pages / per_minute))} min at "
-        f"{per_minute} a minute" + (f"; {stored:,} days are stored already" if stored else "")
-    )
+        rows, pages, stored = service.per_page, visitors + sessions, len(visit.store.days())
+    yield f"up to {visitors * rows:,} visitors and {sessions * rows:,} sessions in {start} to {end}"
+    minutes = max(1, round(pages / per_minute))
+    there = f"; {stored:,} days are stored already" if stored else ""
+    yield f"a first pull: {pages:,} requests, {minutes} min at {per_minute} a minute{there}"
 
 
 def last_page(exists: Callable[[int], bool]) -> int:
@@ -166,16 +150,29 @@ def last_page(exists: Callable[[int], bool]) -> int:
     return low
 
 
-def _mavera(visit: Run) -> Iterator[str]:
-    client = Client("Mavera", *visit.mavera_address(), token_setting="MAVERA_API_KEY")
-    with client:
-        usage = Mavera(client).usage()
+def _mavera(settings: Settings) -> Iterator[str]:
+    visit = _visit(settings)
+    if visit.source.mavera != "live":
+        return
+    with Client("Mavera", *visit.mavera_address(), token_setting="MAVERA_API_KEY") as service:
+        usage = Mavera(service).usage()
     left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
     yield f"the key is good; credits used: {usage.used:,}, left: {left}"
     most = 5 * KINDS["persona"].price + KINDS["mave"].price
     yield f"a first run of five personas and one question costs at most {most:,} credits"
     if usage.auto_recharge:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"
+
+
+CHECKS: dict[str, Callable[[Settings], Iterable[str]]] = {
+    "kernel": _kernel,
+    "outputs": _outputs,
+    "keys": _keys,
+    "clock": _clock,
+    "wistia": _wistia,
+    "mavera": _mavera,
+}
+"""What is looked at, in this order; what does not apply says nothing."""
 
 
 def compare() -> list[Finding]:
@@ -190,25 +187,23 @@ def compare() -> list[Finding]:
     """
     settings = settings_module.load()
     make_outputs(settings.outputs)
-    visit = _visit(settings)
+    visit, differences, findings = _visit(settings), [], []
     dates = {"start_date": f"{visit.window.start}", "end_date": f"{visit.window.end}"}
-    page = {"page": 1, "per_page": 100}
-    queries = {"/v1/stats/events.json": dates | page, "/usage": {}, "/modern/token": {}}
+    queries = {client.EVENTS_PATH: PAGE | dates, client.TOKEN_PATH: {}, "/usage": {}}
     wistia = Client("Wistia", *visit.wistia_address())
     mavera = Client("Mavera", *visit.mavera_address(), token_setting="MAVERA_API_KEY")
-    found, findings = [], []
     with wistia, mavera:
-        for client, paths in ((wistia, contract.WISTIA), (mavera, contract.MAVERA)):
-            usual = page if client is wistia else {"limit": 100}
-            for path, shape in paths.items():
-                finding, rows = _compared(client, path, queries.get(path, usual), shape)
+        for service, shapes in ((wistia, contract.WISTIA), (mavera, contract.MAVERA)):
+            for path, shape in shapes.items():
+                usual = PAGE if service is wistia else {"limit": 100}
+                finding, rows = _compared(service, path, queries.get(path, usual), shape)
                 findings.append(finding)
-                found += [{"service": client.service, **row} for row in rows]
+                differences += [{"service": service.service, **row} for row in rows]
     content = {
         "schema_version": 1,
         "checked_at": clock.now().isoformat(timespec="seconds"),
         "source": asdict(visit.source),
-        "differences": found,
+        "differences": differences,
     }
     files.write_json(settings.outputs / "contract.json", content)
     stop_sandboxes()
@@ -216,24 +211,23 @@ def compare() -> list[Finding]:
 
 
 def _compared(
-    client: Client, path: str, query: dict[str, Any], shape: contract.Shape
+    service: Client, path: str, query: dict[str, Any], shape: Any
 ) -> tuple[Finding, list[dict[str, Any]]]:
-    name = client.service.lower()
+    name, kind = service.service.lower(), list if get_origin(shape) is list else dict
     try:
-        answer = client.get(path, query, expect=shape.kind, attempts=3)
+        answer = service.get(path, query, expect=kind, attempts=3)
     except KitError as error:
         relied = path not in contract.DISPENSABLE
         row = {"path": path, "key": "(the answer)", "expected": "an answer", "rows": 1}
         return Finding(name, str(error), error if relied else None), [{**row, "relied_on": relied}]
     rows = contract.differences(path, answer, shape) + contract.order(path, answer)
-    broken = [row for row in rows if row["relied_on"]]
-    count = len(shape.rows(answer) or [])
+    broken = [f"{row['key']} (expected {row['expected']})" for row in rows if row["relied_on"]]
     if not broken:
-        return Finding(name, f"{path}: {count} rows as relied on; {len(rows)} new keys"), rows
-    keys = ", ".join(f"{row['key']} (expected {row['expected']})" for row in broken[:3])
+        return Finding(name, f"{path}: as relied on; {len(rows)} new keys"), rows
     error = DataError(
-        f"{client.service}: the answer of GET {path} is not as the kit relies on: {keys}. "
-        "contract.json in the outputs folder lists all of it, without values; send it with a "
-        "report of the fault."
+        f"{service.service}: the answer of GET {path} is not as the kit relies on: "
+        f"{', '.join(broken[:3])}.",
+        remedy="contract.json in the outputs folder lists all of it, without values; send it with "
+        "a report of the fault.",
     )
     return Finding(name, str(error), error), rows

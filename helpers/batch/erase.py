@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -21,13 +22,14 @@ import pyarrow.compute as pc
 
 from helpers.core import clock, files, privacy, settings
 from helpers.core.errors import DataError, KitError, ParameterError
-from helpers.core.folders import read_manifest, record
+from helpers.core.folders import read_manifest, record, refuse_links
 from helpers.report import report
 from helpers.store import shards
 from helpers.store.store import Store
 
 DOMAIN = re.compile(r"@.*|[\w-]+(\.[\w-]+)*\.[a-z]{2,}", re.I)
 SHORTEST_NAME = 4  # characters; a shorter name is found in ordinary words
+IDENTITY = ["visitor_key", "email", "name"]
 NOT_SEARCHED = {"README.md", "erased.key", "opt_out.txt"}
 """The kit's own text, the secret of the hashes, and the owner's own list."""
 HASH_STAYS = (
@@ -48,7 +50,7 @@ class Person:
     emails: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
 
-    def pattern(self, *, names: bool) -> re.Pattern[str]:
+    def pattern(self, *, names: bool = False) -> re.Pattern[str]:
         """Finds the person in text, HTML or JSON, whatever the case of an e-mail."""
         exact = self.keys | ({n for n in self.names if len(n) >= SHORTEST_NAME} if names else set())
         forms = {re.escape(form) for text in exact for form in _as_written(text)}
@@ -78,28 +80,27 @@ def erase(who: str) -> list[str]:
     Raises
     ------
     ParameterError
-        No person is named.
+        No person is named, or a link leads out of the outputs folder.
     LockError
         A run is in progress on one of the accounts.
     DataError
         The search still finds the person somewhere, or a file cannot be read.
     """
-    who = who.strip()
+    who, expected = who.strip(), "an e-mail or a visitor_key; a name may be many people's"
     if not who or " " in who:
-        raise ParameterError(
-            "erase: no person is named.",
-            expected="an e-mail or a visitor_key; a name may be many people's",
-        )
+        raise ParameterError("erase: no person is named.", expected=expected)
     outputs = settings.load().outputs
+    refuse_links(outputs)
     stores, folders = _stores(outputs), _run_folders(outputs)
     with ExitStack() as locks:
         for store in stores:
             locks.enter_context(store.lock())
+        _remove_leftovers(outputs)
         person = _identify(who, stores, folders)
         if DOMAIN.fullmatch(who) and not person.keys:
             raise ParameterError(
                 f"erase: {who} is a domain, not a person.",
-                expected="an e-mail or a visitor_key",
+                expected=expected,
                 remedy="To keep a whole domain off the lists, write it into opt_out.txt.",
             )
         told = [_erase_from_store(store, who, person, outputs) for store in stores]
@@ -146,42 +147,43 @@ def _run_folders(outputs: Path) -> list[Path]:
     return [path.parent for path in runs]
 
 
+def _remove_leftovers(outputs: Path) -> None:
+    """What a killed process left half-written; the locks are held, so nobody writes it now."""
+    for spill in outputs.rglob(".spill"):
+        shutil.rmtree(spill)
+    for path in outputs.rglob(".*.tmp"):
+        path.unlink()
+
+
 def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
     """All keys, e-mails and names of the person: who shares a row with one of them is the same."""
-    person = Person(emails={who.casefold()} if "@" in who else set())
     tables = [path for folder in folders for path in sorted(folder.glob("data/*.parquet"))]
     tables += [store.visitors_path for store in stores if store.visitors_path.is_file()]
+    rows = pd.concat([pd.DataFrame(columns=IDENTITY, dtype=str), *map(_people, tables)])
+    person = Person(emails={who.casefold()} if "@" in who else set())
     keys, size = {who}, -1
     while size != len(keys) + len(person.emails):
         size = len(keys) + len(person.emails)
         for store in stores:
-            found_keys, found_emails = store.identify(*keys, *person.emails)
-            person.keys |= found_keys
-            person.emails |= found_emails
+            stored_keys, stored_emails = store.identify(*keys, *person.emails)
+            person.keys |= stored_keys
+            person.emails |= stored_emails
         keys |= person.keys
-        for path in tables:
-            for key, email, name in _people(path):
-                if key in keys or email in person.emails:
-                    keys.add(key)
-                    person.keys.add(key)
-                    person.emails |= {email} if email and "@" in email else set()
-                    person.names |= {name} if name else set()
+        same = rows[rows["visitor_key"].isin(keys) | rows["email"].isin(person.emails)]
+        person.keys |= set(same["visitor_key"])
+        person.emails |= {email for email in same["email"].dropna() if "@" in email}
+        person.names |= set(same["name"].dropna())
+        keys |= person.keys
     return person
 
 
-def _people(path: Path) -> Iterator[tuple[str, str | None, str | None]]:
-    """visitor_key, case-folded e-mail and name of a table's rows."""
+def _people(path: Path) -> pd.DataFrame:
+    """visitor_key, case-folded e-mail and name of a table's rows; none where it has no keys."""
     file = files.open_parquet(path)
-    names = [n for n in ("visitor_key", "email", "name") if n in file.schema_arrow.names]
-    if "visitor_key" not in names:
-        return
-    for batch in file.iter_batches(columns=names):
-        columns = {name: batch[name].to_pylist() for name in names}
-        empty = [None] * len(batch)
-        rows = zip(*(columns.get(n, empty) for n in ("visitor_key", "email", "name")), strict=True)
-        yield from (
-            (key, (email or "").strip().casefold() or None, name) for key, email, name in rows
-        )
+    names = [name for name in IDENTITY if name in file.schema_arrow.names]
+    rows = file.read(columns=names).to_pandas().reindex(columns=IDENTITY).astype("str")
+    rows = rows.dropna(subset="visitor_key").drop_duplicates()
+    return rows.assign(email=rows["email"].str.strip().str.casefold())
 
 
 def _erase_from_store(store: Store, who: str, person: Person, outputs: Path) -> str:
@@ -197,18 +199,8 @@ def _erase_from_store(store: Store, who: str, person: Person, outputs: Path) -> 
 
 def _erase_from_run(folder: Path, person: Person) -> str:
     named = bool(read_manifest(folder).parameters.get("show_identities"))
-    pattern, touched = person.pattern(names=named), []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix == ".parquet":
-            hit = _drop_rows(path, person)
-        elif path.suffix == ".csv":
-            hit = _drop_lines(path, pattern)
-        else:  # a workbook or page with the person in it goes whole: its tables stand beside it
-            hit = path.name != "run.json" and any(map(pattern.search, _read_texts(path)))
-            if hit:
-                path.unlink()
-                path.with_suffix(".html").unlink(missing_ok=True)
-        touched += [path.name] if hit else []
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    touched = [path.name for path in paths if _erase_from_file(path, person, named)]
     if not touched:
         return ""
     if read_manifest(folder).account:  # counts made before still hold the person
@@ -222,35 +214,40 @@ def _erase_from_run(folder: Path, person: Person) -> str:
     return f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}."
 
 
-def _drop_rows(path: Path, person: Person) -> bool:
-    """Rewrite a table without the person's rows; whether there were any."""
-    table = files.open_parquet(path).read()
-    if "visitor_key" not in table.schema.names:
+def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
+    """Rewrite a table without the person's rows; any other file goes whole, with its page."""
+    is_table = path.suffix in (".parquet", ".csv")
+    pattern = person.pattern(names=named and not is_table)
+    if path.name == "run.json" or not any(map(pattern.search, _read_texts(path))):
         return False
-    keys = pc.cast(table["visitor_key"], pa.string())
-    gone = pc.is_in(keys, pa.array(sorted(person.keys), pa.string()))
-    if not pc.any(gone).as_py():
-        return False
-    files.write_parquet(path, table.filter(pc.invert(gone)))
+    if path.suffix == ".parquet":
+        table = files.open_parquet(path).read()
+        kept = pa.array(~_rows_of(table.to_pandas(), pattern))
+        files.write_parquet(path, table.filter(kept))
+    elif path.suffix == ".csv":
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        marked = path.read_bytes().startswith(b"\xef\xbb\xbf")
+        files.write_csv(
+            privacy.rearm(table[~_rows_of(table, pattern)]),
+            path,
+            private=path.parent.name == "private",
+            encoding="utf-8-sig" if marked else "utf-8",
+        )
+    else:
+        path.unlink()
+        path.with_suffix(".html").unlink(missing_ok=True)
     return True
 
 
-def _drop_lines(path: Path, pattern: re.Pattern[str]) -> bool:
-    """Rewrite a CSV file without the rows that hold the person; whether there were any."""
-    text = path.read_text("utf-8", errors="replace")
-    if not pattern.search(text):
-        return False
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    hit = table.apply(lambda row: any(pattern.search(cell) for cell in row), axis=1)
-    private, marked = path.parent.name == "private", text.startswith("\ufeff")
-    encoding = "utf-8-sig" if marked else "utf-8"
-    files.write_csv(privacy.rearm(table[~hit]), path, private=private, encoding=encoding)
-    return True
+def _rows_of(table: pd.DataFrame, pattern: re.Pattern[str]) -> pd.Series:
+    """Which rows of a table hold the person."""
+    texts = table.select_dtypes(exclude=["number", "bool", "datetime"]).astype(str)
+    return texts.apply(lambda column: column.str.contains(pattern)).any(axis=1).astype(bool)
 
 
 def _search(outputs: Path, person: Person) -> int:
     """Search every file for keys and e-mails; how many were searched."""
-    pattern = person.pattern(names=False)
+    pattern = person.pattern()
     paths = [path for path in sorted(outputs.rglob("*")) if path.is_file()]
     searched = [path for path in paths if path.name not in NOT_SEARCHED]
     left = [path for path in searched if any(map(pattern.search, _read_texts(path)))]
@@ -267,8 +264,7 @@ def _read_texts(path: Path) -> Iterator[str]:
     """What a file says: the cells of a table, the parts of a workbook, or its bytes as text."""
     try:
         if path.suffix == ".parquet":
-            table = files.open_parquet(path).read()
-            for column in table.columns:
+            for column in files.open_parquet(path).read().columns:
                 if pa.types.is_dictionary(column.type):
                     column = pc.cast(column, column.type.value_type)
                 if not pa.types.is_temporal(column.type) and not pa.types.is_primitive(column.type):

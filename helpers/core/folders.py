@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -127,7 +128,7 @@ def make_outputs(outputs: Path) -> None:
     Raises
     ------
     ParameterError
-        It cannot be made or written, or holds what is not the kit's.
+        It cannot be made or written, holds what is not the kit's, or a link leads out of it.
     """
     own = outputs == settings_module.project_root() / "outputs"
     try:
@@ -145,6 +146,7 @@ def make_outputs(outputs: Path) -> None:
         elif MARK not in kept:
             (outputs / MARK).touch()
             (outputs / ".gitignore").write_text("*\n", "utf-8")  # people's data are in it
+        refuse_links(outputs)
         with tempfile.TemporaryFile(dir=outputs):
             pass
     except OSError as error:
@@ -152,6 +154,23 @@ def make_outputs(outputs: Path) -> None:
             f"The outputs folder {outputs} cannot be written: {error.strerror or error}.",
             remedy="Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS.",
         ) from None
+
+
+def refuse_links(outputs: Path) -> None:
+    """Raise ParameterError where a link under the outputs folder leads out of it.
+
+    What is behind it would be written, searched and deleted as if it were the kit's.
+    """
+    home = outputs.resolve()
+    for folder, folders, names in os.walk(outputs):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise ParameterError(
+                    f"{path.relative_to(outputs)} in the outputs folder is a link that leads out "
+                    "of it.",
+                    expected="files and folders of the kit alone",
+                    remedy="Remove the link, or move what it leads to into its place.",
+                )
 
 
 def clear_folder(folder: Path) -> None:

@@ -145,8 +145,9 @@ def test_by_one_key_the_whole_person_goes_with_e_mail_and_other_keys(filled, bar
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_text_columns_of_every_kind_are_searched(filled, bare_environment, kind):
     table = pa.table({"note": pa.array([TOM]).cast(kind)})
-    pq.write_table(table, bare_environment / "2026-07-01" / "data" / "notes.parquet")
-    with pytest.raises(DataError, match=r"still found in 2026-07-01/data/notes\.parquet"):
+    for place in ("2026-07-01/data/notes.parquet", "notes.parquet"):
+        pq.write_table(table, bare_environment / place)
+    with pytest.raises(DataError, match=r"still found in notes\.parquet\. "):
         erase.erase(TOM)
 
 
@@ -204,3 +205,24 @@ def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bar
     said = erase.erase(JANE)
     assert said[0] == "Store north/live: 2 sessions, 1 visitor rows removed."
     assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)
+
+
+def test_what_a_killed_process_left_half_written_goes_first(filled, bare_environment):
+    store, folder = filled
+    spill = store.folder / ".spill" / "duckdb_temp_storage.tmp"
+    spill.parent.mkdir()
+    for path in (spill, folder / "data" / ".viewers.parquet.4711.tmp"):
+        path.write_text(TOM)
+    erase.erase(TOM)
+    assert TOM not in all_text(bare_environment)
+
+
+@pytest.mark.parametrize("place", ["store/live/more.parquet", "2026-07-01/data/old", "2026-07-02"])
+def test_no_link_is_followed_out_of_the_folder(filled, bare_environment, place):
+    outside = bare_environment.parent / "elsewhere"
+    outside.mkdir()
+    (outside / "viewers.csv").write_text(f"email\n{TOM}\n")
+    (bare_environment / place).symlink_to(outside)
+    with pytest.raises(ParameterError, match=f"^{place} in the outputs folder is a link"):
+        erase.erase(TOM)
+    assert (outside / "viewers.csv").read_text() == f"email\n{TOM}\n"
