@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import date, datetime, timedelta
 from weakref import WeakKeyDictionary
 
@@ -11,18 +10,17 @@ from pydantic import BaseModel, Field, computed_field
 
 from helpers.core import clock
 from helpers.core.errors import AccessError
-from helpers.core.progress import progress
+from helpers.core.progress import progress as show_progress
 from helpers.run import Run
-from helpers.store import duck, engine, intake, shards
-from helpers.store.store import MEDIAS
-from helpers.wistia.client import IS_EMPTY, Wistia
-from helpers.wistia.paging import read_pages
+from helpers.store import engine, intake, shards
+from helpers.store.store import MEDIAS, Store
+from helpers.wistia.client import Wistia
 from helpers.wistia.rows import to_table
 from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
 from helpers.wistia.visitors import VisitorFacts, update_visitors
 
 MEMORY_LIMIT = "256MB"
-"""For the engine while fetching: the visitors that it holds meanwhile go to disk beyond it."""
+"""For the engine while it sorts visitors, on disk beyond it."""
 
 PASS = timedelta(hours=24)
 """A fetch that was cut off goes on for so long; after it, all recent days are read again."""
@@ -113,7 +111,6 @@ def everything(run: Run) -> Fetched:
     store = run.store
     with store.lock():
         store.open(run.source.wistia_identity(run.settings))
-        shards.remove(run.settings, store)  # copies of rows outlive no row
         fetched = _import(run) if run.source.wistia == "file" else _fetch(run)
         run.forget_tables()
         _TABLES.pop(run, None)
@@ -126,37 +123,53 @@ def everything(run: Run) -> Fetched:
     return fetched
 
 
-def _fetch(run: Run) -> Fetched:
-    address, token = run.wistia_address()
-    wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
-    fetch = _Fetch(run, wistia)
-    try:
-        fetch.update()
-    finally:
-        wistia.close()
-        run.store.tidy()
-        fetch.record()
-    return fetch.fetched
-
-
 def _import(run: Run) -> Fetched:
     """Own sessions in the place of Wistia's."""
     imported = intake.import_sessions(run.store, run.params.sessions_file)
     new = imported.rows if imported.changed else 0
-    facts = SessionFacts(rows=imported.rows, new=new, erased=imported.erased)
-    fetched = Fetched(sessions=facts)
-    run.record(requests=0, retries=0, dropped_rows=imported.erased, fetch=fetched.model_dump())
+    fetched = Fetched(sessions=SessionFacts(rows=imported.rows, new=new, erased=imported.erased))
+    _record(run, fetched)
     return fetched
 
 
-class _Pass(BaseModel):
-    """A fetch that may take several runs: the days and lists it has read, it reads no more."""
+def _fetch(run: Run) -> Fetched:
+    """Sessions, visitors and videos from Wistia; days that are too old leave."""
+    fetched, progress = Fetched(), _begin_pass(run.store)
+    address, token = run.wistia_address()
+    wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
+    try:
+        wistia.scopes()
+        _update_sessions(run, wistia, progress, fetched)
+        _update_visitors(run, wistia, progress, fetched)
+        _update_medias(run, wistia, fetched)
+        _remove_old_days(run, fetched)
+        progress.current.done = True
+        _save(run.store, progress)
+    finally:
+        wistia.close()
+        run.store.tidy()
+        for name, number in wistia.client.counts.items():
+            setattr(fetched, name, number)
+        _record(run, fetched)
+    return fetched
 
-    number: int = 1
+
+def _record(run: Run, fetched: Fetched) -> None:
+    """Facts into run.json, also those of a fetch that failed."""
+    run.record(
+        requests=fetched.requests,
+        retries=fetched.retries,
+        dropped_rows=sum(fetched.dropped_rows.values()),
+        fetch=fetched.model_dump(),
+    )
+
+
+class _Pass(BaseModel):
+    """A fetch that may take several runs: the days it has read, it reads no more."""
+
+    number: int
     started_at: datetime
-    window: dict[str, str]
     done: bool = False
-    lists: list[str] = []
 
 
 class _Progress(BaseModel):
@@ -166,112 +179,89 @@ class _Progress(BaseModel):
     visitors: VisitorFacts = VisitorFacts()
 
 
-class _Fetch:
-    """One fetch: its pass, its window, its facts."""
+def _begin_pass(store: Store) -> _Progress:
+    """Go on with the pass that was cut off lately, else begin a new one."""
+    progress, now = _Progress.model_validate(store.state()), clock.now()
+    last = progress.current
+    if last is None or last.done or not timedelta(0) <= now - last.started_at < PASS:
+        progress.current = _Pass(number=last.number + 1 if last else 1, started_at=now)
+        _save(store, progress)
+    return progress
 
-    def __init__(self, run: Run, wistia: Wistia):
-        self.run, self.store, self.wistia = run, run.store, wistia
-        sandbox = run.source.wistia == "sandbox"  # whose calendar stands still
-        self.today = run.window.as_of if sandbox else clock.today()
-        self.reference = min(self.today, run.window.as_of)
-        self.fetched = Fetched()
-        self.progress = _Progress.model_validate(self.store.state())
-        self.current = self._continue_pass()
 
-    def update(self) -> None:
-        self.wistia.scopes()
-        self._update_sessions()
-        self._update_visitors()
-        self._update_medias()
-        self._remove_old_days()
-        self.current.done = True
-        self._save()
+def _save(store: Store, progress: _Progress) -> None:
+    store.save_state(progress.model_dump(mode="json", by_alias=True))
 
-    def record(self) -> None:
-        """Facts into run.json, also those of a fetch that failed."""
-        for name, number in self.wistia.client.counts.items():
-            setattr(self.fetched, name, number)
-        self.run.record(
-            requests=self.fetched.requests,
-            retries=self.fetched.retries,
-            dropped_rows=sum(self.fetched.dropped_rows.values()),
-            fetch=self.fetched.model_dump(),
+
+def _today(run: Run) -> date:
+    """First day that is not over; the sandbox's calendar stands still."""
+    return run.window.as_of if run.source.wistia == "sandbox" else clock.today()
+
+
+def _recent(run: Run) -> date:
+    """Days from here on may still change."""
+    return min(_today(run), run.window.as_of) - SETTLES
+
+
+def _oldest_kept(run: Run) -> date:
+    days = run.settings.retention_days
+    return _recent(run) + SETTLES - timedelta(days=days) if days else date.min
+
+
+def _update_sessions(run: Run, wistia: Wistia, progress: _Progress, fetched: Fetched) -> None:
+    window, start = run.window, run.window.start
+    # A given date is never clamped; a window of the kit's own making ends where retention does.
+    if not run.params.start_date:
+        start = max(start, _oldest_kept(run))
+    reader = SessionReader(
+        wistia,
+        run.store,
+        pass_number=progress.current.number,
+        today=_today(run),
+        recent=_recent(run),
+    )
+    fetched.sessions = reader.facts
+    days = len(reader.days_to_read(start, window.end))
+    with show_progress("sessions", "day", days) as bar:
+        reader.read(start, window.end, lambda stored: bar.update(stored - bar.n))
+
+
+def _update_visitors(run: Run, wistia: Wistia, progress: _Progress, fetched: Fetched) -> None:
+    known = progress.visitors.known_until
+    if run.params.full_sweep or not run.store.visitors_path.exists():
+        known = None
+    with show_progress("visitors", "page") as bar:
+        fetched.visitors = update_visitors(
+            wistia,
+            run.store,
+            MEMORY_LIMIT,
+            known_until=known and datetime.fromisoformat(known),
+            on_page=bar.update,
         )
+    progress.visitors = fetched.visitors
+    _save(run.store, progress)
 
-    def _continue_pass(self) -> _Pass:
-        """The pass that was cut off lately over the same window, else a new one."""
-        last, window = self.progress.current, self.run.window.as_dict()
-        recent = last and timedelta(0) <= clock.now() - last.started_at < PASS
-        if recent and not last.done and last.window == window:
-            return last
-        number = last.number + 1 if last else 1
-        self.progress.current = _Pass(number=number, started_at=clock.now(), window=window)
-        self._save()
-        return self.progress.current
 
-    def _save(self, *lists: str) -> None:
-        self.progress.current.lists += lists
-        self.store.save_state(self.progress.model_dump(mode="json", by_alias=True))
+def _update_medias(run: Run, wistia: Wistia, fetched: Fetched) -> None:
+    try:
+        pages = list(wistia.medias())
+    except AccessError:
+        fetched.medias = MediaFacts(readable=False)
+        return
+    # The first row of an id counts: one that a list that moves repeats is the same.
+    rows = {row.media_id: row for page in reversed(pages) for row in reversed(page.rows)}
+    run.store.replace(run.store.medias_path, to_table(list(rows.values()), MEDIAS))
+    unusable = sum(len(page.problems) for page in pages)
+    fetched.medias = MediaFacts(pages=len(pages), rows=len(rows), unusable=unusable)
 
-    @property
-    def _oldest_kept(self) -> date:
-        days = self.run.settings.retention_days
-        return self.reference - timedelta(days=days) if days else date.min
 
-    def _update_sessions(self) -> None:
-        window = self.run.window
-        # A given date is never clamped; a window of the kit's own making ends where retention does.
-        start = window.start
-        if not self.run.params.start_date:
-            start = max(start, self._oldest_kept)
-        reader = SessionReader(
-            self.wistia,
-            self.store,
-            pass_number=self.current.number,
-            today=self.today,
-            recent=self.reference - SETTLES,
-        )
-        self.fetched.sessions = reader.facts
-        with progress("sessions", "day", len(reader.days_to_read(start, window.end))) as bar:
-            reader.on_day = bar.update
-            reader.read(start, window.end)
-
-    def _update_visitors(self) -> None:
-        there, known = self.store.visitors_path.exists(), self.progress.visitors
-        known_until = known.known_until
-        if self.run.params.full_sweep or not there:
-            known_until = None
-        elif "visitors" in self.current.lists:
-            self.fetched.visitors = known.model_copy(update={"pages": 0})
-            return
-        connection = duck.connect(MEMORY_LIMIT, self.store.folder / ".spill")
-        with progress("visitors", "page") as bar, contextlib.closing(connection):
-            since = known_until and datetime.fromisoformat(known_until)
-            visitors = update_visitors(
-                self.wistia, self.store, connection, known_until=since, on_page=bar.update
-            )
-        self.fetched.visitors = self.progress.visitors = visitors
-        self._save("visitors")
-
-    def _update_medias(self) -> None:
-        if "medias" in self.current.lists and self.store.medias_path.exists():
-            return
-        try:
-            pages = [page for _, page in read_pages(self.wistia.medias, IS_EMPTY)]
-        except AccessError:
-            self.fetched.medias = MediaFacts(readable=False)
-            return
-        rows = {row.media_id: row for page in reversed(pages) for row in reversed(page.rows)}
-        self.store.replace(self.store.medias_path, to_table(list(rows.values()), MEDIAS))
-        unusable = sum(len(page.problems) for page in pages)
-        self.fetched.medias = MediaFacts(pages=len(pages) - 1, rows=len(rows), unusable=unusable)
-        self._save("medias")
-
-    def _remove_old_days(self) -> None:
-        window = self.run.window
-        keep = (window.start, window.end) if self.run.params.start_date else (date.max,) * 2
-        self.fetched.days_removed = self.store.drop_days(self._oldest_kept, keep=keep)
-        self.store.settle(self.reference - SETTLES)
+def _remove_old_days(run: Run, fetched: Fetched) -> None:
+    window, settings, store = run.window, run.settings, run.store
+    keep = (window.start, window.end) if run.params.start_date else (date.max,) * 2
+    fetched.days_removed = store.drop_days(_oldest_kept(run), keep=keep)
+    store.settle(_recent(run))
+    if fetched.days_removed or not (settings.dask or settings.shards):
+        shards.remove(settings, store)  # copies of rows outlive no row
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:

@@ -19,7 +19,6 @@ from helpers.wistia.engagement import ENGAGEMENT, MEDIA_STATS, fetch_engagement
 
 NONE_ASKED = "retention_videos is 0: where viewers leave was not looked at."
 OWN_FILE = "Sessions came from a file of your own, and engagement is Wistia's: there are no curves."
-REFUSED = 'the token lacks "Read detailed stats"'
 
 
 def fetch(run: Run) -> pd.DataFrame:
@@ -47,13 +46,12 @@ def fetch(run: Run) -> pd.DataFrame:
         address, token = run.wistia_address()
         wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
         try:
-            facts = fetch_engagement(wistia, run.store, list(videos.index), videos["last_at"])
+            missing = fetch_engagement(wistia, run.store, list(videos.index), videos["last_at"])
         finally:
             run.record(engagement=wistia.client.counts)
             wistia.close()
-    words = pd.Series(facts.missing).reindex(videos.index)
-    words = words.fillna("of all viewers, for life" if facts.readable else REFUSED)
-    return pd.DataFrame({"curve": words.to_numpy()}, pd.Index(videos["title"], name="title"))
+    words = [missing.get(media_id, "of all viewers, for life") for media_id in videos.index]
+    return pd.DataFrame({"curve": words}, pd.Index(videos["title"], name="title"))
 
 
 def curves(run: Run) -> pd.DataFrame:

@@ -3,64 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel
 
 from helpers.core import clock
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.files import open_parquet, write_parquet
 from helpers.store.store import Store
-from helpers.wistia.client import Wistia
+from helpers.wistia.client import STATS_PERMISSION, Wistia, side_by_side
 from helpers.wistia.rows import Engagement, MediaStats
 
 MEDIA_STATS = pa.schema(
     [("media_id", pa.string()), ("read_at", pa.timestamp("us", tz="UTC"))]
-    + [(name, pa.int64()) for name in ("play_count", "load_count")]
-    + [(name, pa.float64()) for name in ("play_rate", "hours_watched", "engagement")]
+    + [("play_count", pa.int64()), ("play_rate", pa.float64()), ("hours_watched", pa.float64())]
 )
 ENGAGEMENT = pa.schema(
     [("media_id", pa.string()), ("second", pa.float64()), ("seconds", pa.float64())]
-    + [(name, pa.int64()) for name in ("plays", "rewatches")]
+    + [("plays", pa.int64()), ("rewatches", pa.int64())]
 )
-WORKERS = 10
 MOST_CELLS = 1000
 """Wistia gives a cell a second, and no more cells than this: then they are longer."""
 
 GONE = "it is deleted at Wistia"
 NO_CURVE = "Wistia has no curve of it, as of an image, or its length is not known"
-
-
-class EngagementFacts(BaseModel):
-    """What became of the videos' engagement.
-
-    Attributes
-    ----------
-    videos_read : int
-        Of these Wistia was asked now; the others were not played since.
-    readable : bool
-        Whether the token may read it.
-    missing : dict
-        media_id -> why there is no curve.
-    """
-
-    videos_read: int = 0
-    readable: bool = True
-    missing: dict[str, str] = {}
+REFUSED = f"the token lacks {STATS_PERMISSION}"
 
 
 def fetch_engagement(
     client: Wistia, store: Store, media_ids: Sequence[str], played_since: Mapping[str, datetime]
-) -> EngagementFacts:
+) -> dict[str, str]:
     """Bring engagement and stats of some videos up to date, by at most two requests for each.
 
     Writes ``store.engagement_path`` (a row per video and cell: media_id, second [its start],
     seconds [its length], plays, rewatches) and ``store.media_stats_path`` (a row per video:
-    media_id, play_count, load_count, play_rate, hours_watched, engagement [0-1], read_at).
+    media_id, read_at [UTC], play_count, play_rate, hours_watched).
 
     Parameters
     ----------
@@ -70,6 +51,11 @@ def fetch_engagement(
     media_ids : sequence of str
     played_since : mapping of str to datetime
         Newest session of each video, UTC: one that was read later is not read again.
+
+    Returns
+    -------
+    dict
+        media_id -> why there is no curve of it.
 
     Raises
     ------
@@ -87,23 +73,21 @@ def fetch_engagement(
         if media_id not in read_at
         or played_since.get(media_id, read_at[media_id]) > read_at[media_id]
     ]
-    facts = EngagementFacts()
     videos: dict[str, _Video] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
-        answers = pool.map(lambda media_id: _read_video(client, media_id), to_read)
-        try:
-            for media_id in to_read:
-                videos[media_id] = next(answers)
-        except AccessError:
-            facts.readable = False
-        finally:
-            _keep(store, videos, played_since)
-    facts.videos_read = len(videos)
+    try:
+        with side_by_side() as pool:
+            answers = pool.map(partial(_read_video, client), to_read)
+            videos.update(zip(to_read, answers, strict=True))
+    except AccessError:
+        return dict.fromkeys(media_ids, REFUSED)
+    finally:
+        _keep(store, videos, played_since)
     curves = {row["media_id"] for row in _stored(store.engagement_path)}
-    for row in _stored(store.media_stats_path):
-        if row["media_id"] in media_ids and row["media_id"] not in curves:
-            facts.missing[row["media_id"]] = GONE if row["play_count"] is None else NO_CURVE
-    return facts
+    return {
+        row["media_id"]: GONE if row["play_count"] is None else NO_CURVE
+        for row in _stored(store.media_stats_path)
+        if row["media_id"] in media_ids and row["media_id"] not in curves
+    }
 
 
 class _Video(NamedTuple):
@@ -127,8 +111,6 @@ def _read_video(client: Wistia, media_id: str) -> _Video:
 
 def _keep(store: Store, videos: dict[str, _Video], played_since: Mapping[str, datetime]) -> None:
     """Put what was read in the place of what was stored of the same videos."""
-    if not videos:
-        return
     lengths = {row["media_id"]: row["duration"] for row in _stored(store.medias_path)}
     stats = [row for row in _stored(store.media_stats_path) if row["media_id"] not in videos]
     cells = [row for row in _stored(store.engagement_path) if row["media_id"] not in videos]
@@ -144,21 +126,15 @@ def _keep(store: Store, videos: dict[str, _Video], played_since: Mapping[str, da
 def _cells(media_id: str, curve: Engagement, length: float | None) -> list[dict[str, Any]]:
     """A row for each cell; none where they are longer than a second, and how long is not known."""
     plays, again = curve.engagement_data, curve.rewatch_data or []
-    if len(plays) < MOST_CELLS:
-        seconds = 1.0
-    elif length:
+    seconds = 1.0
+    if len(plays) >= MOST_CELLS:
+        if not length:
+            return []
         seconds = max(length / len(plays), 1.0)
-    else:
-        return []
+    counts = zip_longest(plays, again[: len(plays)], fillvalue=0)
     return [
-        {
-            "media_id": media_id,
-            "second": number * seconds,
-            "seconds": seconds,
-            "plays": count,
-            "rewatches": (again[number] if number < len(again) else None) or 0,
-        }
-        for number, count in enumerate(plays)
+        dict(zip(ENGAGEMENT.names, (media_id, n * seconds, seconds, *count), strict=True))
+        for n, count in enumerate(counts)
     ]
 
 

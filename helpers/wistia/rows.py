@@ -152,12 +152,10 @@ class Media(Row):
 class MediaStats(Row):
     """Figures of a video for life."""
 
-    UNREAD = "visitors"
+    UNREAD = "load_count engagement visitors"
     play_count: Count | None = None
-    load_count: Count | None = None
     play_rate: Number | None = None
     hours_watched: Number | None = None
-    engagement: Number | None = None
 
 
 class Engagement(Row):

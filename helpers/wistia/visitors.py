@@ -1,45 +1,36 @@
 """Visitors into the store: newest first until the last known activity, then the top once more.
 
 The list has no date filter and moves while it is read: whoever plays goes to its top, and all who
-were above move down by one. So it is read in blocks of pages, side by side, each in ascending
-order: a row that moves down inside a block is met. Afterwards the top is read again, for those who
-went there, and if there are any, each block is read on to the first row of the next one.
+were above move down by one. Page after page nobody is missed but who went to the top, which is
+therefore read again. A whole list is read in blocks of pages, side by side; who moves down from one
+block into the next meanwhile is met when each block is read on to the first row of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 from pydantic import BaseModel
 
 from helpers.core.files import open_parquet, replace_file
 from helpers.store import engine
-from helpers.store.duck import quoted
+from helpers.store.duck import connect, quoted
 from helpers.store.store import VISITORS, Store
-from helpers.wistia.client import IS_EMPTY, Page, Wistia, refuse_unusable
-from helpers.wistia.paging import WORKERS, read_pages
+from helpers.wistia.client import WORKERS, Page, Wistia, refuse_unusable, side_by_side
 from helpers.wistia.rows import RowProblem, to_table
 
 LATE = timedelta(minutes=10)
 """A play shows up within about a minute; so long before the last known activity is read again."""
 
 BLOCK = 10
-"""Pages of a block: with 30 workers a list of 300 pages is read in the time of ten requests."""
-
-BLOCKS_AT_ONCE = 8
-"""Begun before it is known how long a list is that is read whole."""
-
-_TURN = pa.field("turn", pa.int64())  # of the page that a row was met on: a later one is newer
+"""Pages of a block: a whole list is read in the time of so many requests for each of few waves."""
 
 
-class _OrderBroken(Exception):
-    """last_active_at rises down the list: only reading all of it is certain."""
+TURN = pa.field("turn", pa.int64())  # of the page that a row was met on: a later one is newer
 
 
 class VisitorFacts(BaseModel):
@@ -48,7 +39,6 @@ class VisitorFacts(BaseModel):
     pages: int = 0
     rows: int = 0  # in the store afterwards
     new: int = 0
-    moved: int = 0  # went to the top while the list was read
     erased: int = 0  # of people who were erased
     unusable: int = 0  # without a visitor_key
     complete: bool = False
@@ -60,7 +50,7 @@ class VisitorFacts(BaseModel):
 def update_visitors(
     wistia: Wistia,
     store: Store,
-    connection: duckdb.DuckDBPyConnection,
+    memory_limit: str,
     *,
     known_until: datetime | None = None,
     on_page: Callable[[], Any] = lambda: None,
@@ -72,8 +62,8 @@ def update_visitors(
     wistia : Wistia
     store : Store
         Locked by the caller.
-    connection : DuckDBPyConnection
-        Holds the rows meanwhile, on disk beyond its memory limit.
+    memory_limit : str
+        For sorting the rows, on disk beyond it.
     known_until : datetime, optional
         All who were active before are stored as they are; None: read the whole list.
     on_page : callable, optional
@@ -84,146 +74,114 @@ def update_visitors(
     DataError
         Over 1 % of the rows have no visitor_key.
     """
-    try:
-        return _VisitorList(wistia, store, connection, known_until, on_page).update()
-    except _OrderBroken:
-        return _VisitorList(wistia, store, connection, None, on_page).update()
+    reading = _Reading(wistia, store, known_until, on_page)
+    if known_until:
+        reading.keep(reading.pages_from(1))
+    else:
+        reading.read_blocks()
+    reading.read_top_again()
+    reading.write(memory_limit)
+    return reading.facts
 
 
-class _VisitorList:
-    def __init__(self, wistia, store, connection, known_until, on_page):
-        self.wistia, self.store, self.connection = wistia, store, connection
-        self.on_page, self.newest = on_page, known_until
+class _Reading:
+    """One reading of the list: the rows met so far, in order, and where it ends."""
+
+    def __init__(self, wistia: Wistia, store: Store, known_until, on_page):
+        self.wistia, self.store, self.on_page = wistia, store, on_page
+        self.newest: datetime | None = known_until
         self.mark = known_until and known_until - LATE
-        self.facts = VisitorFacts(incremental=self.mark is not None)
-        self.near_top: set[tuple] = set()  # visitor_key, last_active_at
-        self.block_starts: dict[int, Page | None] = {}
+        self.facts = VisitorFacts(incremental=bool(known_until))
+        self.tables: list[pa.Table] = []
         self.problems: list[RowProblem] = []
-        for name in ("met", "old"):
-            self._make_table(name, VISITORS.append(_TURN).empty_table())
 
-    def _make_table(self, name: str, rows: pa.Table) -> None:
-        self.connection.register("rows", rows)
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM rows")
+    def pages_from(self, first: int) -> Iterator[Page]:
+        """Pages down to the last known activity."""
+        return takewhile(lambda page: not self._is_known(page), self.wistia.visitors(first))
 
-    def update(self) -> VisitorFacts:
-        # Before all others: whoever plays after this answer is met when the top is read again.
-        first = self.wistia.visitors(1)
-        if not self._is_past(first):
-            self.newest = _times(first)[0] or self.newest
-            self._keep(first)
-            self._read_blocks()
-            self._read_top_again()
-            if self.facts.moved:
-                self._read_on()
-        self._write()
-        if self.newest and not self.facts.order_broken:
-            self.facts.known_until = self.newest.isoformat()
-        self.facts.complete = True
-        return self.facts
-
-    def _is_past(self, page: Page) -> bool:
+    def _is_known(self, page: Page) -> bool:
+        """Whether it lies below the last known activity; only reading all is certain where rows
+        are out of order.
+        """
         newest = _times(page)[0]
-        return page.is_empty or bool(self.mark and newest and newest < self.mark)
+        return bool(self.mark and newest and newest < self.mark and not self.facts.order_broken)
 
-    def _read_blocks(self) -> None:
-        blocks = read_pages(
-            self._read_block,
-            lambda block: len(block) < BLOCK,
-            at_once=1 if self.mark else BLOCKS_AT_ONCE,
-        )
-        for number, block in blocks:
-            self.block_starts[_start(number)] = block[0] if block else None
-            for page in block:
-                self._keep(page)
-            for earlier, later in pairwise(_times(page)[0] for page in block):
-                # Rows that move down never come above the first row of the page before.
-                self._check_order(earlier, later)
+    def keep(self, pages: Iterable[Page]) -> None:
+        """Take the rows of pages; what is kept later is newer."""
+        for page in pages:
+            self.on_page()
+            self.facts.pages += 1
+            table = to_table(page.rows, VISITORS)
+            kept = self.store.without_forgotten(table)
+            self.facts.erased += len(table) - len(kept)
+            turn = pa.array([self.facts.pages] * len(kept), pa.int64())
+            self.tables.append(kept.append_column(TURN, turn))
+            self.problems += page.problems
+            times = [row.last_active_at for row in page.rows if row.last_active_at]
+            if any(later > earlier for earlier, later in pairwise(times)):
+                self.facts.order_broken = True
+            self.newest = max([*times, self.newest] if self.newest else times, default=None)
+
+    def read_blocks(self) -> None:
+        """Read the whole list: one block, then two, four, ... at once, for its end is not known."""
+        firsts: list[Page] = []
+        with side_by_side() as pool:
+            begun, at_once, ended = 0, 1, False
+            while not ended:
+                for block in pool.map(self._read_block, range(begun, begun + at_once)):
+                    firsts += block[:1]
+                    ended = ended or len(block) < BLOCK
+                    self.keep(block)
+                begun, at_once = begun + at_once, min(2 * at_once, WORKERS)
+            for pages in pool.map(self._read_on, range(1, len(firsts)), firsts[1:]):
+                self.keep(pages)
 
     def _read_block(self, number: int) -> list[Page]:
-        pages = map(self.wistia.visitors, range(_start(number), _start(number + 1)))
-        return list(takewhile(lambda page: not self._is_past(page), pages))
+        return list(islice(self.wistia.visitors(1 + number * BLOCK), BLOCK))
 
-    def _check_order(self, earlier: datetime | None, later: datetime | None) -> None:
-        if earlier and later and later > earlier:
-            self.facts.order_broken = True
-            if self.mark:
-                raise _OrderBroken
-
-    def _keep(self, page: Page) -> None:
-        self.on_page()
-        for earlier, later in pairwise(row.last_active_at for row in page.rows):
-            self._check_order(earlier, later)
-        self.near_top |= self._near_top(page)
-        table = to_table(page.rows, VISITORS)
-        kept = self.store.without_forgotten(table)
-        self.facts.pages += 1
-        self.problems += page.problems
-        self.facts.erased += len(table) - len(kept)
-        turns = pa.array([self.facts.pages] * len(kept), pa.int64())
-        self.connection.register("rows", kept.append_column(_TURN, turns))
-        self.connection.execute("INSERT INTO met FROM rows")
-
-    def _near_top(self, page: Page) -> set[tuple]:
-        since = self.newest and self.newest - LATE
-        rows = ((row.visitor_key, row.last_active_at) for row in page.rows)
-        return {(key, at) for key, at in rows if since and at and at >= since}
-
-    def _read_top_again(self) -> None:
-        """Meet those who played meanwhile; afterwards all is known until the newest activity."""
-        newest = None
-        for _, page in read_pages(self.wistia.visitors, IS_EMPTY, workers=1):
-            newest = newest or _times(page)[0]
-            self.facts.moved += len(self._near_top(page) - self.near_top)
-            self._keep(page)
-            last = _times(page)[1]
-            if self.newest is None or (last and last < self.newest - LATE):
-                break
-        self.newest = newest or self.newest
-
-    def _read_on(self) -> None:
-        """Read on from the end of each block until the first row of the next one."""
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for pages in pool.map(self._pages_on, list(self.block_starts)[1:]):
-                for page in pages:
-                    self._keep(page)
-
-    def _pages_on(self, number: int) -> list[Page]:
-        """Pages from here on until the row that was the first of this page is met where it was."""
-        block, pages = self.block_starts[number], []
-        wanted = block.rows[0] if block and block.rows else None
-        while not self._is_past(page := self.wistia.visitors(number + len(pages))):
+    def _read_on(self, number: int, first: Page) -> list[Page]:
+        """Pages from the beginning of a block on, until its first row is met where it is now."""
+        pages, beginning = [], _times(first)[0]
+        for page in self.wistia.visitors(1 + number * BLOCK):
             pages.append(page)
-            last = _times(page)[1]
-            if wanted and (wanted in page.rows or _is_older(last, wanted.last_active_at)):
+            oldest = _times(page)[1]
+            if beginning and oldest and oldest < beginning:
                 break
         return pages
 
-    def _write(self) -> None:
+    def read_top_again(self) -> None:
+        """Meet those who played meanwhile; afterwards all is known until the newest activity."""
+        known = self.newest
+        for page in self.wistia.visitors():
+            self.keep([page])
+            oldest = _times(page)[1]
+            if known is None or (oldest and oldest < known - LATE):
+                break
+
+    def write(self, memory_limit: str) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""
-        path, sql = self.store.visitors_path, self.connection.execute
-        with self.store.damage_told():
-            sql(f"INSERT INTO old SELECT *, 0 FROM ({self.store.list_sql(VISITORS, path)})")
-        refuse_unusable(self.problems, sql("SELECT count(*) FROM met").fetchone()[0], "visitors")
-        new = "SELECT count(DISTINCT visitor_key) FROM met ANTI JOIN old USING (visitor_key)"
-        self.facts.new = sql(new).fetchone()[0]
-        keep = bool(self.mark) or self.facts.order_broken
-        with replace_file(path) as staged:
-            rows = engine.sql("visitors").replace("{keep}", str(keep))
-            sql(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet, COMPRESSION zstd)")
-        self.facts.unusable = len(self.problems)
-        self.facts.rows = open_parquet(path).metadata.num_rows
-
-
-def _start(block: int) -> int:
-    return 2 + (block - 1) * BLOCK
+        facts, path = self.facts, self.store.visitors_path
+        met = pa.concat_tables([VISITORS.append(TURN).empty_table(), *self.tables])
+        refuse_unusable(self.problems, len(met), "visitors")
+        keep = facts.incremental or facts.order_broken
+        rows = engine.sql("visitors").replace("{keep}", str(keep))
+        with connect(memory_limit, self.store.folder / ".spill") as connection:
+            connection.register("met", met)
+            stored = self.store.list_sql(VISITORS, path)
+            with self.store.damage_told():
+                connection.execute(f"CREATE TEMP TABLE stored AS {stored}")
+            facts.new = connection.execute(
+                "SELECT count(DISTINCT visitor_key) FROM met ANTI JOIN stored USING (visitor_key)"
+            ).fetchone()[0]
+            with replace_file(path) as staged:
+                connection.execute(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet)")
+        facts.unusable, facts.complete = len(self.problems), True
+        facts.rows = open_parquet(path).metadata.num_rows
+        if self.newest and not facts.order_broken:
+            facts.known_until = self.newest.isoformat()
 
 
 def _times(page: Page) -> tuple[datetime | None, datetime | None]:
     """The newest and the oldest last_active_at of a page."""
     times = [row.last_active_at for row in page.rows if row.last_active_at]
     return max(times, default=None), min(times, default=None)
-
-
-def _is_older(moment: datetime | None, than: datetime | None) -> bool:
-    return bool(moment and than and moment < than)
