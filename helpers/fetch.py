@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, computed_field
 from helpers.core import clock
 from helpers.core.errors import AccessError
 from helpers.core.progress import progress as show_progress
+from helpers.findings.counts import publish_counts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
 from helpers.store.store import MEDIAS, Store
@@ -21,6 +22,8 @@ from helpers.wistia.visitors import VisitorFacts, update_visitors
 
 MEMORY_LIMIT = "256MB"
 """For the engine while it sorts visitors, on disk beyond it."""
+
+WEEKLY_ABOVE = 120  # days of a window
 
 PASS = timedelta(hours=24)
 """A fetch that was cut off goes on for so long; after it, all recent days are read again."""
@@ -111,6 +114,7 @@ def everything(run: Run) -> Fetched:
     store = run.store
     with store.lock():
         store.open(run.source.wistia_identity(run.settings))
+        shards.remove(run.settings, store)  # copies of rows outlive no row
         fetched = _import(run) if run.source.wistia == "file" else _fetch(run)
         run.forget_tables()
         _TABLES.pop(run, None)
@@ -256,12 +260,10 @@ def _update_medias(run: Run, wistia: Wistia, fetched: Fetched) -> None:
 
 
 def _remove_old_days(run: Run, fetched: Fetched) -> None:
-    window, settings, store = run.window, run.settings, run.store
+    window = run.window
     keep = (window.start, window.end) if run.params.start_date else (date.max,) * 2
-    fetched.days_removed = store.drop_days(_oldest_kept(run), keep=keep)
-    store.settle(_recent(run))
-    if fetched.days_removed or not (settings.dask or settings.shards):
-        shards.remove(settings, store)  # copies of rows outlive no row
+    fetched.days_removed = run.store.drop_days(_oldest_kept(run), keep=keep)
+    run.store.settle(_recent(run))
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
@@ -303,20 +305,18 @@ def summary(run: Run) -> pd.DataFrame:
     return _store_tables(run).query(engine.sql("stored_summary"))
 
 
-def days(run: Run, *, weekly_above: int = 120) -> pd.DataFrame:
-    """Sessions and viewers over time, from the store.
-
-    Parameters
-    ----------
-    run : Run
-    weekly_above : int
-        Windows of more days are counted by week.
+def days(run: Run) -> pd.DataFrame:
+    """Sessions and viewers over time, from the store; of windows of over 120 days by week.
 
     Returns
     -------
     DataFrame, index ``day`` or ``week`` (its Monday), UTC, none left out between the first and the
-    last: sessions, viewers, int64.
+    last: sessions, viewers [published counts].
     """
-    unit = "week" if run.window.days > weekly_above else "day"
+    unit = "week" if run.window.days > WEEKLY_ABOVE else "day"
     question = engine.sql("stored_days").replace("{unit}", unit)
-    return _store_tables(run).query(question).set_index(unit)
+    counted = _store_tables(run).query(question).set_index(unit)
+    total = summary(run).iloc[0]
+    return counted.apply(
+        lambda counts: publish_counts(counts, total[counts.name], run.params.min_cell)
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import pyarrow.parquet as pq
+from starlette.responses import JSONResponse
 
 from helpers import fetch
 from helpers.core import http
@@ -98,6 +99,8 @@ class Served:
         What is served; set them anew to change which rows there are.
     before : callable, optional
         ``before(path, query, number)``, ahead of each answer.
+    replaced : dict
+        End of a path -> (status, answer) in the place of the sandbox's.
     app : helpers.sandbox.server.Sandbox
         Takes ``faults`` and ``latency``.
     log : list of (path, query)
@@ -106,6 +109,7 @@ class Served:
     def __init__(self, visitors=(), events=(), medias=()):
         self.app = create_app(Account.of_rows(visitors, events, medias), per_minute=10**9)
         self.before: Callable | None = None
+        self.replaced: dict[str, tuple[int, object]] = {}
         self.log: list[tuple[str, dict]] = []
         self.lock = threading.Lock()
 
@@ -115,6 +119,10 @@ class Served:
             self.log.append((scope["path"], query))
             if self.before:
                 self.before(scope["path"], query, len(self.log))
+            for end, (status, answer) in self.replaced.items():
+                if scope["path"].endswith(end):
+                    await JSONResponse(answer, status)(scope, receive, send)
+                    return
         await self.app(scope, receive, send)
 
     def start(self) -> Served:

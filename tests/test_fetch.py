@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from datetime import UTC, date, datetime, timedelta
 
 import fetching
+import pandas as pd
 import pytest
-from fetching import EVENTS, MEDIAS, VISITORS, Served, event, go, rows_of, swap, tables
+from fetching import (
+    EVENTS,
+    MEDIAS,
+    VISITORS,
+    Served,
+    event,
+    go,
+    kill_and_go_on,
+    rows_of,
+    swap,
+    tables,
+)
 
 from helpers import fetch
 from helpers.core import http
 from helpers.core.errors import AccessError, DataError, ParameterError, ServiceError
 from helpers.core.settings import load
 from helpers.run import Run
-from helpers.sandbox.faults import Faults
+from helpers.sandbox.faults import READ_KINDS, Faults
 from helpers.store.store import Store
 from helpers.wistia import sessions
 from helpers.wistia.client import Wistia
@@ -23,63 +36,72 @@ START, END = "2026-09-01", "2026-09-30"
 WINDOW = {"start_date": START, "end_date": END}
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
+@pytest.fixture
+def serve(bare_environment, monkeypatch):
+    """A live account of given rows, up to 30 September 2026, in small pages."""
+    servers = []
     monkeypatch.setattr(http.Client, "FIRST_WAIT", 0.01)
-    monkeypatch.setitem(Wistia.__init__.__kwdefaults__, "per_page", 10)
+    monkeypatch.setattr(http.Client, "ATTEMPTS", 12)
+
+    def start(rows, page_size: int) -> Served:
+        monkeypatch.setitem(Wistia.__init__.__kwdefaults__, "per_page", page_size)
+        server = Served(*rows).start()
+        servers.append(server)
+        for name, value in fetching.settings(bare_environment, server.url).items():
+            monkeypatch.setenv(name, value)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture
-def served(bare_environment, monkeypatch):
-    """30 days of 12 sessions up to 30 September 2026, 155 visitors, a video."""
-    server = Served(*rows_of(30, 12, 155)).start()
-    for name, value in fetching.settings(bare_environment, server.url).items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.stop()
+def served(serve):
+    """30 days of 12 sessions, 155 visitors, a video, ten rows a page."""
+    return serve(rows_of(30, 12, 155), 10)
 
 
 def at(monkeypatch, moment: str) -> None:
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", moment)
 
 
-def store(account: str = "live") -> Store:
-    return Store(load().outputs / "store" / account)
+def store() -> Store:
+    return Store(load().outputs / "store" / "live")
 
 
-def windows(served) -> set[tuple[str, str]]:
-    return {(query["start_date"], query["end_date"]) for query in served.requests(EVENTS)}
+def days_asked(served) -> tuple[str, str]:
+    """First and last day that sessions were asked for."""
+    asked = served.requests(EVENTS)
+    return min(q["start_date"] for q in asked), max(q["end_date"] for q in asked)
+
+
+def sessions_a_day() -> list[int]:
+    return [len(rows) for _, rows in tables(store())["sessions"]]
 
 
 # ---- what a fetch brings
 
 
-def test_a_first_fetch_stores_every_session_by_day_every_visitor_and_video(served):
-    fetched = go(**WINDOW)
+def test_a_first_fetch_stores_and_tells_every_session_by_day_every_visitor_and_video(served):
+    run = Run.open("01_fetch", **WINDOW)
+    fetched = fetch.everything(run)
     assert {str(day): about["rows"] for day, about in store().days().items()} == dict.fromkeys(
         [f"2026-09-{day:02d}" for day in range(1, 31)], 12
     )
     found = tables(store())
     assert sum(len(rows) for _, rows in found["sessions"]) == 360
     assert len(found["visitors"]) == 155 and len(found["medias"]) == 1
-    assert fetched.sessions.new == 360 and fetched.visitors.new == 155
-
-
-def test_few_requests_fall_on_pages_that_are_not_there(served):
-    fetched = go(**WINDOW)
+    line = "155 visitors in the account, 360 sessions of 7 videos in the window."
+    assert repr(fetched) == line
+    told = run.manifest().model_dump()
+    assert told["counts"] == {"visitors": 155, "sessions": 360}
+    assert told["requests"] == len(served.log) and told["retries"] == 0
+    assert told["fetch"]["sessions"]["new"] == 360 and told["fetch"]["visitors"]["new"] == 155
+    assert told["dropped_rows"] == told["repeated_rows"] == 0
     pages = 36 + 16 + 1  # of sessions, visitors, videos
-    assert fetched.requests == len(served.log)
     assert len(served.log) <= pages * 1.5 + 10
-
-
-def test_the_line_a_notebook_shows_is_the_same_on_a_second_run(served):
-    first, second = go(**WINDOW), go(**WINDOW)
-    assert (
-        repr(first)
-        == repr(second)
-        == ("155 visitors in the account, 360 sessions of 7 videos in the window.")
-    )
-    assert first.details.loc["sessions new", "value"] == 360
+    assert repr(go(**WINDOW)) == line, "a second run says the same"
 
 
 def test_a_second_fetch_reads_the_last_three_days_again_and_little_else(served):
@@ -87,13 +109,16 @@ def test_a_second_fetch_reads_the_last_three_days_again_and_little_else(served):
     before = tables(store())
     served.log.clear()
     facts = go(**WINDOW)
-    assert windows(served) == {("2026-09-28", "2026-09-30")}
+    assert days_asked(served) == ("2026-09-28", END)
     assert facts.sessions.new == 0
     assert facts.visitors.incremental and facts.visitors.pages <= 4
+    assert len(served.log) <= 15
     assert tables(store()) == before
 
 
-def test_the_next_day_brings_its_sessions_and_the_three_days_before(served, monkeypatch):
+def test_the_next_day_brings_its_sessions_and_what_grew_in_the_three_days_before(
+    served, monkeypatch
+):
     go(**WINDOW)
     served.events = [event(9999, datetime(2026, 10, 1, 18, tzinfo=UTC)), *served.events]
     grown = next(row for row in served.events if row["received_at"] < "2026-09-30T12")
@@ -101,8 +126,11 @@ def test_the_next_day_brings_its_sessions_and_the_three_days_before(served, monk
     at(monkeypatch, "2026-10-02T06:00:00Z")
     served.log.clear()
     facts = go(start_date=START, end_date="2026-10-01").sessions
-    assert windows(served) == {("2026-09-28", "2026-10-01")}
-    assert facts.new == 1
+    assert days_asked(served) == ("2026-09-28", "2026-10-01")
+    assert facts.new == 1 and len(tables(store())["days"]) == 31
+    (kept,) = [row for day, rows in tables(store())["sessions"] for row in map(dict, rows)
+               if row["event_key"] == grown["event_key"]]  # fmt: skip
+    assert kept["percent_viewed"] == 1.0
 
 
 def test_days_read_while_they_were_young_are_read_once_more_later(served, monkeypatch):
@@ -113,40 +141,38 @@ def test_days_read_while_they_were_young_are_read_once_more_later(served, monkey
     at(monkeypatch, "2026-11-20T06:00:00Z")
     go(start_date=START, end_date="2026-10-19")
     # read on 20 October: 17 to 19 were young then, and are not any more
-    assert windows(served) == {("2026-10-17", "2026-10-19")}
+    assert days_asked(served) == ("2026-10-17", "2026-10-19")
     served.log.clear()
     go(start_date=START, end_date="2026-10-19")
-    assert windows(served) == set()
+    assert served.requests(EVENTS) == []
 
 
 def test_a_wider_window_reads_only_what_it_adds(served):
-    go(start_date="2026-09-20", end_date=END)
+    go(start_date="2026-09-20", end_date="2026-09-26")
     served.log.clear()
-    go(**WINDOW)
-    assert windows(served) == {("2026-09-28", "2026-09-30"), ("2026-09-01", "2026-09-19")}
+    go(start_date=START, end_date="2026-09-26")
+    lists = {(q["start_date"], q["end_date"]) for q in served.requests(EVENTS)}
+    assert days_asked(served) == (START, "2026-09-19") and len(lists) > 1
 
 
-def test_the_running_day_is_read_page_after_page_and_again_next_time(served, monkeypatch):
+def test_rows_that_come_while_the_running_day_is_read_are_not_stored_twice(served, monkeypatch):
     at(monkeypatch, "2026-09-30T20:00:00Z")
     number = [1000]
 
-    def one_more_after_each_page(path, query, _):
-        if path == EVENTS and query["end_date"] == END and query["start_date"] == END:
+    def one_more_before_each_page(path, query, _):
+        if path == EVENTS and int(query["page"]) > 1:
             number[0] += 1
             moment = datetime(2026, 9, 30, 23, 59, tzinfo=UTC) + timedelta(seconds=number[0] / 100)
             served.events = [event(number[0], moment), *served.events]
 
-    served.before = one_more_after_each_page
-    facts = go(**WINDOW).sessions
+    served.before = one_more_before_each_page
+    facts = go(start_date=END, end_date=END).sessions
     served.before = None
-    stored = tables(store())["sessions"][-1][1]
-    assert len(stored) == len({dict(row)["event_key"] for row in stored}) == 13
-    assert facts.repeated == 1
+    (first,) = tables(store())["sessions"]
+    assert facts.repeated == 1 and len(first[1]) == 12
     at(monkeypatch, "2026-10-01T20:00:00Z")
-    go(**WINDOW)
-    assert len(tables(store())["sessions"][-1][1]) == len(
-        [row for row in served.events if row["received_at"][:10] == END]
-    )
+    go(start_date=END, end_date=END)
+    assert len(tables(store())["sessions"][0][1]) == 14
 
 
 def test_an_account_with_nothing_in_it_is_fetched_too(served):
@@ -162,17 +188,6 @@ def test_videos_that_may_not_be_read_are_no_obstacle(served):
     assert 'the token lacks "Read all folder and media data"' in repr(go(**WINDOW))
 
 
-def test_run_json_tells_what_was_fetched_and_what_it_cost(served):
-    run = Run.open("01_fetch", **WINDOW)
-    fetch.everything(run)
-    told = run.manifest().model_dump()
-    assert told["requests"] == len(served.log) and told["retries"] == 0
-    assert told["counts"] == {"visitors": 155, "sessions": 360}
-    assert told["fetch"]["sessions"]["pages"] == 37
-    assert told["fetch"]["visitors"]["complete"] is True
-    assert told["dropped_rows"] == told["repeated_rows"] == 0
-
-
 def test_summary_counts_a_repeated_event_key_once(served):
     served.events += [served.events[0] | {"visitor_key": "other", "percent_viewed": 0.01}]
     go(**WINDOW)
@@ -181,51 +196,31 @@ def test_summary_counts_a_repeated_event_key_once(served):
     assert f"{found['first_day']:%F} {found['last_day']:%F}" == f"{START} {END}"
 
 
-def test_days_are_counted_without_a_gap_and_by_week_in_long_windows(served):
+def test_days_are_published_counts_without_a_gap_and_weeks_in_long_windows(served, monkeypatch):
     served.events = [row for row in served.events if row["received_at"][8:10] != "05"]
     go(**WINDOW)
-    found = fetch.days(Run.open("01_fetch", **WINDOW))
-    assert len(found) == 30 and found["sessions"].loc["2026-09-05"].tolist() in (0, [0])
-    weekly = fetch.days(Run.open("01_fetch", **WINDOW), weekly_above=7)
-    assert weekly.index.name == "week" and weekly["sessions"].sum() == 29 * 12
+    run = Run.open("01_fetch", **WINDOW)
+    daily = fetch.days(run)
+    assert len(daily) == 30 and daily.loc[pd.Timestamp("2026-09-05"), "sessions"] == 0
+    assert set(daily["sessions"]) == {0, 10}  # 12, rounded to fives
+    monkeypatch.setattr(fetch, "WEEKLY_ABOVE", 7)
+    weekly = fetch.days(run)
+    # 31 August to 6 September has 5 days of 12; the last week is three days.
+    assert weekly.index.name == "week" and weekly["sessions"].tolist() == [60, 85, 85, 85, 35]
 
 
-def test_no_page_is_asked_for_that_is_deeper_than_pages_are_known_to_work(served, monkeypatch):
-    monkeypatch.setattr(sessions, "DEEPEST_PAGE", 10)
-    go(**WINDOW)
-    asked = served.requests(EVENTS)
-    assert max(int(query["page"]) for query in asked) == 10
-    # 36 pages: the next window begins with the day that the tenth page broke off in.
-    assert windows(served) == {
-        ("2026-09-28", END), (START, "2026-09-27"), (START, "2026-09-19"), (START, "2026-09-11"),
-        (START, "2026-09-03"),
-    }  # fmt: skip
-    assert len(asked) <= 36 * 1.2 + 20
-    assert [len(rows) for _, rows in tables(store())["sessions"]] == [12] * 30
-
-
-def test_a_late_session_that_pushes_one_off_the_last_page_is_noticed(served):
-    served.events = rows = served.events[36:86]  # of closed days that are over for long
-    moment = datetime.fromisoformat(rows[25]["received_at"]) + timedelta(minutes=5)
-    late = event(9999, moment)
-
-    def late_on_the_empty_page(path, query, _):
-        if path == EVENTS and query["page"] == "6" and late not in served.events:
-            served.events = [*served.events, late]
-
-    served.before = late_on_the_empty_page
-    assert go(start_date=START, end_date="2026-09-27").sessions.lists_read_again == 1
-    assert sum(len(rows) for _, rows in tables(store())["sessions"]) == 51
-
-
-def test_a_day_longer_than_the_deepest_page_is_read_to_its_end(served, monkeypatch):
-    monkeypatch.setattr(sessions, "DEEPEST_PAGE", 3)
+@pytest.mark.parametrize("on_one_day", [0, 100])
+def test_a_list_that_is_longer_than_expected_is_left_and_gone_on_with(
+    served, monkeypatch, on_one_day
+):
+    monkeypatch.setattr(sessions, "MOST_PAGES", 2)
     rows = served.events
-    for number, row in enumerate(rows[:100]):
-        row["received_at"] = f"2026-09-30T{23 - number // 5:02d}:00:00.000Z"
+    for number, row in enumerate(rows[:on_one_day]):
+        row["received_at"] = f"2026-09-15T{23 - number // 5:02d}:00:00.000Z"
     served.events = rows
     go(**WINDOW)
-    assert sum(len(rows) for _, rows in tables(store())["sessions"]) == 360
+    assert sum(sessions_a_day()) == 360
+    assert len(served.requests(EVENTS)) <= 36 * 3
 
 
 # ---- bad input
@@ -242,7 +237,7 @@ def test_a_percent_viewed_of_55_refuses_its_day_and_keeps_all_others(served):
     bad["percent_viewed"] = 0.55
     served.log.clear()
     go(**WINDOW)
-    assert windows(served) == {("2026-09-17", "2026-09-17")}
+    assert days_asked(served) == ("2026-09-17", "2026-09-17")
     assert len(store().days()) == 30
 
 
@@ -271,46 +266,41 @@ def test_a_changed_unit_stops_the_fetch_early(served):
         row["percent_viewed"] *= 100
     with pytest.raises(DataError, match="more days were refused"):
         go(**WINDOW)
-    assert len(served.requests(EVENTS)) < 36 and not store().days()
+    assert not store().days()
 
 
 def test_a_wrong_token_is_told_and_nothing_is_stored(served):
     served.app.faults = Faults(rate=1, kinds=["401"])
     with pytest.raises(AccessError, match='401 on GET .*"Read detailed stats"'):
         go(**WINDOW)
+    assert not store().days()
 
 
-def test_a_token_revoked_half_way_keeps_the_days_before(served):
-    served.app.faults = Faults(script=dict.fromkeys(range(26, 999), "401"))
-    with pytest.raises(AccessError):
+@pytest.mark.parametrize(("fault", "error"), [("401", AccessError), ("reset", ServiceError)])
+def test_a_fetch_that_fails_half_way_keeps_the_days_before_and_goes_on(served, fault, error):
+    served.app.faults = Faults(script=dict.fromkeys(range(26, 999), fault))
+    with pytest.raises(error, match="401 on|Check the network"):
         go(**WINDOW)
-    kept = store().days()
+    kept = {f"{day}" for day in store().days()}
     assert 3 <= len(kept) < 30
     served.app.faults = None
     served.log.clear()
     go(**WINDOW)
-    oldest = f"{min(kept)}"
-    assert all(end < oldest for _, end in windows(served))
-    assert len(store().days()) == 30
-
-
-def test_a_network_that_vanishes_keeps_the_days_before(served):
-    served.app.faults = Faults(script=dict.fromkeys(range(26, 999), "reset"))
-    with pytest.raises(ServiceError, match="Check the network"):
-        go(**WINDOW)
-    assert len(store().days()) >= 3
+    asked = served.requests(EVENTS)
+    assert not [day for q in asked for day in kept if q["start_date"] <= day <= q["end_date"]]
+    assert sessions_a_day() == [12] * 30
 
 
 def test_a_full_disk_keeps_what_was_fetched(served, monkeypatch):
-    commit, left = Store.stage, [12]
+    stage, left = Store.stage, [12]
 
-    def stage(self, day):
+    def full(self, day):
         left[0] -= 1
         if left[0] < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return commit(self, day)
+        return stage(self, day)
 
-    monkeypatch.setattr(Store, "stage", stage)
+    monkeypatch.setattr(Store, "stage", full)
     with pytest.raises(OSError, match="No space left"):
         go(**WINDOW)
     assert len(store().days()) == 12
@@ -324,12 +314,18 @@ def test_a_store_of_another_address_is_refused(served, monkeypatch):
         go(**WINDOW)
 
 
-def test_sessions_outside_the_window_are_left_out(served):
-    table, stray = served.account.events, event(7777, datetime(2026, 8, 1, tzinfo=UTC))
-    table.columns["row"][15] = stray
+def test_sessions_of_other_days_than_asked_for_are_left_out(served):
+    served.account.events.columns["row"][15] = event(7777, datetime(2026, 8, 1, tzinfo=UTC))
     facts = go(**WINDOW)
     assert facts.sessions.outside == facts.dropped_rows["outside the window"] == 1
     assert len(store().days()) == 30
+
+
+def test_sessions_out_of_order_are_all_kept(served):
+    rows = served.account.events.columns["row"]
+    rows[38:74] = rows[73:37:-1]  # three days the wrong way round
+    go(**WINDOW)
+    assert sessions_a_day() == [12] * 30
 
 
 # ---- people
@@ -355,7 +351,7 @@ def test_retention_lets_days_go_unless_the_window_asks_for_them(served, monkeypa
     served.log.clear()
     go(start_date="", end_date="")
     assert list(store().days()) == [date(2026, 9, 22) + timedelta(n) for n in range(10)]
-    assert min(start for start, _ in windows(served)) >= "2026-09-22"
+    assert days_asked(served)[0] >= "2026-09-22"
 
 
 # ---- visitors
@@ -393,11 +389,42 @@ def test_a_broken_order_is_answered_with_a_full_sweep_and_said(served):
     swap(served.account.visitors, 0, 5)
     fetched = go(**WINDOW)
     assert fetched.visitors.order_broken and fetched.visitors.rows == 156
-    assert "out of order" in repr(fetched)
+    assert fetched.visitors.pages >= 16 and "out of order" in repr(fetched)
 
 
-def test_sessions_out_of_order_are_all_kept(served):
-    swap(served.account.events, 40, 300)
-    facts = go(**WINDOW).sessions
-    assert facts.order_broken
-    assert [len(rows) for _, rows in tables(store())["sessions"]] == [12] * 30
+# ---- faults and kills
+
+
+@pytest.fixture
+def small(serve):
+    """10 days of 13 sessions, 80 visitors, in pages of five; its tables and requests when all is
+    well.
+    """
+    server = serve(rows_of(10, 13, 80), 5)
+    go(**WINDOW)
+    expected, requests = tables(store()), len(server.log)
+    shutil.rmtree(load().outputs)
+    return server, expected, requests
+
+
+@pytest.mark.parametrize("kinds", [*([kind] for kind in READ_KINDS), READ_KINDS], ids="-".join)
+def test_a_fault_at_15_percent_of_the_requests_changes_nothing(small, kinds, monkeypatch):
+    served, expected, _ = small
+    monkeypatch.setattr(http.Client, "READ_TIMEOUT", 1.0)
+    served.app.faults = Faults(seed=3, rate=0.15, kinds=kinds, stall_seconds=1.5, retry_after=0.02)
+    fetched = go(**WINDOW)
+    assert tables(store()) == expected
+    assert fetched.retries > 0
+    assert (fetched.throttled > 0) == bool({"429", "429_retry_after", "503"} & set(kinds))
+
+
+def test_a_fetch_killed_anywhere_goes_on_and_ends_with_the_same_tables(small, bare_environment):
+    """4 kill points over a fetch; benchmarks/fetch.py has 200."""
+    served, expected, requests = small
+    environment = fetching.settings(bare_environment, served.url)
+    for point in range(4):
+        late = (point % 5) * 0.01
+        at_request = 1 + point * requests // 4
+        found, twice = kill_and_go_on(served, environment, 5, at_request, late, WINDOW)
+        assert found == expected
+        assert twice == []

@@ -1,16 +1,12 @@
-"""Where viewers leave, from a Wistia of its own: a server with engagement of known shape."""
+"""Where viewers leave, from a sandbox with engagement of known shape."""
 
 from __future__ import annotations
 
-import json
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
-from fetching import NOW, event, media
+from fetching import Served, event, media, settings
 
 from helpers import analysis, cluster, enrich, fetch, retention
 from helpers.core import files
@@ -27,80 +23,54 @@ CURVES = {  # plays that saw each second, and rewatches
 LENGTHS = {"demo": 200.4, "talk": 3600.0, "few": 4.0, "image": None, "gone": 60.0}
 
 
-class Wistia:
-    """Events, medias, stats and engagement; ``refuses`` answers engagement with 403."""
+STATS = {"load_count": 800, "play_rate": 0.25, "hours_watched": 12.345, "engagement": 0.5}
 
-    def __init__(self):
-        self.asked: list[str] = []
-        self.refuses, self.events = False, []
-        for number, name in enumerate(LENGTHS):
-            rows = range(number * 100, number * 100 + 40 - number)
-            self.events += [event(n, DAY + timedelta(minutes=n), media_id=name) for n in rows]
-        wistia = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                parts = urlsplit(self.path)
-                status, body = wistia.answer(parts.path, parse_qs(parts.query))
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, path: str, query: dict) -> tuple[int, object]:
-        page = int(query.get("page", ["1"])[0])
-        if path.endswith("/events.json"):
-            first, last = query["start_date"][0], query["end_date"][0]
-            rows = [row for row in self.events if first <= row["received_at"][:10] <= last]
-            rows.sort(key=lambda row: row["received_at"], reverse=True)
-            return 200, rows[page * 100 - 100 : page * 100]
-        if path.endswith(("/visitors.json", "/token")):
-            return 200, []
-        if path.endswith("/medias.json"):
-            rows = [media(name) | {"duration": length} for name, length in LENGTHS.items()]
-            return 200, rows if page == 1 else []
-        self.asked.append(path)
-        if self.refuses:
-            return 403, {"error": "no"}
-        name = path.split("/medias/")[1].split("/")[0].removesuffix(".json")
-        if name not in CURVES:
-            return 404, ""
-        plays, rewatches = CURVES[name]
-        if path.endswith("/engagement.json"):
-            return 200, {"engagement": 0.5, "engagement_data": plays, "rewatch_data": rewatches}
-        count = plays[0] if plays else 0
-        return 200, {"load_count": 4 * count, "play_count": count, "play_rate": 0.25,
-                     "hours_watched": 12.345, "engagement": 0.5, "visitors": count}  # fmt: skip
+def engagement_of(name: str) -> dict[str, tuple[int, object]]:
+    """Answers to the two questions about a video."""
+    if name not in CURVES:
+        return {f"/{name}.json": (404, "")}
+    plays, rewatches = CURVES[name]
+    return {
+        f"/{name}.json": (200, STATS | {"play_count": plays[0] if plays else 0}),
+        f"/{name}/engagement.json": (200, {"engagement_data": plays, "rewatch_data": rewatches}),
+    }
 
 
 @pytest.fixture
-def wistia(monkeypatch):
+def wistia(bare_environment, monkeypatch):
     """A live account, its sessions fetched and its viewers made."""
-    server = Wistia()
-    monkeypatch.setenv("VIEWER_PERSONAS_NOW", NOW)
-    monkeypatch.setenv("WISTIA_API_TOKEN", "token")
-    monkeypatch.setenv("WISTIA_BASE_URL", server.url)
-    monkeypatch.setenv("VIEWER_PERSONAS_ACCOUNT", "acme")
-    fetch.everything(Run.open("01_fetch"))
+    rows = [
+        event(number * 100 + n, DAY + timedelta(minutes=n), media_id=name)
+        for number, name in enumerate(LENGTHS)
+        for n in range(40 - number)
+    ]
+    medias = [media(name) | {"duration": length} for name, length in LENGTHS.items()]
+    served = Served([], rows, medias).start()
+    for name in LENGTHS:
+        served.replaced |= engagement_of(name)
+    for name, value in settings(bare_environment, served.url).items():
+        monkeypatch.setenv(name, value)
+    make_viewers()
+    yield served
+    served.stop()
+
+
+def make_viewers(run_date: str = "") -> None:
+    fetch.everything(Run.open("01_fetch", run_date=run_date))
     enrich.features(Run.open("02_enrich"))
     cluster.assign(Run.open("03_cluster"))
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
+
+
+def asked(served: Served) -> list[str]:
+    """Paths of the questions about single videos."""
+    return [path for path, _ in served.log if "/stats/medias/" in path]
 
 
 def test_drops_are_at_the_planted_seconds_with_two_requests_a_video_and_none_again(wistia):
     run = Run.open("06_retention")
     said = retention.fetch(run)["curve"]
-    assert len(wistia.asked) == 9 == len(set(wistia.asked))  # one for a video that is not there
+    assert len(asked(wistia)) == 9 == len(set(asked(wistia)))  # one for a video that is not there
     assert said["Video demo"].startswith("of all viewers, for life")
     assert "deleted" in said["Video gone"] and "no curve" in said["Video image"]
     drops, peaks = retention.drops(run), retention.peaks(run)
@@ -110,25 +80,21 @@ def test_drops_are_at_the_planted_seconds_with_two_requests_a_video_and_none_aga
     curves = retention.curves(run)
     assert curves["title"].unique().tolist() == ["Video demo", "Video talk"]  # most viewers first
     assert curves.query("media_id == 'talk'")["second"].max() == pytest.approx(3596.4)
-    assert retention.fetch(run)["curve"].equals(said) and len(wistia.asked) == 9
-    wistia.events.append(event(999, DAY + timedelta(days=10), media_id="demo"))
-    fetch.everything(Run.open("01_fetch"))
-    enrich.features(Run.open("02_enrich"))
-    cluster.assign(Run.open("03_cluster"))
+    assert retention.fetch(run)["curve"].equals(said) and len(asked(wistia)) == 9
+    wistia.events += [event(999, DAY + timedelta(days=10), media_id="demo")]
+    make_viewers()
     retention.fetch(Run.open("06_retention"))
-    assert len(wistia.asked) == 9  # that session was there when the curve was read
+    assert len(asked(wistia)) == 9  # that session was there when the curve was read
 
 
 def test_a_video_is_read_again_once_it_was_played_later(wistia, monkeypatch):
     retention.fetch(Run.open("06_retention", retention_videos=1))
-    assert len(wistia.asked) == 2
-    wistia.events.append(event(999, DAY + timedelta(days=15), media_id="demo"))
+    assert len(asked(wistia)) == 2
+    wistia.events += [event(999, DAY + timedelta(days=15), media_id="demo")]
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", "2026-10-08T12:00:00+00:00")
-    fetch.everything(Run.open("01_fetch", run_date="2026-10-08"))
-    enrich.features(Run.open("02_enrich"))
-    cluster.assign(Run.open("03_cluster"))
+    make_viewers("2026-10-08")
     retention.fetch(Run.open("06_retention", retention_videos=1))
-    assert len(wistia.asked) == 4
+    assert len(asked(wistia)) == 4
 
 
 def test_the_table_has_what_is_known_of_each_video_and_the_files_hold_it(wistia):
@@ -156,7 +122,7 @@ def test_the_table_has_what_is_known_of_each_video_and_the_files_hold_it(wistia)
 
 def test_nothing_is_asked_of_wistia_and_said_where_there_is_nothing_to_look_at(wistia):
     none = Run.open("06_retention", retention_videos=0)
-    assert retention.fetch(none).empty and wistia.asked == []
+    assert retention.fetch(none).empty and asked(wistia) == []
     assert "retention_videos is 0" in retention.write(none).finding
     assert retention.table(none).empty
     few = Run.open("06_retention", min_cell=500, retention_videos=10)
@@ -165,7 +131,7 @@ def test_nothing_is_asked_of_wistia_and_said_where_there_is_nothing_to_look_at(w
 
 
 def test_a_token_that_may_not_read_engagement_is_told_and_the_run_goes_on(wistia):
-    wistia.refuses = True
+    wistia.replaced = {"engagement.json": (403, {"error": "no"})}
     run = Run.open("06_retention")
     assert retention.fetch(run)["curve"].str.contains("the token lacks").all()
     assert retention.write(run).table.empty

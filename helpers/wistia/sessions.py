@@ -134,7 +134,10 @@ class SessionReader:
 
     def _lists(self, days: list[date]) -> list[_List]:
         """The days as lists of about `PAGES` pages each, by how full the newest page is."""
-        page = next(self.wistia.sessions(days[0], days[-1]), Page([]))
+        oldest, missing = days[-1], set(days)
+        while oldest - ONE_DAY in missing:
+            oldest -= ONE_DAY
+        page = next(self.wistia.sessions(oldest, days[-1]), Page([]))
         times = [row.received_at for row in page.rows]
         longest = timedelta.max
         if len(times) + len(page.problems) >= self.wistia.per_page and times:

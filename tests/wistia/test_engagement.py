@@ -9,48 +9,35 @@ import pytest
 from fetching import NOW, Served, event, media
 from pydantic import SecretStr
 
-from helpers.core.errors import AccessError, ServiceError
+from helpers.core import http
+from helpers.core.errors import ServiceError
 from helpers.store.store import MEDIAS, Store
 from helpers.wistia.client import Wistia
-from helpers.wistia.engagement import GONE, NO_CURVE, fetch_engagement
+from helpers.wistia.engagement import GONE, NO_CURVE, REFUSED, fetch_engagement
 from helpers.wistia.rows import to_table
 
 NOON = datetime(2026, 9, 30, 12, tzinfo=UTC)
 PLAYED = {"tour": NOON, "talk": NOON}
 
 
-class Answers(Served):
-    """A sandbox whose answers a test may replace, by the end of their path."""
-
-    def __init__(self, *rows):
-        super().__init__(*rows)
-        self.replaced: dict[str, object] = {}
-
-    def get(self, path, params=None, **_):
-        for end, answer in self.replaced.items():
-            if path.endswith(end):
-                self.log.append((path, {}))
-                if isinstance(answer, Exception):
-                    raise answer
-                return answer
-        return super().get(path, params)
-
-
 @pytest.fixture
 def reading(tmp_path, monkeypatch):
+    """A sandbox over HTTP, a client of it and an empty store that knows its videos."""
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", NOW)
+    monkeypatch.setattr(http.Client, "ATTEMPTS", 1)
     medias = [media("tour") | {"duration": 4.2}, media("talk") | {"duration": 2000.0}]
     plays = [event(1, NOON, media_id="tour", percent_viewed=1.0),
              event(2, NOON, media_id="tour", percent_viewed=0.5),
              event(3, NOON, media_id="talk", percent_viewed=0.25)]  # fmt: skip
-    served = Answers([], plays, medias)
-    client = Wistia("http://127.0.0.1:1", SecretStr("t"))
-    client.client = served
+    served = Served([], plays, medias).start()
     made = Store(tmp_path / "live")
     made.open("x")
-    made.replace(made.medias_path, to_table(client.medias(1).rows, MEDIAS))
+    client = Wistia(served.url, SecretStr("t"))
+    made.replace(made.medias_path, to_table(next(client.medias()).rows, MEDIAS))
     served.log.clear()
-    return served, client, made
+    yield served, client, made
+    client.close()
+    served.stop()
 
 
 def cells(store: Store) -> pd.DataFrame:
@@ -59,8 +46,7 @@ def cells(store: Store) -> pd.DataFrame:
 
 def test_curves_and_figures_are_stored_and_not_read_again_until_played(reading):
     served, client, store = reading
-    facts = fetch_engagement(client, store, ["tour", "talk"], PLAYED)
-    assert (facts.videos_read, facts.readable, facts.missing) == (2, True, {})
+    assert fetch_engagement(client, store, ["tour", "talk"], PLAYED) == {}
     assert len(served.log) == 4
     tour = cells(store).query("media_id == 'tour'")
     assert tour[["second", "plays"]].values.tolist() == [[0, 2], [1, 2], [2, 1], [3, 1]]
@@ -68,35 +54,32 @@ def test_curves_and_figures_are_stored_and_not_read_again_until_played(reading):
     assert len(talk) == 1000 and set(talk["seconds"]) == {2.0} and talk["second"].max() == 1998
     assert (talk["plays"] == 1).sum() == 250
     stats = pd.read_parquet(store.media_stats_path).set_index("media_id")
-    assert stats.loc["tour", "play_count"] == 2 and stats.loc["tour", "engagement"] == 0.75
+    assert stats.loc["tour", "play_count"] == 2
     assert str(stats.loc["tour", "read_at"]) == "2026-10-01 12:00:00+00:00"
-    served.log.clear()
-    assert fetch_engagement(client, store, ["tour", "talk"], PLAYED).videos_read == 0
-    assert served.log == []
     later = PLAYED | {"tour": datetime.fromisoformat(NOW) + timedelta(hours=1)}
-    assert fetch_engagement(client, store, ["tour", "talk"], later).videos_read == 1
-    assert len(served.log) == 2
-    assert fetch_engagement(client, store, ["tour", "talk"], later).videos_read == 0
+    for played, asked in ((PLAYED, 0), (later, 2), (later, 0)):
+        served.log.clear()
+        assert fetch_engagement(client, store, ["tour", "talk"], played) == {}
+        assert len(served.log) == asked
     assert len(cells(store)) == 1004
 
 
 def test_a_deleted_video_and_one_without_a_curve_are_told_and_not_asked_for_again(reading):
     served, client, store = reading
-    missing = ServiceError("nothing is there", status_code=404)
     served.replaced = {
-        "medias/gone.json": missing,
-        "photo/engagement.json": {"engagement": 0, "engagement_data": [], "rewatch_data": []},
-        "photo.json": {"play_count": 3},
-        "audio/engagement.json": missing,
-        "audio.json": {"play_count": 4, "load_count": "many"},
-        "odd/engagement.json": {"engagement_data": [1, "two"]},
-        "odd.json": {"play_count": 5},
+        "medias/gone.json": (404, ""),
+        "photo/engagement.json": (200, {"engagement": 0, "engagement_data": []}),
+        "photo.json": (200, {"play_count": 3}),
+        "audio/engagement.json": (404, ""),
+        "audio.json": (200, {"play_count": 4, "play_rate": "many"}),
+        "odd/engagement.json": (200, {"engagement_data": [1, "two"]}),
+        "odd.json": (200, {"play_count": 5}),
     }
     wanted = ["gone", "photo", "audio", "odd", "tour"]
-    for videos_read in (5, 0):
-        facts = fetch_engagement(client, store, wanted, {})
+    for _ in range(2):
         told = {"gone": GONE, "photo": NO_CURVE, "audio": NO_CURVE, "odd": NO_CURVE}
-        assert (facts.videos_read, facts.missing) == (videos_read, told)
+        assert fetch_engagement(client, store, wanted, {}) == told
+    assert len(served.log) == 9
     assert set(cells(store)["media_id"]) == {"tour"}
     stats = pd.read_parquet(store.media_stats_path).set_index("media_id")
     assert stats["play_count"].to_dict() == pytest.approx(
@@ -109,24 +92,21 @@ def test_rewatches_may_be_fewer_than_cells_or_not_there_and_a_long_video_may_hav
 ):
     served, client, store = reading
     served.replaced = {
-        "short/engagement.json": {"engagement_data": [5, 4, 3], "rewatch_data": [1]},
-        "none/engagement.json": {"engagement_data": [5], "rewatch_data": None},
-        "hour/engagement.json": {"engagement_data": [7] * 1000, "rewatch_data": [0] * 1000},
-        ".json": {"play_count": 9},
+        "short/engagement.json": (200, {"engagement_data": [5, 4, 3], "rewatch_data": [1]}),
+        "none/engagement.json": (200, {"engagement_data": [5], "rewatch_data": None}),
+        "hour/engagement.json": (200, {"engagement_data": [7] * 1000, "rewatch_data": []}),
+        ".json": (200, {"play_count": 9}),
     }
-    facts = fetch_engagement(client, store, ["short", "none", "hour"], {})
-    assert facts.missing == {"hour": NO_CURVE}
+    assert fetch_engagement(client, store, ["short", "none", "hour"], {}) == {"hour": NO_CURVE}
     assert cells(store).set_index("media_id").loc["short", "rewatches"].tolist() == [1, 0, 0]
 
 
-@pytest.mark.parametrize(("error", "kept"), [(AccessError("no"), 1), (ServiceError("no"), 1)])
-def test_what_was_read_before_a_refusal_or_a_failure_is_kept(reading, error, kept):
+def test_what_was_read_before_a_refusal_or_a_failure_is_kept(reading):
     served, client, store = reading
-    served.replaced = {"talk.json": error}
-    if isinstance(error, AccessError):
-        facts = fetch_engagement(client, store, ["tour", "talk"], PLAYED)
-        assert (facts.readable, facts.videos_read) == (False, 1)
-    else:
-        with pytest.raises(ServiceError):
-            fetch_engagement(client, store, ["tour", "talk"], PLAYED)
-    assert cells(store)["media_id"].nunique() == kept
+    served.replaced = {"talk.json": (403, {"error": "no"})}
+    told = fetch_engagement(client, store, ["tour", "talk"], PLAYED)
+    assert told == {"tour": REFUSED, "talk": REFUSED}
+    served.replaced = {"talk.json": (500, "")}
+    with pytest.raises(ServiceError):
+        fetch_engagement(client, store, ["tour", "talk"], PLAYED)
+    assert set(cells(store)["media_id"]) == {"tour"}

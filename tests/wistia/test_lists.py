@@ -1,25 +1,37 @@
-"""Reading lists that move: pages, sessions, visitors, whatever their sizes, ends and moves are."""
+"""Reading lists that move: sessions and visitors, whatever their sizes, ends and moves are."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
-from fetching import Served, event, media, visitor
+from fetching import Served, event, visitor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from helpers.core.settings import load
 from helpers.store import duck
 from helpers.store.store import Store
-from helpers.wistia import sessions
+from helpers.wistia import sessions, visitors
 from helpers.wistia.client import Wistia
-from helpers.wistia.paging import read_pages
 from helpers.wistia.sessions import SessionReader
 from helpers.wistia.visitors import update_visitors
+
+END_OF_SEPTEMBER = datetime(2026, 10, 1, tzinfo=UTC)
+LAST = date(2026, 9, 30)
+sizes = st.sampled_from([1, 2, 3, 7, 100])
+moments = st.lists(st.integers(1, 9 * 24 * 60), max_size=60)  # minutes before the end of September
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_lists():
+    """A few rows make several lists, and several blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "PAGES", 2)
+        patch.setattr(sessions, "MOST_PAGES", 4)
+        patch.setattr(visitors, "BLOCK", 3)
+        yield
 
 
 def reading(served: Served, tmp_path_factory, size: int) -> tuple[Wistia, Store]:
@@ -30,70 +42,71 @@ def reading(served: Served, tmp_path_factory, size: int) -> tuple[Wistia, Store]
     return service, made
 
 
-def connection(made: Store):
-    return duck.connect(load().memory_limit, made.folder / ".spill")
+def at(minutes: float) -> datetime:
+    return END_OF_SEPTEMBER - timedelta(minutes=minutes)
 
 
-END_OF_SEPTEMBER = datetime(2026, 10, 1, tzinfo=UTC)
-moments = st.lists(st.integers(1, 9 * 24 * 60), max_size=60)
+class Killed(Exception):
+    pass
 
 
 @settings(max_examples=30)
 @given(
     minutes=moments,
-    size=st.sampled_from([1, 2, 3, 7, 100]),
-    cuts=st.lists(st.integers(0, 9), max_size=3),
+    size=sizes,
+    windows=st.lists(st.integers(0, 9), max_size=3),
     kills=st.lists(st.integers(1, 40), max_size=3),
-    deepest=st.sampled_from([2, 5, 1000]),
+    late=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 9 * 24 * 60)), max_size=5),
 )
-def test_the_stored_sessions_do_not_depend_on_pages_windows_or_restarts(
-    tmp_path_factory, minutes, size, cuts, kills, deepest
+def test_no_session_is_lost_or_doubled_by_pages_windows_restarts_or_late_ones(
+    tmp_path_factory, minutes, size, windows, kills, late
 ):
-    sessions.DEEPEST_PAGE = deepest
-    rows = [event(n, END_OF_SEPTEMBER - timedelta(minutes=m)) for n, m in enumerate(minutes)]
-    served = Served(events=rows)
+    served = Served(events=[event(n, at(m)) for n, m in enumerate(minutes)])
+    there = {row["event_key"] for row in served.events}
     service, made = reading(served, tmp_path_factory, size)
-    last = date(2026, 9, 30)
-    kills = iter(kills)
-
-    class Killed(Exception):
-        pass
+    kills, waiting = iter(kills), sorted(late)
 
     def run(first: date, number: int) -> None:
         begun, limit = len(served.log), next(kills, None)
 
-        def kill(path, query, count):
+        def disturb(path, query, count):
+            if waiting and waiting[0][0] <= count:
+                row = event(1000 + len(waiting), at(waiting.pop(0)[1] + 0.5))
+                served.events = [*served.events, row]
             if limit and count - begun > limit:
                 raise Killed
 
-        served.before = kill
+        served.before = disturb
         reader = SessionReader(
-            service, made, pass_number=number, today=date(2026, 10, 1),
-            recent=date(2026, 9, 28),
-        )  # fmt: skip
+            service, made, pass_number=number, today=date(2026, 10, 1), recent=date(2026, 9, 28)
+        )
         try:
-            reader.read(first, last)
+            reader.read(first, LAST)
         except Killed:
             run(first, number)
 
-    for number, back in enumerate([*cuts, 9]):
-        run(last - timedelta(days=back), number)
-    served.before, sessions.DEEPEST_PAGE = None, 1000
-    stored = {
-        day: sorted(key for path in made.folder.glob(f"sessions/day={day}/part-*")
-                    for key in pq.ParquetFile(path).read()["event_key"].to_pylist())
-        for day in made.days()
-    }  # fmt: skip
-    expected = {last - timedelta(days=n): [] for n in range(10)}
-    for row in served.events:
-        expected[date.fromisoformat(row["received_at"][:10])].append(row["event_key"])
-    assert stored == {day: sorted(keys) for day, keys in expected.items()}
+    for number, back in enumerate([*windows, 9]):
+        run(LAST - timedelta(days=back), number)
+    served.before = None
+    stored = rows_of(made)
+    assert len(made.days()) == 10 and there <= set(stored)
+    received = {row["event_key"]: row["received_at"][:10] for row in served.events}
+    assert stored == {key: received[key] for key in stored}
+
+
+def rows_of(store: Store) -> dict[str, str]:
+    """Day of each stored session, by event_key; none of them is there twice."""
+    with duck.connect(None, store.folder / ".spill") as connection:
+        query = f"SELECT event_key, day::VARCHAR FROM ({store.sessions.sql()})"
+        rows = connection.execute(query).fetchall()
+    assert len(rows) == len(dict(rows)), "a session is stored twice"
+    return dict(rows)
 
 
 @settings(max_examples=30)
 @given(
     people=st.integers(0, 120),
-    size=st.sampled_from([1, 2, 3, 7, 100]),
+    size=sizes,
     plays=st.lists(st.tuples(st.integers(0, 80), st.integers(0, 140)), max_size=12),
     incremental=st.booleans(),
 )
@@ -101,13 +114,11 @@ def test_no_visitor_is_missed_whoever_plays_while_the_list_is_read(
     tmp_path_factory, people, size, plays, incremental
 ):
     base = END_OF_SEPTEMBER - timedelta(days=300)
-    rows = [visitor(f"visitor-{n}", base - timedelta(hours=n)) for n in range(people)]
-    served = Served(rows, medias=[media("0012345678")])
+    served = Served([visitor(f"visitor-{n}", base - timedelta(hours=n)) for n in range(people)])
     service, made = reading(served, tmp_path_factory, size)
-    con = connection(made)
     mark = None
     if incremental and people:
-        mark = datetime.fromisoformat(update_visitors(service, made, con).known_until)
+        mark = datetime.fromisoformat(update_visitors(service, made, "256MB").known_until)
     waiting, begun, clock = sorted(plays), len(served.log), [base]
 
     def somebody_plays(path, query, count):
@@ -116,58 +127,20 @@ def test_no_visitor_is_missed_whoever_plays_while_the_list_is_read(
             served.play(f"visitor-{waiting.pop(0)[1]}", clock[0])
 
     served.before = somebody_plays
-    facts = update_visitors(service, made, con, known_until=mark)
+    facts = update_visitors(service, made, "256MB", known_until=mark)
     served.before = None
-    met = pd.read_parquet(made.visitors_path).set_index("visitor_key")["last_active_at"]
-    assert met.index.is_unique and facts.complete
     there = {row["visitor_key"]: pd.Timestamp(row["last_active_at"]) for row in served.visitors}
     late = {f"visitor-{n}" for at, n in plays if at > 0}
-    for key, active in there.items():
-        if key not in late:
-            assert met[key] == active
+    met = stored_visitors(made)
+    assert facts.complete and met.index.is_unique
+    assert met.drop(late, errors="ignore").to_dict() == {
+        key: active for key, active in there.items() if key not in late
+    }
     # Who played so late that no look met them anymore is met by the next run.
-    update_visitors(service, made, con, known_until=facts.known_until and
-          datetime.fromisoformat(facts.known_until))  # fmt: skip
-    met = pd.read_parquet(made.visitors_path).set_index("visitor_key")["last_active_at"]
-    assert met.to_dict() == there
+    until = facts.known_until and datetime.fromisoformat(facts.known_until)
+    update_visitors(service, made, "256MB", known_until=until)
+    assert stored_visitors(made).to_dict() == there
 
 
-@settings(max_examples=60)
-@given(pages=st.integers(0, 300), workers=st.integers(1, 25), at_once=st.sampled_from([1, 8]))
-def test_pages_are_read_once_each_in_order_and_few_beyond_the_end(pages, workers, at_once):
-    asked = []
-
-    def read(number):
-        asked.append(number)
-        return number if number <= pages else None
-
-    found = read_pages(read, lambda page: page is None, workers=workers, at_once=at_once)
-    numbers = [number for number, page in found if page]
-    assert numbers == list(range(1, pages + 1))
-    assert len(asked) == len(set(asked)) <= pages + max(pages // 2, at_once) + 1
-    assert len(asked) <= pages + workers
-
-
-def test_with_one_worker_no_page_is_asked_for_before_the_one_before_it_was_taken():
-    asked = []
-    for number, _ in read_pages(asked.append, lambda page: len(asked) == 9, workers=1):
-        assert asked == list(range(1, number + 1))
-
-
-def test_no_page_is_read_below_the_deepest():
-    asked = []
-    pages = read_pages(lambda n: asked.append(n) or n, lambda page: False, deepest=40)
-    assert [number for number, _ in pages] == sorted(asked) == list(range(1, 41))
-
-
-def test_a_page_that_fails_raises_its_error_after_all_pages_before_it():
-    def read(number):
-        if number == 7:
-            raise ValueError("seven")
-        return number if number < 20 else None
-
-    got = []
-    with pytest.raises(ValueError, match="seven"):
-        for number, _ in read_pages(read, lambda page: page is None, at_once=10):
-            got.append(number)
-    assert got == [1, 2, 3, 4, 5, 6]
+def stored_visitors(store: Store) -> pd.Series:
+    return pd.read_parquet(store.visitors_path).set_index("visitor_key")["last_active_at"]

@@ -40,7 +40,11 @@ def wistia(rows) -> Wistia:
 
 
 def sessions(*rows):
-    return wistia(list(rows)).sessions(1, start=DAY, end=DAY)
+    return next(wistia(list(rows)).sessions(DAY, DAY))
+
+
+def visitors(*rows):
+    return next(wistia(list(rows)).visitors())
 
 
 def one(row) -> dict:
@@ -136,44 +140,42 @@ def test_half_a_surrogate_and_a_nul_do_not_stop_intake():
     assert kept["mobile"] is None
 
 
-def test_visitors_are_asked_for_page_by_page_with_their_size():
-    made = wistia([])
-    assert made.visitors(3).is_empty
-    assert made.client.asked == [("/v1/stats/visitors.json", {"page": 3, "per_page": 100})]
-
-
-def test_sessions_are_asked_for_by_inclusive_days():
-    made = wistia([])
-    made.sessions(1, start=date(2026, 6, 1), end=date(2026, 6, 2))
-    assert made.client.asked[0][1] == {
-        "start_date": "2026-06-01",
-        "end_date": "2026-06-02",
-        "page": 1,
-        "per_page": 100,
-    }
+def test_lists_are_asked_for_page_by_page_to_an_empty_one_and_sessions_by_inclusive_days():
+    made = wistia([visitor("v", NOON)])
+    pages = made.visitors(3)
+    assert len(next(pages).rows) == 1
+    made.client.rows = []
+    assert list(pages) == list(made.sessions(date(2026, 6, 1), date(2026, 6, 2))) == []
+    size = {"per_page": 100}
+    days = {"start_date": "2026-06-01", "end_date": "2026-06-02"}
+    assert made.client.asked == [
+        ("/v1/stats/visitors.json", {"page": 3} | size),
+        ("/v1/stats/visitors.json", {"page": 4} | size),
+        ("/v1/stats/events.json", {"page": 1} | size | days),
+    ]
 
 
 @pytest.mark.parametrize("identity", [None, {}, {"name": "", "email": None, "org": None}, "x"])
 def test_a_visitor_without_identity_is_anonymous(identity):
     row = visitor("v", NOON) | {"visitor_identity": identity}
-    kept = wistia([row]).visitors(1).rows[0].model_dump()
+    kept = visitors(row).rows[0].model_dump()
     assert kept["visitor_key"] == "v" and kept["last_active_at"] == NOON
     assert kept["name"] is kept["email"] is kept["org_name"] is kept["org_title"] is None
 
 
 def test_an_identifier_of_a_visitor_is_kept_as_given_but_trimmed():
     rows = [visitor("a", NOON, email=" Bob-17 "), visitor("b", NOON, email="B@x.org")]
-    assert [row.email for row in wistia(rows).visitors(1).rows] == ["Bob-17", "B@x.org"]
+    assert [row.email for row in visitors(*rows).rows] == ["Bob-17", "B@x.org"]
 
 
 def test_a_visitor_without_a_key_is_left_out():
-    page = wistia([visitor("v", NOON) | {"visitor_key": None}, visitor("w", NOON)]).visitors(1)
+    page = visitors(visitor("v", NOON) | {"visitor_key": None}, visitor("w", NOON))
     assert [row.visitor_key for row in page.rows] == ["w"] and len(page.problems) == 1
 
 
 def test_a_video_keeps_id_name_duration_and_folder():
     row = media("0012345678") | {"duration": None, "folder": {"name": "New"}}
-    kept = [row.model_dump() for row in wistia([media("5e12345678"), row]).medias(1).rows]
+    kept = [row.model_dump() for row in next(wistia([media("5e12345678"), row]).medias()).rows]
     assert kept[0] == {
         "media_id": "5e12345678",
         "name": "Video 5e12345678",
@@ -220,44 +222,35 @@ anything = st.recursive(
 )
 
 
+ROWS = {
+    "sessions": (event(1, NOON), SESSIONS),
+    "visitors": (visitor("v", NOON), VISITORS),
+    "medias": (media("m"), MEDIAS),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
 @settings(max_examples=60)
-@given(st.dictionaries(st.sampled_from(sorted(event(1, NOON))), anything, max_size=6))
-def test_whatever_stands_in_a_session_it_is_stored_or_refused(odd):
+@given(data=st.data())
+def test_whatever_stands_in_a_row_it_is_stored_or_refused(name, data):
+    good, schema = ROWS[name]
+    odd = data.draw(st.dictionaries(st.sampled_from(sorted(good)), anything, max_size=6))
+    read = getattr(wistia([good | odd]), name)
     try:
-        page = sessions(event(1, NOON) | odd)
+        page = next(read(DAY, DAY) if name == "sessions" else read())
     except DataError:
         return
     assert len(page.rows) + len(page.problems) == 1
-    assert to_table(page.rows, SESSIONS).num_rows == len(page.rows)
-
-
-@settings(max_examples=60)
-@given(st.dictionaries(st.sampled_from(sorted(visitor("v", NOON))), anything, max_size=6))
-def test_whatever_stands_in_a_visitor_it_is_stored_or_refused(odd):
-    try:
-        page = wistia([visitor("v", NOON) | odd]).visitors(1)
-    except DataError:
-        return
-    assert to_table(page.rows, VISITORS).num_rows == len(page.rows)
-
-
-@settings(max_examples=60)
-@given(st.dictionaries(st.sampled_from(sorted(media("m"))), anything, max_size=6))
-def test_whatever_stands_in_a_video_it_is_stored_or_refused(odd):
-    try:
-        page = wistia([media("m") | odd]).medias(1)
-    except DataError:
-        return
-    assert to_table(page.rows, MEDIAS).num_rows == len(page.rows)
+    assert to_table(page.rows, schema).num_rows == len(page.rows)
 
 
 @pytest.mark.skipif(not CAPTURES.is_dir(), reason="captured responses are not here")
 def test_captured_responses_are_read_whole():
     rows = {name: json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
             for name in ("events", "visitors", "medias")}  # fmt: skip
-    page = wistia(rows["events"]).sessions(1, start=DAY, end=DAY)
+    page = sessions(*rows["events"])
     assert (len(page.rows), page.problems) == (1694, [])
     assert "" not in {value for row in page.rows for value in row.model_dump().values()}
-    assert len(wistia(rows["visitors"]).visitors(1).rows) == 4000
-    videos = wistia(rows["medias"]).medias(1).rows
+    assert len(visitors(*rows["visitors"]).rows) == 4000
+    videos = next(wistia(rows["medias"]).medias()).rows
     assert len(videos) == 96 and all(row.folder for row in videos)
