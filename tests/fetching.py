@@ -179,7 +179,7 @@ def settings(outputs: Path, url: str, **more: str) -> dict[str, str]:
     return {
         "VIEWER_PERSONAS_OUTPUTS": str(outputs),
         "VIEWER_PERSONAS_NOW": NOW,
-        "VIEWER_PERSONAS_REQUESTS_PER_MINUTE": "1000000",
+        "VIEWER_PERSONAS_REQUESTS_PER_MINUTE": "100000",
         "WISTIA_API_TOKEN": "token",
         "WISTIA_BASE_URL": url,
         **more,
