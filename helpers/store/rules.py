@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
@@ -19,22 +21,36 @@ from helpers.core.owner import Fail, check_keys, plain, read_owner_text, read_ya
 from helpers.core.privacy import leaks_in
 from helpers.core.settings import project_root
 from helpers.store import conditions
-from helpers.store.scores import Scores, read_scores
+from helpers.store.scores import Scores
 
 CLUSTER_KEYS = ("name", "title", "when", "description", "persona")
-FILE_KEYS = ("name_prefix", "clusters", "scores")
 
 
-@dataclass(frozen=True)
+def _check_name(name: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
+        raise ValueError("expected a-z, 0-9 and _, 40 of them at most")
+    return name
+
+
+Folded = AfterValidator(lambda text: " ".join(text.split()))
+
+
+@checked_dataclass(frozen=True)
 class Cluster:
     """One named group of viewers by rule; the last one of a file has no ``when``."""
 
-    name: str
-    title: str
-    description: str
-    when: str | None = None
+    name: Annotated[str, AfterValidator(_check_name)]
+    title: Annotated[str, Field(min_length=2, max_length=80), Folded]
+    description: Annotated[str, Field(max_length=2000), Folded] = ""
+    when: Annotated[str, AfterValidator(conditions.check)] | None = None
     persona: dict[str, Any] = field(default_factory=dict)
     line: int = field(default=0, compare=False)
+
+
+class _File(BaseModel):
+    clusters: list[Cluster]
+    name_prefix: Annotated[str, Field(max_length=40)] = ""
+    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -104,23 +120,16 @@ class ClusterRules:
                 f"Cluster {cluster!r} compares no column {column!r} with a number.",
                 expected=f"one of {there or 'no threshold at all'}",
             )
-        changed = [
-            replace(one, when=conditions.move(one.when, column, value, was))
-            if one.name == cluster else one
-            for one in self.clusters
-        ]  # fmt: skip
+        changed = list(self.clusters)
+        place = self.names.index(cluster)
+        when = conditions.move(changed[place].when, column, value, was)
+        changed[place] = replace(changed[place], when=when)
         return replace(self, clusters=changed)
 
     def save(self, path: str | Path) -> None:
         """Write the rules as a clusters file, which loads to the same rules."""
         rows = [
-            {
-                "name": cluster.name,
-                "title": cluster.title,
-                **({"when": cluster.when} if cluster.when else {}),
-                "description": cluster.description,
-                **({"persona": cluster.persona} if cluster.persona else {}),
-            }
+            {name: value for name in CLUSTER_KEYS if (value := getattr(cluster, name))}
             for cluster in self.clusters
         ]
         scores = self.scores.model_dump(mode="json")
@@ -137,8 +146,7 @@ def builtin_text() -> str:
 @cache
 def builtin_scores() -> Scores:
     """The scores of the built-in clusters file."""
-    fail = Fail("Clusters file built-in")
-    return read_scores(read_yaml(builtin_text(), fail)["scores"], {}, fail, 1)
+    return Scores(**read_yaml(builtin_text(), Fail("Clusters file built-in"))["scores"])
 
 
 def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
@@ -183,63 +191,65 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
         if leaks := leaks_in(line):  # what is in it goes into pages and to Mavera
             fail(number, f"{leaks[0]} may not be in it")
     tree = read_yaml(text, fail)
-    if not isinstance(tree, CommentedMap):
-        fail(1, "expected keys name_prefix, scores and clusters at the top")
-    check_keys(tree, FILE_KEYS, fail, "the file")
-    rows = tree.get("clusters")
+    rows = tree.get("clusters") if isinstance(tree, CommentedMap) else None
     if not isinstance(rows, CommentedSeq) or not rows:
-        fail(1, "expected a list under clusters")
-    clusters = [_cluster(row, rows.lc.item(n)[0] + 1, fail) for n, row in enumerate(rows)]
-    _check_together(clusters, fail)
-    prefix = tree.get("name_prefix") or ""
-    if not isinstance(prefix, str) or len(prefix) > 40:
-        fail(tree.lc.key("name_prefix")[0] + 1, "name_prefix: expected text of 40 characters")
-    for cluster in clusters:
-        if len(prefix) + len(cluster.title) > 99:  # together a persona's name, of 100 characters
-            fail(cluster.line, f"cluster {cluster.name}: title and name_prefix are over 99 letters")
-    scores = builtin_scores()
-    if "scores" in tree:
-        line = tree.lc.key("scores")[0] + 1
-        scores = read_scores(tree["scores"], scores.model_dump(), fail, line)
-    return ClusterRules(clusters, prefix, source, scores)
+        fail(1, "expected a list under clusters, and beside it name_prefix and scores")
+    check_keys(tree, _File.model_fields, fail, "the file")
+    content = {name: value for name, value in plain(tree).items() if value is not None}
+    if isinstance(tree.get("scores", {}), dict):
+        content["scores"] = builtin_scores().model_dump() | content.get("scores", {})
+    content["clusters"] = [
+        _checked_row(row, rows.lc.item(place)[0] + 1, fail) for place, row in enumerate(rows)
+    ]
+    try:
+        read = _File.model_validate(content)
+    except ValidationError as error:
+        # A misspelt key before the one that is missing for it.
+        problems = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        _refuse(problems[0], tree, fail)
+    _check_together(read, fail)
+    return ClusterRules(read.clusters, read.name_prefix, source, read.scores)
 
 
-def _cluster(row: Any, line: int, fail: Fail) -> Cluster:
+def _checked_row(row: Any, line: int, fail: Fail) -> dict[str, Any]:
+    """A cluster as the file has it, with a title and its line."""
     if not isinstance(row, CommentedMap):
-        fail(line, "expected a cluster with name, title, when and description")
-    name = row.get("name")
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
-        fail(line, f"cluster name {str(name)[:40]!r}: expected a-z, 0-9 and _, 40 at most")
-    check_keys(row, CLUSTER_KEYS, fail, f"cluster {name}")
-    lines = {key: row.lc.key(key)[0] + 1 for key in row}
-    default = name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
-    texts = {}
-    for key, value, least, most in (("title", default, 2, 80), ("description", "", 0, 2000)):
-        value = row.get(key, value)
-        if not isinstance(value, str) or not least <= len(value) <= most:
-            told = f"text of at most {most} characters"
-            fail(lines.get(key, line), f"cluster {name}: {key}: expected {told}")
-        texts[key] = " ".join(value.split())
-    persona, when = row.get("persona") or {}, row.get("when")
-    if not isinstance(persona, dict):
-        fail(lines["persona"], f"cluster {name}: persona: expected fields for Mavera")
-    line = lines.get("when", line)
-    if when is not None:
-        if not isinstance(when, str):
-            fail(line, f"cluster {name}: when: expected a comparison")
-        when = conditions.check(when, lambda told: fail(line, f"cluster {name}: when: {told}"))
-    return Cluster(name, when=when, persona=plain(persona), line=line, **texts)
+        fail(line, f"expected a cluster with {', '.join(CLUSTER_KEYS)}")
+    name = str(row.get("name"))
+    check_keys(row, CLUSTER_KEYS, fail, f"cluster {name[:40]}")
+    title = name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
+    values = {key: value for key, value in plain(row).items() if value is not None}
+    return {"title": title, **values, "line": line}
 
 
-def _check_together(clusters: list[Cluster], fail: Fail) -> None:
+def _refuse(problem: Any, tree: CommentedMap, fail: Fail) -> None:
+    """Tell what is wrong with a value, by the innermost line of its path that the file has."""
+    path, line, inner = problem["loc"], 1, tree
+    for key in path:
+        if isinstance(inner, CommentedMap) and key in inner:
+            line, inner = inner.lc.key(key)[0] + 1, inner[key]
+        elif isinstance(inner, CommentedSeq) and isinstance(key, int):
+            line, inner = inner.lc.item(key)[0] + 1, inner[key]
+    if path[0] == "clusters":
+        path = (f"cluster {str(tree['clusters'][path[1]].get('name'))[:40]}", *path[2:])
+    is_unknown = problem["type"] == "extra_forbidden"
+    what = "unknown key" if is_unknown else problem["msg"].removeprefix("Value error, ")
+    fail(line, f"{': '.join(map(str, path))}: {what}")
+
+
+def _check_together(read: _File, fail: Fail) -> None:
     seen: set[str] = set()
-    for cluster in clusters:
+    for cluster in read.clusters:
+        if len(read.name_prefix) + len(cluster.title) > 99:  # together a persona's name, of 100
+            fail(cluster.line, f"cluster {cluster.name}: title and name_prefix are over 99 letters")
         if seen & {cluster.name, cluster.title.casefold()}:
             fail(cluster.line, f"cluster {cluster.name}: the name or title is there twice")
         seen |= {cluster.name, cluster.title.casefold()}
-    for cluster in clusters[:-1]:
-        if cluster.when is None:
-            fail(cluster.line, f"cluster {cluster.name}: only the last cluster has no when")
-    last = clusters[-1]
-    if last.when is not None:
-        fail(last.line, f"cluster {last.name}: the last cluster takes the rest and has no when")
+        is_last = cluster is read.clusters[-1]
+        if is_last != (cluster.when is None):
+            what = (
+                "the last cluster takes the rest and has"
+                if is_last
+                else "only the last cluster has"
+            )
+            fail(cluster.line, f"cluster {cluster.name}: {what} no when")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml.comments import CommentedMap
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Days = Annotated[float, Field(gt=0, le=3650)]
@@ -43,44 +41,3 @@ class Scores(_Frozen):
     call_days: Days
     buying_words: tuple[Word, ...]
     customer_words: tuple[Word, ...]
-
-
-def read_scores(
-    given: Any, builtin: Mapping[str, Any], fail: Callable[[int, str], None], line: int
-) -> Scores:
-    """The scores of a clusters file; what it leaves out is as in the built-in file.
-
-    Parameters
-    ----------
-    given : CommentedMap
-        What the file has under ``scores``, with its lines.
-    builtin : mapping
-        The same of the built-in file.
-    fail : callable
-        Raises the error of a line.
-    line : int
-        Line of ``scores`` itself.
-    """
-    if not isinstance(given, CommentedMap):
-        fail(line, f"scores: expected {', '.join(Scores.model_fields)}")
-    try:
-        return Scores.model_validate({**builtin, **given})
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        names = ", ".join(Weights.model_fields if len(first["loc"]) > 1 else Scores.model_fields)
-        problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            problem = f"unknown key. It has: {names}"
-        where = ".".join(map(str, ("scores", *first["loc"])))
-        fail(_line(given, first["loc"], line), f"{where}: {problem}")
-        raise
-
-
-def _line(tree: Any, path: tuple, line: int) -> int:
-    """The line of the innermost key or item of a path that the file has."""
-    for key in path:
-        if isinstance(tree, CommentedMap) and key in tree:
-            line, tree = tree.lc.key(key)[0] + 1, tree[key]
-        elif isinstance(tree, list) and isinstance(key, int) and key < len(tree):
-            line, tree = tree.lc.item(key)[0] + 1, tree[key]
-    return line

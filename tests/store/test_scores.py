@@ -27,12 +27,12 @@ def test_what_a_file_leaves_out_is_as_in_the_built_in_one():
         ("  call_score: 120\n", 2, "call_score"),
         ("  half_life_days: .inf\n", 2, "half_life_days"),
         ("  call_days: 0\n", 2, "call_days"),
-        ("  call_dayz: 3\n", 2, "unknown key. It has: weights"),
+        ("  call_dayz: 3\n", 2, "call_dayz: unknown key"),
         ("  weights: {recency: 60, depth: 20, visits: 10, clicks: 25, content: 15}\n", 2,
          "add up to 130"),
-        ("  weights:\n    recency: 100\n    depht: 0\n", 4, "unknown key. It has: recency"),
+        ("  weights:\n    recency: 100\n    depht: 0\n", 4, "depht: unknown key"),
         ("  buying_words:\n    - demo\n    - 3\n", 4, "buying_words"),
-        ("  - demo\n", 1, "expected weights"),
+        ("  - demo\n", 1, "scores: Input should be a valid dictionary"),
     ],
 )  # fmt: skip
 def test_a_wrong_entry_is_refused_by_line(text, line, told):
