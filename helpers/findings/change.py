@@ -13,7 +13,7 @@ from helpers.core.parameters import Window
 from helpers.findings.counts import publish, publish_counts, publish_parts
 from helpers.findings.newcomers import compare_newcomers
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
+from helpers.store import duck
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
@@ -90,7 +90,7 @@ def compare_runs(
         others = [name for name in causes.table["setting"] if name != "window"]
         pairs = engine.query(
             "SELECT earlier.cluster AS cluster_then, viewers.cluster AS cluster_now, "
-            f"count(*) AS viewers FROM {tables.parquet(previous.viewers_path)} AS earlier "
+            f"count(*) AS viewers FROM {duck.parquet(previous.viewers_path)} AS earlier "
             "FULL JOIN viewers USING (visitor_key) GROUP BY ALL"
         )
         news = count_news(engine, rules, previous, pairs, people, people_then, min_cell=min_cell)
@@ -148,7 +148,7 @@ def count_news(
     """
     known = engine.query(
         "SELECT DISTINCT lower(trim(email)) AS person "
-        f"FROM {tables.parquet(previous.viewers_path)} WHERE identified"
+        f"FROM {duck.parquet(previous.viewers_path)} WHERE identified"
     )["person"]
     called, to_call = people_then.loc[people_then["to_call"], "person"], people[people["to_call"]]
     at_companies = people[~people["free_mail"] & ~people["opted_out"]]
@@ -210,7 +210,7 @@ def find_company_news(engine: Engine, people: pd.DataFrame, previous: Previous) 
     since = datetime.combine(previous.window.end + timedelta(1), time(), UTC)
     then = engine.query(
         "SELECT lower(split_part(trim(email), '@', -1)) AS domain, max(last_active) AS seen "
-        f"FROM {tables.parquet(previous.viewers_path)} WHERE identified GROUP BY domain"
+        f"FROM {duck.parquet(previous.viewers_path)} WHERE identified GROUP BY domain"
     )
     now = engine.rows(
         "SELECT lower(split_part(trim(viewers.email), '@', -1)) AS domain, "

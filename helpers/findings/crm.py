@@ -13,7 +13,7 @@ from helpers.core import files, privacy
 from helpers.core.parameters import Window
 from helpers.findings.change import Previous
 from helpers.findings.opt_out import is_opted_out
-from helpers.store import engine as tables
+from helpers.store import duck
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
@@ -74,7 +74,7 @@ def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
         then = engine.query(
             "SELECT lower(trim(email)) AS person, arg_max(email, last_active) AS email, "
             "arg_max(cluster, last_active) AS cluster, NULL AS cluster_changed_on, "
-            f"false AS to_call FROM {tables.parquet(previous.viewers_path)} "
+            f"false AS to_call FROM {duck.parquet(previous.viewers_path)} "
             "WHERE identified GROUP BY person"
         )
         then["cluster"] = then["cluster"].map(previous.rules.titles)
