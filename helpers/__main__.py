@@ -18,6 +18,23 @@ from helpers.core.errors import KitError
 FAILED, INTERRUPTED = 4, 130
 
 
+def _choose(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """The outputs folder: a flag wins over the setting, and is relative to the command's place."""
+    if value is not None:
+        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(value).expanduser().absolute())
+
+
+OUTPUTS = click.option(
+    "--outputs", metavar="DIR", callback=_choose, expose_value=False, help="Folder of all runs."
+)
+RUN_DATE = click.option("--run-date", metavar="D", help="The run's date (default: today, UTC).")
+PARAMETERS = click.option(
+    "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter."
+)
+STAGES = click.option("--stages", default="", metavar="N or N-M", help="Only these stages.")
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="viewer-personas", message="%(version)s")
 def cli() -> None:
@@ -30,20 +47,19 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--outputs", metavar="DIR", help="Folder to write to (default: outputs).")
-@click.option("--run-date", metavar="D", help="The run's date (default: today, UTC).")
-@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
+@OUTPUTS
+@RUN_DATE
+@PARAMETERS
 @click.option("-f", "file", metavar="FILE.yml", help="Parameters as YAML; -p wins over it.")
-@click.option("--stages", default="", metavar="N or N-M", help="Only these stages.")
+@STAGES
 @click.option("--resume", default="", metavar="RUN", help="Go on with a run that failed.")
 @click.option("--max-credits", metavar="N", help="The most credits to spend at Mavera.")
-@click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
-def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
+@QUIET
+def run(run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
     """Run the notebooks into a dated folder, then write the report."""
     from helpers.batch import runner, summary
     from helpers.core.owner import read_parameter_file
 
-    _choose(outputs)
     flags = {"run_date": run_date, "max_credits": max_credits}
     given = read_parameter_file(Path(file)) if file else {}
     given |= dict(parameters) | {k: v for k, v in flags.items() if v is not None}
@@ -51,23 +67,22 @@ def run(outputs, run_date, parameters, file, stages, resume, max_credits, quiet)
     if not quiet:
         folder = work.run.folder
         if not work.stages:
-            click.echo(f"Run {folder.name} was done already: nothing was run or bought again.")
-        click.echo("\n".join(summary.summarize(folder)))
+            _say(f"Run {folder.name} was done already: nothing was run or bought again.")
+        _say(*summary.summarize(folder))
 
 
 @cli.command("run-all")
 @click.argument("file", metavar="ACCOUNTS.yml")
-@click.option("--outputs", metavar="DIR", help="A folder for each account goes in here.")
-@click.option("--run-date", metavar="D", help="The runs' date (default: today, UTC).")
-@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
-@click.option("--stages", default="", metavar="N or N-M", help="Only these stages.")
-@click.option("--quiet", is_flag=True, help="Print nothing when all is well.")
+@OUTPUTS
+@RUN_DATE
+@PARAMETERS
+@STAGES
+@QUIET
 @click.pass_context
-def run_all(context, file, outputs, run_date, parameters, stages, quiet) -> None:
+def run_all(context, file, run_date, parameters, stages, quiet) -> None:
     """Run the accounts of a file, each with its own keys and outputs folder."""
     from helpers.batch import accounts
 
-    _choose(outputs)
     given = dict(parameters) | ({} if run_date is None else {"run_date": run_date})
     context.exit(accounts.run(Path(file), given, stages=stages, quiet=quiet))
 
@@ -85,82 +100,72 @@ def sandbox(context: click.Context) -> None:
 
 
 @cli.command()
-@click.option("--outputs", metavar="DIR", help="Folder to write to (default: outputs).")
+@OUTPUTS
 @click.option("--contract", is_flag=True, help="Compare live answers with the shapes relied on.")
-def doctor(outputs, contract) -> None:
+def doctor(contract) -> None:
     """Check this machine, the keys and the services, by free calls only."""
     from helpers.batch import doctor as checks
 
-    _choose(outputs)
     findings = checks.compare() if contract else checks.examine()
     for finding in findings:
-        click.echo(str(finding))
+        _say(str(finding))
     checks.refuse(findings)
 
 
 @cli.command()
-@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
-def runs(outputs) -> None:
+@OUTPUTS
+def runs() -> None:
     """List the runs, newest first."""
     from helpers.batch import listing
+    from helpers.core import settings
 
-    click.echo("\n".join(listing.list_runs(_choose(outputs))))
+    _say(*listing.list_runs(settings.load().outputs))
 
 
 @cli.command()
 @click.argument("run")
-@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
+@OUTPUTS
 @click.option("--pdf", is_flag=True, help="Also as PDF, by chromium.")
-def render(run, outputs, pdf) -> None:
+def render(run, pdf) -> None:
     """Make a run's HTML anew."""
     from helpers.batch import runner, summary
 
-    _choose(outputs)
-    click.echo(f"Report: {summary.shown(runner.render(run, pdf=pdf))}")
+    _say(f"Report: {summary.shown(runner.render(run, pdf=pdf))}")
 
 
 @cli.command()
 @click.argument("person", metavar="EMAIL_OR_KEY")
-@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
+@OUTPUTS
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--forget-request", is_flag=True, help="Take a mistaken request back.")
-def erase(person, outputs, yes, forget_request) -> None:
+def erase(person, yes, forget_request) -> None:
     """Delete a person from the store and from all runs."""
     from helpers.batch import erase as deletion
 
-    _choose(outputs)
     if forget_request:
-        click.echo("\n".join(deletion.forget_request(person)))
+        _say(*deletion.forget_request(person))
         return
     if not yes:
         click.confirm(f"Delete {person} from the store and all runs?", abort=True, err=True)
-    click.echo("\n".join(deletion.erase(person)))
+    _say(*deletion.erase(person))
 
 
 @cli.command()
 @click.argument("entry")
 @click.argument("outcome", type=click.Choice(["made", "not-made"]))
-@click.option("--outputs", metavar="DIR", help="Folder to look in (default: outputs).")
-def settle(entry, outcome, outputs) -> None:
+@OUTPUTS
+def settle(entry, outcome) -> None:
     """Tell the ledger what became of a purchase, after a look at Mavera's own pages."""
+    from helpers.core import settings
     from helpers.mavera import ledger
     from helpers.store.store import Store
 
-    folder = _choose(outputs)
+    folder = settings.load().outputs
     with ExitStack() as locks:
         for account in sorted(folder.glob("store/*/")):
             locks.enter_context(Store(account).lock())
         settled = ledger.settle_by_hand(folder, entry, outcome == "made")
-    click.echo(f"Ledger entry {settled.entry} is {settled.state}; credits: {settled.credits}.")
-
-
-def _choose(outputs: str | None) -> Path:
-    """The outputs folder: a flag wins over the setting, and is relative to the command's place."""
-    from helpers.core import settings
-
-    if outputs is not None:
-        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(outputs).expanduser().absolute())
-    return settings.load().outputs
+    _say(f"Ledger entry {settled.entry} is {settled.state}; credits: {settled.credits}.")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -187,9 +192,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _tell(message: str, error: BaseException, status: int) -> int:
-    text = "\n".join([message, *getattr(error, "__notes__", ())])
-    click.echo(privacy.clean_text(text), err=True)
+    _say(message, *getattr(error, "__notes__", ()), err=True)
     return status
+
+
+def _say(*lines: str, err: bool = False) -> None:
+    """Print what may hold text of others: nothing in it moves the cursor or hides."""
+    click.echo(privacy.clean_text("\n".join(lines)), err=err)
 
 
 if __name__ == "__main__":

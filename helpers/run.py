@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -18,7 +19,6 @@ from helpers.core.errors import DataError, ParameterError
 from helpers.core.folders import (
     REPORTED_AFTER,
     Manifest,
-    clear_folder,
     make_outputs,
     newest_first,
     read_manifest,
@@ -26,8 +26,7 @@ from helpers.core.folders import (
 )
 from helpers.core.folders import STAGES as STAGES
 from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
-from helpers.core.settings import Settings
-from helpers.core.sources import Sources
+from helpers.core.settings import Settings, Sources
 from helpers.sandbox.process import start_sandbox
 from helpers.store import rules, shards
 from helpers.store.engine import Engine
@@ -90,47 +89,34 @@ class Run:
         tables.install()
         files.close_to_others()
         settings = settings_module.load()
-        files.explain_errors(stage, settings.outputs / "dev")
+        files.log_errors(stage, settings.outputs / "dev")
         asked = Parameters.check({"run": name, **given}, where=stage)
         make_outputs(settings.outputs)
         folder = settings.outputs / (asked.run or "dev")
-        if not folder.name.startswith("dev") and not folder.is_dir():
+        files.log_errors(stage, folder)
+        manifest = read_manifest(folder)
+        opened = cls(stage, folder, settings, inherit(asked, manifest.parameters, stage))
+        if not opened.is_dev and not folder.is_dir():
             raise ParameterError(
                 f"There is no run folder {name!r} in {settings.outputs.name}/.",
                 where=stage,
                 remedy="`viewer-personas runs` lists those there are; leave run empty to work in "
                 "dev.",
             )
-        files.explain_errors(stage, folder)
-        opened = cls._opened(stage, folder, settings, asked, read_manifest(folder))
-        opened.asked = asked.model_fields_set
-        opened.record(
-            schema_version=SCHEMA_VERSION,
-            account=opened.account,
-            source=asdict(opened.source),
-            parameters=recordable(opened.params),
-            window=opened.window.as_dict(),
-            stages={stage: {"status": "running"}},
-        )
-        return opened
-
-    @classmethod
-    def _opened(cls, stage, folder, settings, asked: Parameters, manifest: Manifest) -> Run:
-        is_dev = folder.name.startswith("dev")
-        opened = cls(stage, folder, settings, inherit(asked, manifest.parameters, stage))
-        if manifest.account and manifest.account != opened.account:
-            if not is_dev:
+        if manifest.account not in ("", opened.account):
+            if not opened.is_dev:
                 raise ParameterError(
-                    f"Run {folder.name} belongs to account {manifest.account!r}, and this is "
+                    f"Run {name} belongs to account {manifest.account!r}, and this is "
                     f"{opened.account!r}.",
                     remedy="Set the keys it was made with, or start a new run.",
                 )
-            clear_folder(folder)  # dev holds another account's work, and accounts never mix
-            manifest = Manifest()
-        if is_dev and not manifest.account:  # an analyst goes on from the newest run
-            newest = opened.newest_done()
+            shutil.rmtree(folder)  # dev holds another account's work, and accounts never mix
+        if opened.is_dev and manifest.account != opened.account:
+            newest = opened.newest_done()  # which an analyst goes on from
             before = read_manifest(newest).parameters if newest else {}
             opened = cls(stage, folder, settings, inherit(asked, before, stage))
+        opened.asked = asked.model_fields_set
+        opened.record(**opened.facts(), stages={stage: {"status": "running"}})
         return opened
 
     @classmethod
@@ -153,18 +139,28 @@ class Run:
     def is_dev(self) -> bool:
         return self.folder.name.startswith("dev")
 
-    def newest_done(self) -> Path | None:
-        """The newest finished run of the account."""
-        runs = newest_first(self.settings.outputs, self.account)
-        return next((folder for folder, manifest in runs if manifest.status == "done"), None)
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of a run from its start."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "account": self.account,
+            "source": asdict(self.source),
+            "parameters": recordable(self.params),
+            "window": self.window.as_dict(),
+        }
+
+    def newest_done(self, *, before: str = "") -> Path | None:
+        """The newest finished run of the account, or of those whose window ends before a day."""
+        for folder, manifest in newest_first(self.settings.outputs, self.account):
+            ends_before = not before or manifest.window.get("end_date", before) < before
+            if manifest.status == "done" and ends_before:
+                return folder
+        return None
 
     def previous(self) -> Run | None:
         """The newest finished run of the account whose window ends earlier."""
-        for folder, manifest in newest_first(self.settings.outputs, self.account):
-            ends = manifest.window.get("end_date", "9999")
-            if manifest.status == "done" and ends < self.window.end.isoformat():
-                return Run.read(folder, self.settings)
-        return None
+        folder = self.newest_done(before=self.window.end.isoformat())
+        return Run.read(folder, self.settings) if folder else None
 
     def data(self, name: str) -> Path:
         """Path of ``data/<name>`` of this run."""
@@ -312,13 +308,13 @@ class Run:
         DataError
             A later stage was given other rules than stage 03.
         """
-        wanted = self.params.clusters_file
-        takes_recorded = self.stage > "03_cluster" or "clusters_file" not in self.asked
-        recorded = self.find("clusters.yml") if takes_recorded else None
+        wanted, is_given = self.params.clusters_file, "clusters_file" in self.asked
+        is_free = is_given and self.stage <= "03_cluster"
+        recorded = None if is_free else self.find("clusters.yml")
         if recorded is None:
             return rules.load(wanted, folder=self.folder)
         used = rules.load(recorded)
-        if wanted and "clusters_file" in self.asked:
+        if wanted and is_given:
             asked = rules.load(wanted, folder=self.folder)
             if asked.fingerprint != used.fingerprint:
                 raise DataError(

@@ -12,7 +12,7 @@ from helpers import cluster, enrich
 from helpers.core import settings
 from helpers.core.errors import AccessError, DataError, ParameterError
 from helpers.core.folders import new_folder, newest_first
-from helpers.core.sources import Sources
+from helpers.core.settings import Sources
 from helpers.run import Run
 from helpers.store.store import SESSIONS
 

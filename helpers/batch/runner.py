@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,10 @@ from helpers.core import clock, privacy
 from helpers.core import settings as settings_module
 from helpers.core.errors import ParameterError
 from helpers.core.folders import REPORTED_AFTER, RUN_NAME, new_folder, read_manifest
-from helpers.core.parameters import parse_day, recordable
+from helpers.core.parameters import parse_day
 from helpers.core.settings import Settings
 from helpers.report import notebook_page, report
-from helpers.run import SCHEMA_VERSION, Run
+from helpers.run import Run
 from helpers.sandbox.process import start_sandbox, stop_sandboxes
 from helpers.store import rules
 
@@ -58,13 +57,9 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
             work.run = _in_new_folder(work.run)
         stack.enter_context(_log_to_folder(work.run.folder))
         work.run.record(
-            schema_version=SCHEMA_VERSION,
+            **work.run.facts(),
             status="running",
             started_at=clock.now().isoformat(timespec="seconds"),
-            account=work.run.account,
-            source=asdict(work.run.source),
-            parameters=recordable(work.run.params),
-            window=work.run.window.as_dict(),
             stages={stage: {"status": "waiting"} for stage in work.stages},
             versions={"python": platform.python_version()}
             | {name: metadata.version(name) for name in LIBRARIES},

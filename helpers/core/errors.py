@@ -13,8 +13,8 @@ PANEL_WIDTH = 88  # characters, so that a panel fits beside JupyterLab's side ba
 LABEL_WIDTH = 12
 SEE = "Look the message up in docs/troubleshooting.md."
 
-explain_in_notebook: Callable[[KitError], dict[str, str]] | None = None
-"""Set where a notebook is open: gives the panel its further lines, by label, and logs the rest."""
+log_in_notebook: Callable[[KitError], str] | None = None
+"""Set where a notebook is open: logs the traceback, and says where."""
 
 
 class KitError(Exception):
@@ -51,7 +51,9 @@ class KitError(Exception):
         retry_after: float | None = None,
         retryable: bool = False,
     ):
-        self.what, self.where, self.expected, self.remedy = what, where, expected, remedy
+        # Files and services are quoted: nothing of them may move a cursor or hide.
+        self.what, self.where = _printable(what), _printable(where)
+        self.expected, self.remedy = _printable(expected), _printable(remedy)
         self.status_code = status_code
         self.retry_after = retry_after
         self.retryable = retryable
@@ -70,22 +72,23 @@ class KitError(Exception):
                 "Where": self.where,
                 "Expected": self.expected,
                 "What to do": self.remedy or SEE,
+                "Traceback": log_in_notebook(self) if log_in_notebook else "",
             }
-            more = explain_in_notebook(self) if explain_in_notebook else {}
-            self._panel = _panel_lines(type(self).__name__, fields | more)
+            self._panel = [f"\x1b[1;31m{type(self).__name__}\x1b[0m"]
+            for label, text in fields.items():
+                self._panel += textwrap.wrap(
+                    text,
+                    PANEL_WIDTH,
+                    initial_indent=label.ljust(LABEL_WIDTH),
+                    subsequent_indent=" " * LABEL_WIDTH,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
         return self._panel
 
 
-def _panel_lines(title: str, fields: dict[str, str]) -> list[str]:
-    lines = [f"\x1b[1;31m{title}\x1b[0m"]
-    for label, text in fields.items():
-        if text:
-            wrapped = textwrap.wrap(
-                text, PANEL_WIDTH - LABEL_WIDTH, break_long_words=False, break_on_hyphens=False
-            )
-            indented = ("\n" + " " * LABEL_WIDTH).join(wrapped)
-            lines.append(f"\x1b[1m{label:<{LABEL_WIDTH}}\x1b[0m{indented}")
-    return lines
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
 
 
 class ParameterError(KitError):

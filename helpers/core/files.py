@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import itertools
 import json
 import os
 import re
-import textwrap
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,48 +28,30 @@ def close_to_others() -> None:
     os.umask(0o077)
 
 
-def explain_errors(stage: str, folder: Path) -> None:
-    """From now on errors in this notebook name the cell that led to them and are logged.
+def log_errors(stage: str, folder: Path) -> None:
+    """From now on tracebacks of errors in this notebook go to a log, without what is personal.
 
     Parameters
     ----------
     stage : str
         Notebook, such as ``"03_cluster"``.
     folder : Path
-        Run folder, whose ``run.log`` takes the tracebacks.
+        Run folder, whose ``run.log`` takes them.
     """
 
-    def explain(error: KitError) -> dict[str, str]:
-        places = (error.where, stage, _line_of_cell(error))
-        return {
-            "What": privacy.plain(error.what, folder),
-            "Where": privacy.plain(", ".join(dict.fromkeys(filter(None, places))), folder),
-            "Traceback": _log_traceback(error, stage, folder),
-        }
+    def log(error: KitError) -> str:
+        # A cell's file is there for an hour.
+        text = re.sub(r'"[^"]*ipykernel_[^"]*"', '"cell"', privacy.traceback_of(error))
+        line = f"{clock.now():%Y-%m-%d %H:%M:%S} ERROR {stage}: {privacy.plain(text, folder)}\n"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "run.log").open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError:
+            return ""
+        return "/".join((*folder.parts[-2:], "run.log"))
 
-    errors.explain_in_notebook = explain
-
-
-def _line_of_cell(error: BaseException) -> str:
-    """The last line before the kit's own."""
-    kit = Path(__file__).resolve().parents[1]
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = itertools.takewhile(lambda f: not Path(f.filename).is_relative_to(kit), frames)
-    return textwrap.shorten("".join(frame.line or "" for frame in [*outside][-1:]), 60)
-
-
-def _log_traceback(error: BaseException, stage: str, folder: Path) -> str:
-    """Append it to the log without what is personal; the log's place, or nothing."""
-    # A cell's file is there for an hour.
-    text = re.sub(r'"[^"]*ipykernel_[^"]*"', '"cell"', privacy.traceback_of(error))
-    line = f"{clock.now():%Y-%m-%d %H:%M:%S} ERROR {stage}: {privacy.plain(text, folder)}\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "run.log").open("a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError:
-        return ""
-    return "/".join((*folder.parts[-2:], "run.log"))
+    errors.log_in_notebook = log
 
 
 @contextlib.contextmanager

@@ -173,12 +173,6 @@ def refuse_links(outputs: Path) -> None:
                 )
 
 
-def clear_folder(folder: Path) -> None:
-    """Empty a folder."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
 def new_folder(outputs: Path, run_date: date) -> Path:
     """Make ``run_date``, or ``run_date.2`` to ``.10``; nothing is overwritten.
 

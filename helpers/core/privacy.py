@@ -9,9 +9,9 @@ import sys
 import traceback
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from helpers.core.errors import DataError, KitError
@@ -33,8 +33,6 @@ SIGNS = "=+@＝＋＠﹦﹢﹫−－﹣-"
 _FORMULA = re.compile(rf"""(^|[;|"])('*)(?=\s*[{SIGNS}])""")
 _DISARMED = re.compile(rf"""(^|[;|"])'('*)(?=\s*[{SIGNS}])""")
 PIECE = 12  # characters of a key that are found wherever they stand; no two texts share so many
-CHUNK = 2**20  # characters of a file in memory at once
-OVERLAP = 2**12  # longer than all that is looked for
 
 
 def project_root() -> Path:
@@ -214,58 +212,42 @@ def leaks_in(
     return [kind for kind, hit in found.items() if hit]
 
 
-def scan(
+def refuse_leaks(
     folder: Path, *, secrets: Iterable[str] = (), emails_allowed: bool = False
-) -> list[tuple[str, str]]:
+) -> None:
     """Look through a run folder for what must not be in it.
 
     Every file outside ``private/`` but Parquet is read, spreadsheets and archives unpacked.
 
-    Returns
-    -------
-    list of (file name relative to ``folder``, kind of leak); never the leaked text itself.
+    Raises
+    ------
+    DataError
+        Something is there; the message names the files and never repeats it.
     """
     secrets, home = list(secrets), folder.resolve()
     places = {Path.home(), home.parent, home.parent.parent} - {Path("/")}
-    leaks: dict[tuple[str, str], None] = {}
+    leaks: dict[str, None] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if name.parts[0] == "private" or path.suffix == ".parquet" or not path.is_file():
             continue
         for text in _texts(path):
             kinds = leaks_in(text, secrets=secrets, places=places, emails=emails_allowed)
-            leaks |= dict.fromkeys((str(name), kind) for kind in kinds)
-    return list(leaks)
-
-
-def _texts(path: Path) -> Iterator[str]:
-    """What a file holds, as text, in pieces that overlap."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            yield from _pieces(file)
-        return
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                yield from _pieces(file)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[str]:
-    before = b""
-    while piece := file.read(CHUNK):
-        # Without its zeros UTF-16 reads as what it says.
-        yield (before + piece).replace(b"\0", b"").decode("utf-8", "replace")
-        before = piece[-OVERLAP:]
-
-
-def refuse_leaks(folder: Path, **options) -> None:
-    """Raise DataError when :func:`scan` finds anything."""
-    leaks = scan(folder, **options)
+            leaks |= dict.fromkeys(f"{kind} in {name}" for kind in kinds)
     if leaks:
         raise DataError(
-            "Leak found by the scan: "
-            + "; ".join(f"{kind} in {name}" for name, kind in leaks[:5])
-            + ". Nothing personal or secret may stand there.",
+            f"Leak found by the scan: {'; '.join([*leaks][:5])}. Nothing personal or secret may "
+            "stand there.",
             where=f"Run folder {folder.name}",
             remedy="The run is marked failed; delete the folder, do not share it.",
         )
+
+
+def _texts(path: Path) -> list[str]:
+    """What a file holds, as text."""
+    pieces = [path.read_bytes()]
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            pieces = [archive.read(member) for member in archive.infolist()]
+    # Without its zeros UTF-16 reads as what it says.
+    return [piece.replace(b"\0", b"").decode("utf-8", "replace") for piece in pieces]

@@ -1,4 +1,4 @@
-"""Settings of a machine: from the environment or ``.env``, never parameters."""
+"""Settings of a machine, from the environment or ``.env``, and which services they make live."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +24,8 @@ from pydantic import (
 
 from helpers.core.errors import AccessError, ParameterError
 from helpers.core.owner import read_settings_file
-from helpers.core.parameters import such_that, suggest
-from helpers.core.privacy import project_root
+from helpers.core.parameters import Parameters, such_that, suggest
+from helpers.core.privacy import clean_text, project_root
 
 WISTIA_BASE_URL = "https://api.wistia.com"
 MAVERA_BASE_URL = "https://app.mavera.io/api/v1"
@@ -163,8 +164,90 @@ def _warn_of_unknown(names: Iterable[str]) -> None:
     """A misspelt key means the sandbox: a report of invented data that nobody asked for."""
     warned = os.environ.get(WARNED, "").split()
     for name in sorted(set(names) - {*FIELDS, *OWN, *warned}):
-        print(
-            f"Warning: {name} is no setting and does nothing. {suggest(name, FIELDS)}",
-            file=sys.stderr,
-        )
+        hint = f"{clean_text(name)} is no setting and does nothing. {suggest(name, FIELDS)}"
+        print(f"Warning: {hint}", file=sys.stderr)
         os.environ[WARNED] = f"{os.environ.get(WARNED, '')} {name}"
+
+
+ASKS = {"wistia": ("01", "02", "03", "06"), "mavera": ("04", "05")}
+"""Numbers of the stages that cannot do without a service."""
+
+
+DESCRIPTIONS = {
+    ("wistia", "live"): "Wistia, live",
+    ("wistia", "file"): "own sessions, from a file",
+    ("wistia", "sandbox"): "Wistia sandbox: invented sample data",
+    ("mavera", "live"): "Mavera, live: calls cost credits",
+    ("mavera", "sandbox"): "Mavera sandbox: play credits, simulated answers",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where each service's answers come from: live, sandbox, and for Wistia also file."""
+
+    wistia: str
+    mavera: str
+
+    @classmethod
+    def of(cls, settings: Settings, params: Parameters, stages: tuple[str, ...]) -> Sources:
+        """Which service is live and which is the sandbox.
+
+        Raises
+        ------
+        ParameterError
+            A base URL is set without its key.
+        AccessError
+            ``source`` is live and a key that the stages need is missing.
+        """
+        keys = {"wistia": settings.wistia_api_token, "mavera": settings.mavera_api_key}
+        addresses = {"wistia": settings.wistia_base_url, "mavera": settings.mavera_base_url}
+        names = {"wistia": "WISTIA_API_TOKEN", "mavera": "MAVERA_API_KEY"}
+        kinds = {}
+        for service, key in keys.items():
+            if service == "wistia" and params.sessions_file:
+                kinds[service] = "file"
+                continue
+            if params.source == "sandbox":
+                kinds[service] = "sandbox"
+                continue
+            set_it = f"Set {names[service]} in the environment or .env"
+            if addresses[service] and not key:
+                raise ParameterError(
+                    f"{service.upper()}_BASE_URL is set but {names[service]} is not.",
+                    remedy=f"{set_it}, or unset the address.",
+                )
+            is_needed = any(stage[:2] in ASKS[service] for stage in stages)
+            if params.source == "live" and not key and is_needed:
+                raise AccessError(
+                    f"source is live, but {names[service]} is not set.",
+                    remedy=f"{set_it}, or choose source auto or sandbox.",
+                )
+            kinds[service] = "live" if key else "sandbox"
+        return cls(**kinds)
+
+    def describe(self) -> list[str]:
+        """A line for each service."""
+        return [f"Source   {DESCRIPTIONS[pair]}" for pair in asdict(self).items()]
+
+    @property
+    def uses_sandbox(self) -> bool:
+        return "sandbox" in (self.wistia, self.mavera)
+
+    def account(self, settings: Settings) -> str:
+        """The account of a run: the setting, or what stands for Wistia."""
+        if self.wistia == "sandbox":
+            return "sandbox"
+        if self.wistia == "file" and "account" not in settings.model_fields_set:
+            return "file"
+        return settings.account
+
+    def wistia_identity(self, settings: Settings) -> str:
+        """What a store is bound to: Wistia's address, or ``sandbox`` or ``file``."""
+        address = settings.wistia_base_url or WISTIA_BASE_URL
+        return address.rstrip("/") if self.wistia == "live" else self.wistia
+
+    def mavera_identity(self, settings: Settings) -> str:
+        """What a ledger is named after: Mavera's address, or ``sandbox``, whose port changes."""
+        address = settings.mavera_base_url or MAVERA_BASE_URL
+        return address.rstrip("/") if self.mavera == "live" else self.mavera

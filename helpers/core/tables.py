@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from html import escape
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader
 
 NBSP = "\u00a0"
 
@@ -148,36 +149,16 @@ def flat(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+# Styles stand in each cell, for viewers of notebooks drop style sheets; class ``n`` is for pages.
+_HTML = Environment(loader=PackageLoader("helpers", "core"))
+_HTML.filters["escaped"] = escape
+
+
 def table_html(labels: Mapping[str, str], rows: list[Mapping[str, Any]], caption: str = "") -> str:
-    """A table for a notebook: text to the left, numbers to the right, in any viewer.
-
-    Styles stand in each cell, for viewers of notebooks drop style sheets; class ``n`` is for pages.
-    """
+    """A table for a notebook: text to the left, numbers to the right, in any viewer."""
+    template = _HTML.get_template("table.html.j2")
     shown = columns(labels, rows)
-    head = "".join(
-        f'<th scope="col"{_side(column)}>{escape(column["label"]).replace("_", "_<wbr>")}</th>'
-        if column["label"]
-        else "<td></td>"
-        for column in shown
-    )
-    body = "\n".join(f"<tr>{''.join(_cells(row, shown))}</tr>" for row in rows)
-    top = f'<caption style="text-align: left">{escape(caption)}</caption>\n' if caption else ""
-    return (
-        f'<table class="dataframe">\n{top}<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table>"
-    )
-
-
-def _cells(row: Mapping[str, Any], shown: list[dict[str, Any]]) -> Iterable[str]:
-    for column in shown:
-        text, side = escape(cell(row, column)), _side(column)
-        heading = column is shown[0] and not column["number"]
-        yield f'<th scope="row"{side}>{text}</th>' if heading else f"<td{side}>{text}</td>"
-
-
-def _side(column: Mapping[str, Any]) -> str:
-    right = ' class="n" style="text-align: right"'
-    return right if column["number"] else ' style="text-align: left"'
+    return template.render(columns=shown, rows=rows, caption=caption, cell=cell).strip()
 
 
 def section_html(finding: str, table: pd.DataFrame, labels: Mapping[str, str], note: str) -> str:

@@ -100,7 +100,8 @@ ODD = st.sampled_from(
     ["\0", "\ufeff", "\x85", "\r", "\t", '"', "'", "\\", "#", ":", "- ", "? ", "{", "[", "]", "*x",
      "&a [*a]", "<<: 1", "!!binary x", "!!omap", "!!timestamp 1", "!!python/object:os.system x",
      "%YAML 9.9\n---\n", "---\n...\n", "| 9", "${HOME}", "=", ",", ";", "@", "1e999", "-1", "inf",
-     "0x_", "2026-13-45", "９", "\ud800", "\u202e", "a" * 300, "~", "[" * 3000, "null", "99" * 999]
+     "0x_", "2026-13-45", "９", "\ud800", "\u202e", "\x1b[31m", "a" * 300, "~", "[" * 3000, "null",
+     "99" * 999]
 )  # fmt: skip
 
 
@@ -125,14 +126,15 @@ def test_any_file_is_understood_or_refused_by_its_name(name, tmp_path):
         read(tmp_path / name)
 
     @given(spoiled(good))
-    @settings(max_examples=250)
+    @settings(max_examples=150)
     def check(content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
         try:
             read(tmp_path / name)
         except KitError as refused:
             assert refused.exit_status in (2, 3, 7)
-            assert name in str(refused) and "\x1b" not in str(refused)
+            assert name in str(refused)
+            assert str(refused).replace("\n", "").isprintable()
 
     check()
 
@@ -164,7 +166,7 @@ def test_any_command_ends_in_a_run_or_in_wrong_use(monkeypatch, tmp_path):
     )
 
     @given(st.lists(st.tuples(names, VALUES), max_size=3), files, st.data())
-    @settings(max_examples=60)
+    @settings(max_examples=40)
     def check(parameters, named, data):
         words = ["run", "--quiet"]
         for name, value in parameters:
