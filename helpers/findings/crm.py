@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
 
 from helpers.core import files, privacy
 from helpers.core.parameters import Window
@@ -21,37 +24,13 @@ BOM = "utf-8-sig"  # without it a spreadsheet takes the file for another encodin
 LEFT = "Left"  # a CRM keeps its value where a cell is empty, so those who left have a value too
 MOST_ROWS = 10_000  # people on a sheet; the CSV file holds everybody
 LONGEST_CELL, LONGEST_SHEET_NAME = 32_767, 31  # characters, by Excel
-LIST = (
-    "to_call score reason email first_name last_name company job_title domain country cluster "
-    "previous_cluster cluster_change last_viewed_at video_count finished avg_percent_watched "
-    "minutes_watched total_visits cookies recency_points depth_points visits_points clicks_points "
-    "content_points next_video"
-)
-CRM = (
-    "email first_name last_name company job_title country domain cluster previous_cluster "
-    "cluster_change cluster_changed_on score to_call reason last_viewed_at minutes_watched "
-    "next_video"
-)
-HEADERS = {
-    "domain": "Email Domain",
-    "video_count": "Videos Watched",
-    "finished": "Videos Finished",
-    "avg_percent_watched": "Average Percent Watched",
-    "total_visits": "Visits",
-}
-VIEWER = {"domain": "Viewer Domain", "cluster": "Viewer Cluster", "score": "Viewer Score"}
-"""Headers of properties and fields that an owner adds; "Email Domain" is HubSpot's own."""
-HUBSPOT = VIEWER | {
-    "first_name": "First name",
-    "last_name": "Last name",
-    "company": "Company name",
-    "job_title": "Job title",
-    "country": "Country/Region",
-}
-"""Labels of HubSpot's contact properties, which its import matches with headers."""
-SALESFORCE = VIEWER | {"job_title": "Title"}
-"""Labels of Salesforce's lead fields, by "Field Mapping for Importing Leads"."""
-CRM_FILES = {"crm_hubspot.csv": HUBSPOT, "crm_salesforce.csv": SALESFORCE}
+
+
+@cache
+def read_lists() -> dict[str, dict[str, str]]:
+    """Columns and headers of each kind of list: outreach, hubspot, salesforce."""
+    text = resources.files("helpers.findings").joinpath("lists.yml").read_text("utf-8")
+    return YAML(typ="safe").load(text)
 
 
 def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
@@ -66,7 +45,9 @@ def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
     if previous is None:
         return pd.DataFrame(columns=columns).astype({"to_call": bool})
     if previous.people_path and previous.people_path.is_file():
-        then = files.read_csv(previous.people_path).rename(columns=_names(HUBSPOT))
+        then = files.read_csv(previous.people_path)
+        headers = {header: name for name, header in read_lists()["hubspot"].items()}
+        then = then.rename(columns=headers)
         then = then[then["cluster_change"] != "left"]
         called = then["to_call"].astype(str).str.lower() == "true"
         then = then.assign(to_call=called, person=then["email"].str.strip().str.lower())
@@ -79,14 +60,6 @@ def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
         )
         then["cluster"] = then["cluster"].map(previous.rules.titles)
     return then[columns].drop_duplicates("person")
-
-
-def _names(labels: Mapping[str, str]) -> dict[str, str]:
-    return {_header(name, labels): name for name in CRM.split()}
-
-
-def _header(name: str, labels: Mapping[str, str]) -> str:
-    return labels.get(name, name.replace("_", " ").title())
 
 
 def write_files(
@@ -125,7 +98,7 @@ def write_files(
         stale.unlink()
     sheets = {}
     for name, title in rules.titles.items():
-        rows = _as_text(listed[listed["cluster"] == title], LIST, HEADERS, ("yes", "no"))
+        rows = _as_text(listed[listed["cluster"] == title], "outreach", ("yes", "no"))
         files.write_csv(rows, folder / f"outreach_{name}.csv", private=True, encoding=BOM)
         sheets[title] = rows
     write_workbook(folder / "outreach.xlsx", sheets)
@@ -137,9 +110,9 @@ def write_files(
     left = left.assign(previous_cluster=left["cluster"], cluster=LEFT, cluster_change="left")
     left = left.assign(cluster_changed_on=window.end.isoformat(), to_call=False, score=0.0)
     everybody = pd.concat([listed, left.sort_values("person")], ignore_index=True)
-    for name, labels in CRM_FILES.items():
-        rows = _as_text(everybody, CRM, labels, ("TRUE", "FALSE"))
-        files.write_csv(rows, folder / name, private=True, encoding=BOM)
+    for name in ("hubspot", "salesforce"):
+        rows = _as_text(everybody, name, ("TRUE", "FALSE"))
+        files.write_csv(rows, folder / f"crm_{name}.csv", private=True, encoding=BOM)
 
 
 def _with_change(listed: pd.DataFrame, people_then: pd.DataFrame, window: Window) -> pd.DataFrame:
@@ -156,57 +129,48 @@ def _with_change(listed: pd.DataFrame, people_then: pd.DataFrame, window: Window
     )
 
 
-def _as_text(
-    rows: pd.DataFrame, names: str, labels: Mapping[str, str], flags: tuple[str, str]
-) -> pd.DataFrame:
-    """Columns under their headers, every cell a text; missing is empty."""
-    shown = rows.reindex(columns=names.split())
+def _as_text(rows: pd.DataFrame, kind: str, flags: tuple[str, str]) -> pd.DataFrame:
+    """A list of that kind, every cell a text; missing is empty."""
+    headers = read_lists()[kind]
+    shown = rows.reindex(columns=list(headers))
     shown["to_call"] = np.where(shown["to_call"].astype(bool), *flags)
     for name in shown.select_dtypes("float"):
         shown[name] = shown[name].round(1)
-    texts = shown.astype(object).where(shown.notna(), "").astype(str)
-    return texts.rename(columns={name: _header(name, labels) for name in shown})
+    return shown.astype(object).where(shown.notna(), "").astype(str).rename(columns=headers)
 
 
 def write_workbook(path: Path, sheets: Mapping[str, pd.DataFrame]) -> None:
     """Write a workbook with a sheet per title: text cells alone, filters, a header that stays."""
-    from xlsxwriter import Workbook
-
-    names = name_sheets(list(sheets))
     # In memory: xlsxwriter would leave its parts in a folder for all, were this process killed.
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with (
         files.replace_file(path, private=True) as staged,
-        Workbook(str(staged), {"in_memory": True}) as book,
+        staged.open("wb") as file,
+        pd.ExcelWriter(file, "xlsxwriter", engine_kwargs={"options": options}) as book,
     ):
-        bold = book.add_format({"bold": True})
-        for (title, rows), name in zip(sheets.items(), names, strict=True):
-            sheet = book.add_worksheet(name)
-            for place, header in enumerate(rows):
-                sheet.write_string(0, place, header, bold)
-            for line, row in enumerate(rows.head(MOST_ROWS).itertuples(index=False), 1):
-                for place, cell in enumerate(row):
-                    sheet.write_string(line, place, privacy.clean_text(cell)[:LONGEST_CELL])
-            last = min(len(rows), MOST_ROWS)
-            if len(rows) > last:
-                more = f"The first {last:,} of {len(rows):,} people of {title}; all are in the CSV."
-                sheet.write_string(last + 1, 0, more)
-            sheet.freeze_panes(1, 0)
-            sheet.autofilter(0, 0, max(last, 1), len(rows.columns) - 1)
+        for (title, rows), name in zip(sheets.items(), name_sheets(list(sheets)), strict=True):
+            shown = rows.head(MOST_ROWS).map(lambda cell: privacy.clean_text(cell)[:LONGEST_CELL])
+            shown.to_excel(book, sheet_name=name, index=False, freeze_panes=(1, 0))
+            sheet = book.sheets[name]
+            if len(rows) > MOST_ROWS:
+                more = f"The first {MOST_ROWS:,} of {len(rows):,} people of {title}"
+                sheet.write_string(MOST_ROWS + 1, 0, f"{more}; all are in the CSV.")
+            sheet.autofilter(0, 0, max(len(shown), 1), len(rows.columns) - 1)
             sheet.set_column(0, len(rows.columns) - 1, 18)
 
 
 def name_sheets(titles: list[str]) -> list[str]:
     """A name that Excel takes for each title, no two alike."""
-    names: list[str] = []
+    names: dict[str, str] = {"history": ""}  # by the name in lower case; Excel's own is taken
     for title in titles:
         plain = re.sub(r"[\[\]:*?/\\]", " ", privacy.clean_text(title))
-        name = " ".join(plain.split()).strip("' ")[:LONGEST_SHEET_NAME] or "Cluster"
-        number, base = 1, name
-        while name.lower() in {"history", *(known.lower() for known in names)}:
+        base = " ".join(plain.split()).strip("' ") or "Cluster"
+        name, number = base[:LONGEST_SHEET_NAME].strip("' "), 1
+        while name.lower() in names:
             number += 1
             name = f"{base[: LONGEST_SHEET_NAME - len(str(number)) - 3]} ({number})"
-        names.append(name.strip("' "))
-    return names
+        names[name.lower()] = name
+    return [*names.values()][1:]
 
 
 def list_companies(listed: pd.DataFrame, news: pd.Series | None = None) -> pd.DataFrame:
