@@ -150,40 +150,33 @@ def count_news(
         "SELECT DISTINCT lower(trim(email)) AS person "
         f"FROM {duck.parquet(previous.viewers_path)} WHERE identified"
     )["person"]
-    called, to_call = people_then.loc[people_then["to_call"], "person"], people[people["to_call"]]
-    at_companies = people[~people["free_mail"] & ~people["opted_out"]]
-    companies = find_company_news(engine, at_companies, previous)
-    new_people = people[~people["person"].isin(known)]
-    new_calls = to_call[~to_call["person"].isin(called)]
-    new_companies = at_companies[at_companies["domain"].isin(companies.index)]
-    came = pairs[pairs["cluster_then"].isna()].groupby("cluster_now")["viewers"].sum()
-    counted = {
-        "viewers": (came, pairs.groupby("cluster_now")["viewers"].sum()),
-        "people": [frame.groupby("cluster").size() for frame in (new_people, people)],
-        "to_call": [frame.groupby("cluster").size() for frame in (new_calls, to_call)],
-        "companies": [
-            frame.groupby("cluster")["domain"].nunique() for frame in (new_companies, at_companies)
-        ],
-    }
+    came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
+    counts = {"viewers": [part.groupby("cluster_now")["viewers"].sum() for part in (came, pairs)]}
+    rows = [("viewers", came["viewers"].sum(), left["viewers"].sum(), counts["viewers"][1].sum())]
+    companies = people[~people["free_mail"] & ~people["opted_out"]]
+    old = ~companies["domain"].isin(find_company_news(engine, companies, previous).index)
+    for kind, column, now, then in (
+        ("people", "person", people, known),
+        ("to_call", "person", people[people["to_call"]], people_then.query("to_call")["person"]),
+        ("companies", "domain", companies, companies.loc[old, "domain"]),
+    ):
+        new = now[~now[column].isin(then)]
+        counts[kind] = [part.groupby("cluster")[column].nunique() for part in (new, now)]
+        rows.append(
+            (kind, new[column].nunique(), len({*then} - {*now[column]}), now[column].nunique())
+        )
     table = pd.DataFrame({"cluster": rules.names})
-    for name, both in counted.items():
-        new, of = (counts.reindex(rules.names, fill_value=0).astype(int) for counts in both)
-        table[name] = publish_parts(new, of, min_cell).to_numpy()
-    left = int(pairs.loc[pairs["cluster_now"].isna(), "viewers"].sum())
-    totals = pd.DataFrame(
-        [
-            ("viewers", int(came.sum()), left, int(counted["viewers"][1].sum())),
-            ("people", len(new_people), len(set(known) - set(people["person"])), len(people)),
-            ("to_call", len(new_calls), len(set(called) - set(to_call["person"])), len(to_call)),
-            ("companies", len(companies), None, at_companies["domain"].nunique()),
-        ],
-        columns=["kind", "new", "gone", "now"],
-    ).astype({"gone": "Int64"})
+    for kind, both in counts.items():
+        new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)
+        table[kind] = publish_parts(new, of, min_cell).to_numpy()
+    totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"])
+    totals["gone"] = totals["gone"].astype("Int64").mask(totals["kind"] == "companies")
+    viewers, persons, calls, firms = totals["new"]
     finding = (
-        f"New since run {previous.name}: {say(int(came.sum()), 'viewer', 'viewers')}, "
-        f"{say(len(new_people), 'identified person', 'identified people')}, "
-        f"{say(len(new_calls), 'person to call', 'people to call')}, "
-        f"{say(len(companies), 'company', 'companies')}; gone: {say(left, 'viewer', 'viewers')}."
+        f"New since run {previous.name}: {say(viewers, 'viewer', 'viewers')}, "
+        f"{say(persons, 'identified person', 'identified people')}, "
+        f"{say(calls, 'person to call', 'people to call')}, "
+        f"{say(firms, 'company', 'companies')}; gone: {say(rows[0][2], 'viewer', 'viewers')}."
     )
     shown = {"totals": make_section("totals", "In all.", totals)}
     past = {"run": previous.name, "end": previous.window.end, "days": BACK_AFTER.days}
@@ -269,16 +262,15 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     first = engine.rows("SELECT min(day) AS day FROM sessions")["day"].min()
     if pd.isna(first):
         return Section("There are no sessions, so there is no trend.")
-    start, end, first = map(pd.Timestamp, (window.start, window.end, first))
-    if by_week := (end - first).days < 7 * MOST_WEEKS:
-        days = pd.date_range(end=end - timedelta(6), periods=(end - first).days // 7 + 1, freq="7D")
-        names = [f"{day:%Y-%m-%d}" for day in days[days >= start]]
-        weeks = f"date_diff('day', day, DATE '{window.end}') // 7"
-        period = f"(DATE '{window.end}' - 6 - (7 * ({weeks}))::INTEGER)::VARCHAR"
-    else:
-        months = pd.period_range(first, end, freq="M")
-        whole = (months.start_time >= start) & (months.end_time.normalize() <= end)
-        names, period = [str(month) for month in months[whole]], "strftime(day, '%Y-%m')"
+    unit, step, form, kind = "month", "1 MONTH", "%Y-%m", "M"
+    if (window.end - pd.Timestamp(first).date()).days < 7 * MOST_WEEKS:
+        unit, step, form = "week", "7 DAY", "%Y-%m-%d"
+        kind = f"W-{window.end:%a}".upper()  # the newest week ends with the window
+    periods = pd.period_range(first, window.end, freq=kind)
+    whole = (periods.start_time.date >= window.start) & (periods.end_time.date <= window.end)
+    names = periods[whole].start_time.strftime(form)
+    origin = periods[0].start_time.date()
+    period = f"strftime(time_bucket(INTERVAL {step}, day, DATE '{origin}'), '{form}')"
     viewers = engine.counts(
         f"SELECT {period} AS period, count(DISTINCT visitor_key) AS n FROM sessions GROUP BY period"
     )
@@ -291,6 +283,5 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     seen, named = (counts.reindex(names, fill_value=0) for counts in counted)
     table = pd.DataFrame({"viewers": publish_counts(seen, total, min_cell)})
     table["people"] = publish_counts(named, people, min_cell)
-    unit = "week" if by_week else "month"
     finding = f"Viewers and identified people by {unit}."
     return make_section("trend", finding, table.rename_axis("period").reset_index(), unit=unit)
