@@ -249,7 +249,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
     news = parts["change"]["parts"].get("news")
     if news and news["rows"]:
         headline = re.sub(r", 0 [^,;]+|;.*|\.$", "", news["finding"])
-    calls = source.counts.get("people_to_call")
+    calls, people = source.counts.get("people_to_call"), parts["people"]["parts"]
     mave = parts["advice"]["closing"] if parts["advice"]["status"] == "answered" else None
     own = "Call the people of private/outreach.xlsx that are marked “to call”, best first."
     if not calls:
@@ -261,11 +261,18 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         "identified_viewers": int(source.clusters["identified_viewers"].sum()),
         **{key: source.counts.get(key) for key in ("visitors", "sessions", "people")},
         "people_to_call": calls,
+        "watched": _hours(people.get("watch_time", {}).get("finding", "")),
         "call": parts["people"]["finding"],
         "news": news and news["rows"] and news["finding"] or None,
         "action": {"by": "Mave" if mave else None, "text": _to_the_point(mave) if mave else own},
         "erased_on": (source.manifest.model_extra or {}).get("erased_on"),
     }
+
+
+def _hours(finding: str) -> str | None:
+    """The hours of a sentence about watch time."""
+    hours = re.match(r"(?!0 )[\d,]+ hours", finding)
+    return hours[0] if hours else None
 
 
 def _to_the_point(text: str) -> str:

@@ -63,6 +63,7 @@ def test_the_first_screen_tells_the_news_whom_to_call_and_one_action(page, facts
     said = text_of(page.find(id="answer"))
     assert text_of(page.h1) == "New since run 1 Jun 2026: 200 viewers, 75 identified people"
     assert "1,247 viewers in all, 467 of them identified: 435 people" in said
+    assert "They watched 1,100 hours in 3,456 sessions." in said
     assert "48 people to call of 435 identified people are worth a call" in said
     assert "Have sales call every identified binge watcher" in said and "AI, simulated" in said
     assert facts["answer"]["people_to_call"] == 48
@@ -127,7 +128,7 @@ def test_drops_and_trend_are_told_in_words_and_drawn_with_a_text_alternative(pag
 
 def test_cards_set_what_the_data_say_beside_the_word_of_mave(page, facts):
     cards = [text_of(card) for card in page.select("article.persona")]
-    assert "54 minutes a viewer Send next “Admin deep dive”" in cards[0]
+    assert "8.1 videos and 54 minutes each Send next “Admin deep dive”" in cards[0]
     assert "50 % of viewers (40–60 %), higher than the others; Mave says high AI" in cards[0]
     assert "Conversion few, or all but few" in cards[2]
     assert facts["personas"]["cards"][0]["conversion"]["stated"] == "high"
