@@ -337,9 +337,7 @@ class Run:
         return self.source.mavera_identity(self.settings), self.settings.mavera_api_key
 
     def _sandbox_url(self) -> str:
-        if self.settings.sandbox:
-            return self.settings.sandbox.rstrip("/")
-        return start_sandbox(self.store.folder / "sandbox.json").url
+        return self.settings.sandbox or start_sandbox(self.store.folder / "sandbox.json").url
 
 
 def _shown(value: Any) -> str:

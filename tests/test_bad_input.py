@@ -11,11 +11,10 @@ import pytest
 from helpers import __main__ as command
 from helpers import cluster, enrich, fetch
 from helpers.batch import plan
-from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
+from helpers.core.errors import AccessError, DataError, LockError, ParameterError
 from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.server import create_app, start_in_thread
-from helpers.store import rules
 from helpers.store.store import Store
 from notebooks import plain_report, write  # noqa: F401
 
@@ -86,9 +85,6 @@ def viewer_personas(capsys, tmp_path, monkeypatch):
     ("arguments", "status", "message"),
     [
         (("-p", "source", "live"), 3, "WISTIA_API_TOKEN is not set"),
-        (("-p", "start_date", "2026-13-01"), 2, "start_date is '2026-13-01'. Expected a day"),
-        (("-p", "end_date", "30.06.2026"), 2, "end_date is '30.06.2026'. Expected a day"),
-        (("-p", "start_date", "2025-02-29"), 2, "start_date is '2025-02-29'. Expected a day"),
         (("--run-date", "yesterday"), 2, "run_date is 'yesterday'. Expected a day"),
         (
             ("-p", "start_date", "2026-06-30", "-p", "end_date", "2026-06-01"),
@@ -96,22 +92,15 @@ def viewer_personas(capsys, tmp_path, monkeypatch):
             "end_date 2026-06-01 comes before start_date 2026-06-30",
         ),
         (("-p", "min_cells", "5"), 2, "Did you mean 'min_cell'?"),
-        (("-p", "zzz", "5"), 2, "has no parameter 'zzz'. Expected one of run, run_date"),
-        (("-p", "max_credits", "many"), 2, "max_credits is 'many'. Expected a whole number"),
         (("--max-credits", "1.5"), 2, "max_credits is '1.5'. Expected a whole number"),
-        (("--max-credits", "-1"), 2, "max_credits is '-1'. Expected a whole number of 0"),
-        (("-p", "show_identities", "perhaps"), 2, "Expected true or false"),
-        (("-p", "media_ids", "[1, 2"), 2, "Expected a list of text"),
-        (("-p", "source", "test"), 2, "Expected 'auto', 'live' or 'sandbox'"),
-        (("-p", "time_zone", "Mars/Base"), 2, "Expected an IANA name"),
-        (("-p", "wistia_token", "abc"), 2, "sounds like a secret"),
-        (("-p", "mavera_api_key", "abc"), 2, "sounds like a secret"),
+        (("-p", "wistia_token", "sesame"), 2, "sounds like a secret"),
         (("-p", "run", "2026-07-01"), 2, "--resume RUN"),
         (("--stages", "0-9"), 2, "Expected N or N-M"),
         (("--stages", "4"), 2, "04_personas reads what 01_fetch writes"),
         (("--resume", "2026-01-01"), 2, "there is no such run"),
         (("-f", "not-there.yml"), 2, "Parameter file not-there.yml: No such file"),
         (("-p", "clusters_file", "not-there.yml"), 2, "Clusters file not-there.yml is not there"),
+        (("-p", "sessions_file", "not-there.csv"), 2, "Sessions file not-there.csv is not there"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_written(
@@ -119,12 +108,8 @@ def test_wrong_use_is_told_before_anything_is_written(
 ):
     found, said = viewer_personas(*arguments)
     assert (found, message in said) == (status, True), said
-    assert said.count("\n") == 1
+    assert said.count("\n") == 1 and "sesame" not in said
     assert not bare_environment.exists()
-
-
-def test_a_secret_like_value_is_not_repeated_in_the_message(viewer_personas):
-    assert "sesame" not in viewer_personas("-p", "api_token", "sesame")[1]
 
 
 def test_an_address_without_its_key_is_wrong_use(viewer_personas, monkeypatch):
@@ -151,22 +136,9 @@ CLUSTERS = """clusters:
 """
 
 
-@pytest.mark.parametrize(
-    "when",
-    [
-        "video_cout >= 5",
-        "random() > 0.5",
-        "visitor_key IN (SELECT visitor_key FROM viewers)",
-        "video_count >= 5; DROP TABLE viewers",
-        "read_text('/etc/passwd') = ''",
-        "cluster = 'rest'",
-    ],
-)
-def test_a_hostile_or_broken_rule_is_refused_by_name_and_line(
-    viewer_personas, bare_environment, tmp_path, when
-):
+def test_a_hostile_rule_is_refused_by_name_and_line(viewer_personas, bare_environment, tmp_path):
     file = tmp_path / "mine.yml"
-    file.write_text(CLUSTERS.format(when=json.dumps(when)))
+    file.write_text(CLUSTERS.format(when="read_text('/etc/passwd') = ''"))
     status, said = viewer_personas("-p", "clusters_file", str(file))
     assert status == 2 and "mine.yml" in said and "first" in said and "line" in said, said
     assert not bare_environment.exists()
@@ -180,13 +152,6 @@ def test_a_persona_field_that_mavera_has_not_is_refused_before_anything_starts(
     status, said = viewer_personas("-p", "clusters_file", str(tmp_path / "mine.yml"))
     assert status == 2 and "rest" in said and "'typ'" in said
     assert not bare_environment.exists()
-
-
-@pytest.mark.parametrize("text", ["clusters: [", "- a", "clusters: []", "\x00", "clusters: 5"])
-def test_a_clusters_file_of_another_form_is_refused(viewer_personas, tmp_path, text):
-    (tmp_path / "mine.yml").write_text(text)
-    status, said = viewer_personas("-p", "clusters_file", str(tmp_path / "mine.yml"))
-    assert status == 2 and "mine.yml" in said
 
 
 def test_a_wrong_key_is_an_access_error_and_the_store_is_kept(wistia, monkeypatch):
@@ -262,7 +227,7 @@ def test_a_null_identity_and_ids_like_numbers_stay_what_they_are(wistia):
     assert not viewers["identified"].any() and viewers["name"].isna().all()
 
 
-@pytest.mark.parametrize("percent", [55, 1.0001, -0.1, None, "0.5", True])
+@pytest.mark.parametrize("percent", [55, None])
 def test_a_percent_viewed_outside_0_to_1_is_refused_and_other_days_are_kept(wistia, percent):
     wistia([visitor("v1")], [event(1), event(5, percent_viewed=percent), event(9)])
     run = Run.open("01_fetch", **WINDOW)
@@ -326,8 +291,3 @@ def test_an_error_from_a_stage_reaches_the_command_as_its_status(
     assert "Traceback" not in said and os.fspath(tmp_path) not in said.splitlines()[0]
     known = json.loads((bare_environment / "2026-07-01" / "run.json").read_text("utf-8"))
     assert known["status"] == "failed" and known["error"]["kind"] == "DataError"
-
-
-def test_every_error_of_a_rule_is_an_error_of_the_kit():
-    with pytest.raises(KitError):
-        rules.parse("clusters: 1")

@@ -7,7 +7,7 @@ import json
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -220,6 +220,10 @@ def inherit(asked: Parameters, recorded: dict[str, Any], stage: str) -> Paramete
     return Parameters.check({**values, "run": asked.run}, where=stage)
 
 
+WINDOW = ("start_date", "end_date", "as_of")
+"""Names of a window's days in run.json."""
+
+
 @dataclass(frozen=True)
 class Window:
     """First and last UTC day that counts, inclusive, and the day the window is counted from."""
@@ -233,15 +237,11 @@ class Window:
         return (self.end - self.start).days + 1
 
     def as_dict(self) -> dict[str, str]:
-        return {
-            "start_date": self.start.isoformat(),
-            "end_date": self.end.isoformat(),
-            "as_of": self.as_of.isoformat(),
-        }
+        return {name: f"{day}" for name, day in zip(WINDOW, astuple(self), strict=True)}
 
     @classmethod
     def from_dict(cls, dates: Mapping[str, str]) -> Window:
-        return cls(*(date.fromisoformat(dates[k]) for k in ("start_date", "end_date", "as_of")))
+        return cls(*(date.fromisoformat(dates[name]) for name in WINDOW))
 
     @classmethod
     def of(cls, params: Parameters, *, sandbox: bool = False) -> Window:
@@ -255,14 +255,10 @@ class Window:
         ParameterError
             The end comes before the start.
         """
-        run_date = parse_day(params.run_date) if params.run_date else clock.today()
+        run_date = parse_day(params.run_date or f"{clock.today()}")
         as_of = clock.SANDBOX_LAST_DAY + timedelta(days=1) if sandbox else run_date
-        end = parse_day(params.end_date) if params.end_date else as_of - timedelta(days=1)
-        start = (
-            parse_day(params.start_date)
-            if params.start_date
-            else end - timedelta(days=WINDOW_DAYS - 1)
-        )
+        end = parse_day(params.end_date or f"{as_of - timedelta(days=1)}")
+        start = parse_day(params.start_date or f"{end - timedelta(days=WINDOW_DAYS - 1)}")
         if end < start:
             raise ParameterError(
                 f"Window: end_date {end} comes before start_date {start}.",

@@ -47,6 +47,7 @@ Address = Annotated[
     str,
     # A port over 65535 is a ValueError.
     such_that(lambda text: re.search(ADDRESS, text) and urlsplit(text).port != 0),
+    AfterValidator(lambda text: text.rstrip("/")),
 ]
 KEY = "a key without blanks, typographic quotes and characters that can't be seen: copy it anew"
 HTTPS = "https://host/path without user, blanks and query; http on this machine alone"
@@ -70,8 +71,8 @@ class Settings(BaseModel):
 
     wistia_api_token: Key | None = Field(None, description=KEY)
     mavera_api_key: Key | None = Field(None, description=KEY)
-    wistia_base_url: Address | None = Field(None, description=HTTPS)
-    mavera_base_url: Address | None = Field(None, description=HTTPS)
+    wistia_base_url: Address = Field(WISTIA_BASE_URL, description=HTTPS)
+    mavera_base_url: Address = Field(MAVERA_BASE_URL, description=HTTPS)
     account: str = Field(
         "live",
         pattern=r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
@@ -201,18 +202,16 @@ class Sources:
             ``source`` is live and a key that the stages need is missing.
         """
         keys = {"wistia": settings.wistia_api_token, "mavera": settings.mavera_api_key}
-        addresses = {"wistia": settings.wistia_base_url, "mavera": settings.mavera_base_url}
         names = {"wistia": "WISTIA_API_TOKEN", "mavera": "MAVERA_API_KEY"}
         kinds = {}
         for service, key in keys.items():
-            if service == "wistia" and params.sessions_file:
-                kinds[service] = "file"
+            from_file = service == "wistia" and params.sessions_file
+            if from_file or params.source == "sandbox":
+                kinds[service] = "file" if from_file else "sandbox"
                 continue
-            if params.source == "sandbox":
-                kinds[service] = "sandbox"
-                continue
+            kinds[service] = "live" if key else "sandbox"
             set_it = f"Set {names[service]} in the environment or .env"
-            if addresses[service] and not key:
+            if f"{service}_base_url" in settings.model_fields_set and not key:
                 raise ParameterError(
                     f"{service.upper()}_BASE_URL is set but {names[service]} is not.",
                     remedy=f"{set_it}, or unset the address.",
@@ -223,7 +222,6 @@ class Sources:
                     f"source is live, but {names[service]} is not set.",
                     remedy=f"{set_it}, or choose source auto or sandbox.",
                 )
-            kinds[service] = "live" if key else "sandbox"
         return cls(**kinds)
 
     def describe(self) -> list[str]:
@@ -244,10 +242,8 @@ class Sources:
 
     def wistia_identity(self, settings: Settings) -> str:
         """What a store is bound to: Wistia's address, or ``sandbox`` or ``file``."""
-        address = settings.wistia_base_url or WISTIA_BASE_URL
-        return address.rstrip("/") if self.wistia == "live" else self.wistia
+        return settings.wistia_base_url if self.wistia == "live" else self.wistia
 
     def mavera_identity(self, settings: Settings) -> str:
         """What a ledger is named after: Mavera's address, or ``sandbox``, whose port changes."""
-        address = settings.mavera_base_url or MAVERA_BASE_URL
-        return address.rstrip("/") if self.mavera == "live" else self.mavera
+        return settings.mavera_base_url if self.mavera == "live" else self.mavera
