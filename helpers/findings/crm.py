@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
@@ -17,7 +18,7 @@ from helpers.core.parameters import Window
 from helpers.findings.change import Previous
 from helpers.findings.opt_out import is_opted_out
 from helpers.store import duck
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 BOM = "utf-8-sig"  # without it a spreadsheet takes the file for another encoding
@@ -182,22 +183,11 @@ def list_companies(listed: pd.DataFrame, news: pd.Series | None = None) -> pd.Da
         Domain, Company (as most of its people gave it), News (new, back, or empty), People, To
         Call, Clusters (text), Best Score, Videos Finished, Minutes Watched, Last Viewed At.
     """
-    own = listed[~listed["free_mail"]]
-    grouped = own.groupby("domain")
-    counts = own.groupby(["domain", "cluster"]).size().reset_index(name="count")
-    counts["text"] = counts["cluster"] + ": " + counts["count"].astype(str)
-    table = pd.DataFrame(
-        {
-            "Company": grouped["company"].agg(lambda names: next(iter(names.mode()), None)),
-            "News": None if news is None else news.reindex(grouped.size().index),
-            "People": grouped.size(),
-            "To Call": grouped["to_call"].sum(),
-            "Clusters": counts.groupby("domain")["text"].agg(", ".join),
-            "Best Score": grouped["score"].max(),
-            "Videos Finished": grouped["finished"].sum(),
-            "Minutes Watched": grouped["minutes_watched"].sum().round(1),
-            "Last Viewed At": grouped["last_viewed_at"].max(),
-        }
-    )
-    table = table.rename_axis("Domain").reset_index()
-    return table.sort_values(["To Call", "Best Score", "Domain"], ascending=[False, False, True])
+    typed = {"domain": "string", "cluster": "string", "company": "string", "to_call": bool}
+    columns = [*typed, "free_mail", "score", "finished", "minutes_watched", "last_viewed_at"]
+    news = pd.Series(dtype=str) if news is None else news
+    with duckdb.connect() as connection:
+        connection.register("listed", listed[columns].astype(typed))
+        named = news.rename("news").rename_axis("domain").reset_index().astype("string")
+        connection.register("news", named)
+        return connection.execute(sql("companies")).df()

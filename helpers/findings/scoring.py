@@ -22,7 +22,7 @@ from helpers.store.scores import Scores
 
 FULL_DEPTH = 5  # videos' worth of watching that give all points of depth: a binge watcher's least
 FULL_VISITS = 5  # visits that give all points of visits; the first gives none
-KNOWN = ["email", "name", "org_name", "org_title"]  # what a visitor row tells of a person
+KNOWN = ["email", "name", "company", "job_title"]  # what a visitor row tells of a person
 
 
 def read_people(
@@ -75,9 +75,10 @@ def read_people(
     ends = datetime.combine(window.end + timedelta(1), time(), UTC)
     people["days"] = (ends - people["last_active"]).dt.total_seconds() / 86_400
     people = _with_score(people, rules.scores)
-    people = _with_names(people, rules)
-    out = [is_opted_out(person, opt_out) for person in people["person"]]
-    people["opted_out"] = pd.array(out, dtype="bool")
+    people["title"] = people["cluster"].map(rules.titles)
+    people["free_mail"] = [not is_company(domain) for domain in people["domain"]]
+    people["opted_out"] = [is_opted_out(person, opt_out) for person in people["person"]]
+    people = people.astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
     known = people["score"].ge(rules.scores.call_score) & ~people["opted_out"]
     people["to_call"] = known & people["days"].le(rules.scores.call_days)
     people["reason"] = [_reason(row, titles, ends) for row in people.itertuples()]
@@ -112,7 +113,9 @@ def _join_cookies(
     with duckdb.connect() as joined:
         joined.execute("SET TimeZone = 'UTC'")
         joined.register("sessions", sessions)
-        joined.register("visitors", newest.rename_axis("visitor_key").reset_index())
+        typed = {"company": "org_name", "job_title": "org_title"}
+        visitors = newest.rename(columns=typed).rename_axis("visitor_key").reset_index()
+        joined.register("visitors", visitors)
         joined.register("medias", engine.query("SELECT media_id, duration FROM medias"))
         joined.execute("CREATE VIEW viewer_emails AS SELECT visitor_key, email FROM visitors")
         joined.execute(tables.features_sql())
@@ -135,20 +138,6 @@ def _with_score(people: pd.DataFrame, scores: Scores) -> pd.DataFrame:
         {name: share * getattr(scores.weights, name) for name, share in points.items()}
     )
     return people.assign(score=parts.sum(axis=1).round(1)).join(parts.add_suffix("_points"))
-
-
-def _with_names(people: pd.DataFrame, rules: ClusterRules) -> pd.DataFrame:
-    names = people["name"].astype("string").str.split(n=1, expand=True).reindex(columns=[0, 1])
-    domains = people["person"].str.rpartition("@")[2] if len(people) else people["person"]
-    return people.assign(
-        first_name=names[0],
-        last_name=names[1],
-        domain=domains,
-        free_mail=[not is_company(domain) for domain in domains],
-        company=people["org_name"],
-        job_title=people["org_title"],
-        title=people["cluster"].map(rules.titles),
-    ).astype({"free_mail": bool})
 
 
 @cache

@@ -21,9 +21,12 @@ SELECT
     visitor_key,
     lower(trim(viewers.email)) AS person,
     trim(viewers.email) AS email,
+    split_part(person, '@', -1) AS domain,
     viewers.name,
-    org_name,
-    org_title,
+    nullif(regexp_extract(viewers.name, '^\S+'), '') AS first_name,
+    nullif(regexp_extract(viewers.name, '(?s)^\S+\s+(.*)', 1), '') AS last_name,
+    company,
+    job_title,
     viewers.country,
     cluster,
     video_count,
@@ -44,8 +47,8 @@ JOIN watched USING (visitor_key)
 LEFT JOIN (
     SELECT
         visitor_key,
-        any_value(nullif(trim(org_name), '')) AS org_name,
-        any_value(nullif(trim(org_title), '')) AS org_title
+        any_value(nullif(trim(org_name), '')) AS company,
+        any_value(nullif(trim(org_title), '')) AS job_title
     FROM visitors
     GROUP BY visitor_key
 ) USING (visitor_key)
