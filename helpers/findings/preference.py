@@ -57,6 +57,8 @@ def find_preferences(
         The columns of `shown`, and of the preference low and high (95 %, all tests together,
         rounded outwards to a tenth), and q_value (see :func:`coarsen_p_values`).
     """
+    if shown.empty:
+        return shown.assign(low=None, high=None, q_value=None)
     clear = pick_clear(compare_choices(chosen, viewers, min_cell))
     clear = clear.assign(
         low=np.floor(clear["low"] * 10) / 10,
@@ -95,38 +97,19 @@ def compare_choices(chosen: pd.DataFrame, viewers: pd.DataFrame, min_cell: int) 
     sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
     totals = chosen.groupby("value")["viewers"].sum()
     values = totals[totals >= min_cell].nlargest(MOST_VALUES, keep="first").index
-    axes = {"cluster": list(sizes.index), "period": sorted(viewers["period"].unique())}
-    shape = [len(axes["cluster"]), len(axes["period"]), len(values)]
-    count, expected, variance = (np.zeros((shape[0], shape[2])) for _ in range(3))
-    residual = np.zeros(shape)
-    for stratum, group in viewers.groupby("stratum"):
-        own = chosen[chosen["stratum"] == stratum]
-        chances = _fit_chances(group, own).reindex(columns=values, fill_value=0)
-        chance = chances.to_numpy()
-        usual = _cube(group, {**axes, "number": list(chances.index)}) @ chance
-        seen = _cube(own, {**axes, "value": list(values)})
-        mine = usual.sum(axis=1)
-        part = mine / np.maximum(mine.sum(axis=0), TINY)
-        spread = _cube(group, {"cluster": axes["cluster"], "number": list(chances.index)}) @ (
-            chance * (1 - chance)
-        )
-        variance += spread * (1 - 2 * part) + part**2 * spread.sum(axis=0)
-        excess = seen - usual
-        residual += excess - part[:, None] * excess.sum(axis=0)
-        count += seen.sum(axis=1)
-        expected += mine
-    by_period = residual.var(axis=1, ddof=1) * shape[1] if shape[1] > 1 else np.zeros_like(count)
+    periods = sorted(viewers["period"].unique())
+    cells = pd.MultiIndex.from_product([sizes.index, periods], names=["cluster", "period"])
+    strata = [
+        _compare_stratum(group, chosen[chosen["stratum"] == stratum], cells, values)
+        for stratum, group in viewers.groupby("stratum")
+    ]
+    count, expected, variance, residual = (sum(tables) for tables in zip(*strata, strict=True))
     # A count above the expected varies more for that alone, which is no sign of campaigns.
-    by_period *= np.minimum(1, expected / np.maximum(count, TINY))
-    frame = pd.DataFrame(
-        {
-            "cluster": np.repeat(sizes.index.astype(object), len(values)),
-            "value": np.tile(values.astype(object), len(sizes)),
-            "count": count.ravel(),
-            "expected": expected.ravel(),
-            "variance": np.maximum(variance, by_period).ravel(),
-        }
-    )
+    by_period = residual.groupby("cluster").var() * len(periods)
+    by_period *= (expected / count).clip(upper=1)
+    found = {"count": count, "expected": expected}
+    found["variance"] = np.maximum(variance, by_period.fillna(0))
+    frame = pd.DataFrame({name: table.stack() for name, table in found.items()}).reset_index()
     known = frame["cluster"].map(sizes["viewers"] >= min_cell) & (frame["variance"] > TINY)
     frame = judge_counts(frame[known])
     share = sizes.loc[frame["cluster"], "choices"].to_numpy() / sizes["choices"].sum()
@@ -135,13 +118,28 @@ def compare_choices(chosen: pd.DataFrame, viewers: pd.DataFrame, min_cell: int) 
     return frame.assign(low=frame["low"] * factor, high=frame["high"] * factor)
 
 
-def _cube(frame: pd.DataFrame, axes: dict[str, list]) -> np.ndarray:
-    """Viewers by the values of the columns, each in the order given; others are left out."""
-    places = [pd.Index(order).get_indexer(frame[name]) for name, order in axes.items()]
-    cube = np.zeros([len(order) for order in axes.values()])
-    inside = np.all([place >= 0 for place in places], axis=0)
-    np.add.at(cube, tuple(place[inside] for place in places), frame["viewers"].to_numpy()[inside])
-    return cube
+def _compare_stratum(
+    viewers: pd.DataFrame, chosen: pd.DataFrame, cells: pd.MultiIndex, values: pd.Index
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Viewers, expected ones and their variance by cluster, and the residual by period too.
+
+    Each is a table by value, across. The expected are those of the cluster were all tastes the
+    same; the residual is what the cluster has beyond its part of what all have beyond that.
+    """
+    chances = _fit_chances(viewers, chosen).reindex(columns=values, fill_value=0)
+    keys = ["cluster", "period"]
+    numbers = viewers.pivot_table("viewers", keys, "number", aggfunc="sum", fill_value=0)
+    usual = numbers.reindex(cells, fill_value=0) @ chances
+    seen = chosen.pivot_table("viewers", keys, "value", aggfunc="sum", fill_value=0)
+    seen = seen.reindex(index=cells, columns=values, fill_value=0)
+    expected, excess = usual.groupby("cluster").sum(), seen - usual
+    part = (expected / expected.sum()).fillna(0)
+    spread = numbers.groupby("cluster").sum().reindex(expected.index, fill_value=0)
+    spread = spread @ (chances * (1 - chances))
+    variance = spread * (1 - 2 * part) + part**2 * spread.sum()
+    share = part.loc[cells.get_level_values("cluster")].set_axis(cells)
+    of_all = excess.groupby("period").sum().loc[cells.get_level_values("period")].set_axis(cells)
+    return seen.groupby("cluster").sum(), expected, variance, excess - share * of_all
 
 
 def _fit_chances(viewers: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
