@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 from pydantic import BaseModel, Field, computed_field
 
-from helpers.core import clock
+from helpers.core import clock, files
 from helpers.core.errors import AccessError
 from helpers.core.progress import progress as show_progress
 from helpers.findings.counts import publish_counts
@@ -254,7 +254,7 @@ def _update_medias(run: Run, wistia: Wistia, fetched: Fetched) -> None:
         return
     # The first row of an id counts: one that a list that moves repeats is the same.
     rows = {row.media_id: row for page in reversed(pages) for row in reversed(page.rows)}
-    run.store.replace(run.store.medias_path, to_table(list(rows.values()), MEDIAS))
+    files.write_parquet(run.store.medias_path, to_table(list(rows.values()), MEDIAS))
     unusable = sum(len(page.problems) for page in pages)
     fetched.medias = MediaFacts(pages=len(pages), rows=len(rows), unusable=unusable)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from helpers import analysis, cluster, enrich, personas
 from helpers.core import http as http_module
+from helpers.core.files import write_parquet
 from helpers.mavera import purchases
 from helpers.run import Run
 from helpers.sandbox.account import Account
@@ -43,19 +44,20 @@ def sessions(kinds=KINDS, **texts) -> list[dict]:
     return rows
 
 
+READ = "2026-07-01T00:00:00+00:00"
+
+
 def fill(run: Run, rows: list[dict], visitors: list[dict] = (), titles=TITLES) -> None:
     """Write rows the way the store keeps them, and run stages 02 and 03."""
     run.store.open("sandbox")
     for day in sorted({row["received_at"].date() for row in rows}):
-        staged = run.store.stage(day)
         of_day = [row for row in rows if row["received_at"].date() == day]
-        staged.add(pa.Table.from_pylist(of_day, schema=SESSIONS))
-        staged.commit(read_at="2026-07-01T00:00:00+00:00")
+        run.store.sessions.write(day, pa.Table.from_pylist(of_day, schema=SESSIONS), read_at=READ)
     if not rows:
-        run.store.stage(START.date()).commit(read_at="2026-07-01T00:00:00+00:00")
-    run.store.replace(run.store.visitors_path, pa.Table.from_pylist(list(visitors), VISITORS))
+        run.store.sessions.write(START.date(), SESSIONS.empty_table(), read_at=READ)
+    write_parquet(run.store.visitors_path, pa.Table.from_pylist(list(visitors), VISITORS))
     medias = [dict.fromkeys(MEDIAS.names) | {"media_id": k, "name": v} for k, v in titles.items()]
-    run.store.replace(run.store.medias_path, pa.Table.from_pylist(medias, MEDIAS))
+    write_parquet(run.store.medias_path, pa.Table.from_pylist(medias, MEDIAS))
     enrich.features(run)
     cluster.assign(run)
 

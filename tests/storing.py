@@ -45,9 +45,8 @@ def visitors(*rows: tuple[str, str | None]) -> pa.Table:
 def commit(store: Store, day: date, table: pa.Table, **facts) -> None:
     """Store a day of these sessions, at noon."""
     noon = pa.array([datetime.combine(day, time(12), UTC)] * len(table), SESSIONS.field(3).type)
-    staged = store.stage(day)
-    staged.add(table.set_column(3, SESSIONS.field(3), noon))
-    staged.commit(**{"read_at": "2026-06-09T00:00:00+00:00"} | facts)
+    facts = {"read_at": "2026-06-09T00:00:00+00:00"} | facts
+    store.sessions.write(day, table.set_column(3, SESSIONS.field(3), noon), **facts)
 
 
 def rows_in(store: Store) -> list[tuple[date, str]]:

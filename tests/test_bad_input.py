@@ -246,7 +246,7 @@ def test_a_store_of_another_address_is_wrong_use_and_stays_as_it_was(wistia):
     with pytest.raises(ParameterError, match="filled from http://127.0.0.1") as caught:
         fetch.everything(Run.open("01_fetch", **WINDOW))
     assert caught.value.exit_status == 2
-    assert run.store.keys_of("v1") == {"v1"} and run.store.keys_of("w1") == set()
+    assert run.store.identify("v1")[0] == {"v1"} and run.store.identify("w1")[0] == set()
 
 
 def test_a_second_writer_waits_then_gives_way(wistia, bare_environment, monkeypatch):

@@ -40,20 +40,14 @@ def visitor(key, **more):
 
 
 def put(run: Run, sessions: list[dict], visitors: list[dict] = ()) -> Run:
-    """Write rows the way the store keeps them: a folder a day, whole."""
+    """Write rows the way the store keeps them."""
     shutil.rmtree(run.store.folder / "sessions", ignore_errors=True)
     days = defaultdict(list)
     for row in sessions:
         days[row["received_at"].date()].append(row)
     for day in {run.window.start, *days}:
-        folder = run.store.folder / "sessions" / f"day={day}"
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = days.get(day, [])
-        if rows:
-            pq.write_table(pa.Table.from_pylist(rows, schema=SESSIONS), folder / "part-000.parquet")
-        (folder / "day.json").write_text(
-            f'{{"rows": {len(rows)}, "read_at": "2026-07-01T00:00:00+00:00"}}'
-        )
+        table = pa.Table.from_pylist(days.get(day, []), schema=SESSIONS)
+        run.store.sessions.write(day, table, read_at="2026-07-01T00:00:00+00:00")
     pq.write_table(pa.Table.from_pylist(list(visitors), schema=VISITORS), run.store.visitors_path)
     return run
 

@@ -28,6 +28,7 @@ from helpers.core.errors import AccessError, DataError, ParameterError, ServiceE
 from helpers.core.settings import load
 from helpers.run import Run
 from helpers.sandbox.faults import READ_KINDS, Faults
+from helpers.store.days import Days
 from helpers.store.store import Store
 from helpers.wistia import sessions
 from helpers.wistia.client import Wistia
@@ -292,19 +293,19 @@ def test_a_fetch_that_fails_half_way_keeps_the_days_before_and_goes_on(served, f
 
 
 def test_a_full_disk_keeps_what_was_fetched(served, monkeypatch):
-    stage, left = Store.stage, [12]
+    write, left = Days.write, [12]
 
-    def full(self, day):
+    def full(self, day, *args, **facts):
         left[0] -= 1
         if left[0] < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return stage(self, day)
+        return write(self, day, *args, **facts)
 
-    monkeypatch.setattr(Store, "stage", full)
+    monkeypatch.setattr(Days, "write", full)
     with pytest.raises(OSError, match="No space left"):
         go(**WINDOW)
     assert len(store().days()) == 12
-    assert not store().staging.exists()
+    assert not list(store().folder.rglob(".*.tmp"))
 
 
 def test_a_store_of_another_address_is_refused(served, monkeypatch):

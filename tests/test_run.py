@@ -216,9 +216,8 @@ def viewed(run, media="a", percent=0.5):
         schema=SESSIONS,
     )
     run.store.open("sandbox")
-    day = run.store.stage(date(2026, 6, 1))
-    day.add(rows)
-    day.commit(read_at=f"2026-06-09T0{len(media)}:00:00+00:00", of=media)
+    read_at = f"2026-06-09T0{len(media)}:00:00+00:00"
+    run.store.sessions.write(date(2026, 6, 1), rows, read_at=read_at, of=media)
     run.forget_tables()
 
 

@@ -131,7 +131,7 @@ def forget_request(who: str) -> list[str]:
     taken_back = 0
     for store in _stores(settings.load().outputs):
         with store.lock():
-            taken_back += store.remember(who.strip())
+            taken_back += store.erased.remove(who)
     if taken_back:
         return ["The request is taken back: the next fetch takes the person in again."]
     return ["There is no such request in the stores of this folder."]

@@ -23,7 +23,7 @@ from helpers.core import files
 from helpers.core.parameters import Window, bare_domain
 from helpers.core.settings import Settings
 from helpers.store import duck
-from helpers.store.store import MEDIAS, VISITORS, Store
+from helpers.store.store import Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
@@ -161,8 +161,7 @@ class Engine:
     def _make_sessions(self) -> None:
         """Make ``stored_sessions``, each with its UTC day and its place (row), and what counts."""
         store = self.selection.store
-        rows = sum(facts["rows"] for facts in store.days().values())
-        kind = "TABLE" if rows <= LOADED_ROWS else "VIEW"
+        kind = "TABLE" if store.rows() <= LOADED_ROWS else "VIEW"
         with self._damage_told():
             self.connection.execute(f"CREATE TEMP {kind} stored_sessions AS {store.sessions.sql()}")
             self.connection.execute(sql("repeats") + self.selection.statements)
@@ -219,8 +218,6 @@ def over_store(
         fetched.
     """
     connection = duck.connect(settings.memory_limit, store.folder / ".spill")
-    lists = {"visitors": (VISITORS, store.visitors_path), "medias": (MEDIAS, store.medias_path)}
-    for table, (schema, path) in lists.items():
-        query = store.list_sql(schema, path)
+    for table, query in store.lists().items():
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {query}")
     return Engine(connection, Selection(store, window, tuple(media_ids), tuple(exclude_domains)))

@@ -24,63 +24,64 @@ class Erased:
     ----------
     folder : Path
         The account's store.
+
+    Attributes
+    ----------
+    linked : set of str
+        visitor_keys that turned out to be an erased person's, by the e-mail beside them.
     """
 
     def __init__(self, folder: Path):
         self._path, self._key_path = folder / "erased.json", folder / "erased.key"
-        self._known: tuple[int, dict[str, int]] = (0, {})
+        self.linked: set[str] = set()
 
     def add(self, keys: Iterable[str], emails: Iterable[str]) -> None:
         """Note a request: the visitor_keys and e-mails of a person."""
-        known = self._hashes
-        request = max(known.values(), default=0) + 1
-        marks = {*(self._mark("visitor", key) for key in keys),
-                 *(self._mark("email", fold(email)) for email in emails)}  # fmt: skip
-        # A dictionary by hash reads like the list of an earlier version.
-        write_json(self._path, {"hashes": known | dict.fromkeys(sorted(marks), request)})
+        request = max(self._requests.values(), default=0) + 1
+        marks = [self._mark("visitor", key) for key in keys]
+        marks += [self._mark("email", fold(email)) for email in emails]
+        self._save(self._requests | dict.fromkeys(sorted(marks), request))
 
     def remove(self, person: str) -> int:
         """Take back the requests that an e-mail or visitor_key was part of; how many."""
-        known = self._hashes
         marks = {self._mark("visitor", person.strip()), self._mark("email", fold(person))}
-        requests = {number for mark, number in known.items() if mark in marks}
-        if requests:
-            kept = {mark: number for mark, number in known.items() if number not in requests}
-            write_json(self._path, {"hashes": kept})
-        return len(requests)
+        taken_back = {self._requests[mark] for mark in marks & self._requests.keys()}
+        if taken_back:
+            kept = {mark: n for mark, n in self._requests.items() if n not in taken_back}
+            self._save(kept)
+        return len(taken_back)
 
-    def link(self, visitor_key: str, email: str) -> None:
-        """Note another visitor_key of a person by e-mail, as part of the same request."""
-        known = self._hashes
-        request = known[self._mark("email", fold(email))]
-        write_json(self._path, {"hashes": known | {self._mark("visitor", visitor_key): request}})
+    def admits(self, visitor_key: str, email: str | None) -> bool:
+        """Whether a row may be stored.
 
-    def __bool__(self) -> bool:
-        return bool(self._hashes)
+        A new visitor_key with the e-mail of an erased person is that person's from then on.
+        """
+        if not self._requests:
+            return True
+        mark = self._mark("visitor", visitor_key)
+        by_email = self._requests.get(self._mark("email", fold(email))) if email else None
+        if by_email and mark not in self._requests:
+            self._save(self._requests | {mark: by_email})
+            self.linked.add(visitor_key)
+        return mark not in self._requests
 
-    def has(self, visitor_key: str, email: str | None = None) -> bool:
-        """Whether a visitor_key or e-mail belongs to a person who was erased."""
-        hashes = self._hashes
-        return bool(hashes) and (
-            self._mark("visitor", visitor_key) in hashes
-            or (bool(email) and self._mark("email", fold(email)) in hashes)
-        )
+    @cached_property
+    def _requests(self) -> dict[str, int]:
+        """The request that each hash is of."""
+        hashes = read_json(self._path).get("hashes", {})
+        if isinstance(hashes, list):  # of an earlier version: each its own request
+            hashes = {mark: number for number, mark in enumerate(hashes, 1)}
+        if hashes and not self._key_path.is_file():
+            raise DataError(
+                "erased.key is not there: without it nobody knows who asked to be erased.",
+                where=f"Store of account {self._path.parent.name!r}",
+                remedy="Restore it from a backup. Nothing is fetched until then.",
+            )
+        return hashes
 
-    @property
-    def _hashes(self) -> dict[str, int]:
-        stamp = self._path.stat().st_mtime_ns if self._path.exists() else 0
-        if self._known[0] != stamp:
-            hashes = read_json(self._path).get("hashes", {})
-            if isinstance(hashes, list):  # each its own request
-                hashes = {mark: number for number, mark in enumerate(hashes, 1)}
-            if hashes and not self._key_path.is_file():
-                raise DataError(
-                    "erased.key is not there: without it nobody knows who asked to be erased.",
-                    where=f"Store of account {self._path.parent.name!r}",
-                    remedy="Restore it from a backup. Nothing is fetched until then.",
-                )
-            self._known = stamp, hashes
-        return self._known[1]
+    def _save(self, requests: dict[str, int]) -> None:
+        write_json(self._path, {"hashes": requests})
+        self._requests = requests
 
     def _mark(self, kind: str, value: str) -> str:
         return hmac.new(self._key, f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from helpers.core import clock
+from helpers.core import clock, files
 from helpers.core.errors import DataError
 from helpers.core.files import open_parquet
 from helpers.core.owner import read_owner_text
@@ -106,9 +106,8 @@ def import_sessions(store: Store, path: str | Path) -> Imported:
     changed = store.state() != state
     if changed:
         for day in listed:
-            staged = store.stage(day)
-            staged.add(kept.filter(pc.equal(days, day)).select(SESSIONS.names))
-            staged.commit(read_at=clock.now().isoformat())
+            table_of_day = kept.filter(pc.equal(days, day)).select(SESSIONS.names)
+            store.sessions.write(day, table_of_day, read_at=clock.now().isoformat())
         store.sessions.remove(set(store.days()) - set(listed))
         for target, key, names, schema in (
             (store.visitors_path, "visitor_key", {"name": "name", "email": "email"}, VISITORS),
@@ -117,7 +116,7 @@ def import_sessions(store: Store, path: str | Path) -> Imported:
             newest = kept.to_pandas().groupby(key, as_index=False)[list(names)].last()
             frame = newest.rename(columns=names).reindex(columns=schema.names).astype(object)
             frame = frame.where(frame.notna(), None)
-            store.replace(target, pa.Table.from_pandas(frame, schema, preserve_index=False))
+            files.write_parquet(target, pa.Table.from_pandas(frame, schema, preserve_index=False))
         store.settle(date.max)
         store.save_state(state)
     ends = (listed[0], listed[-1]) if listed else (None, None)

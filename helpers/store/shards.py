@@ -47,8 +47,7 @@ def over_store(settings: Settings, store: Store, window: Window, **choice: Itera
         from helpers.store.dask_cluster import cluster
 
         workers = cluster(settings.dask)
-        rows = sum(day["rows"] for day in store.days().values())
-        count = settings.shards or max(workers.count, -(-rows // ROWS_OF_A_SHARD))
+        count = settings.shards or max(workers.count, -(-store.rows() // ROWS_OF_A_SHARD))
         ask = partial(workers.ask, ask_shard)
     elif settings.shards:
         count = settings.shards

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,21 @@ from helpers.core import files
 from helpers.core.errors import DataError, LockError, ParameterError
 from helpers.core.files import open_parquet, read_json, write_json
 from helpers.store import duck
-from helpers.store.days import Days, StagedDay, digest
+from helpers.store.days import Days, digest
 from helpers.store.erased import Erased, fold
 from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 
-__all__ = ["MEDIAS", "SESSIONS", "VISITORS", "StagedDay", "Store"]
+__all__ = ["MEDIAS", "SESSIONS", "VISITORS", "Store"]
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0
-OF_THE_STATEMENT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException,
-                    duckdb.ConversionException, duckdb.OutOfMemoryException)  # fmt: skip
+OF_THE_STATEMENT = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConversionException,
+    duckdb.OutOfMemoryException,
+)
 """SQL errors that no file is to blame for."""
 
 
@@ -45,14 +50,13 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.staging = folder / ".staging"
         self.visitors_path = folder / "visitors.parquet"
         self.medias_path = folder / "medias.parquet"
         self.engagement_path = folder / "engagement.parquet"
         self.media_stats_path = folder / "media_stats.parquet"
         self.derived = folder / ".shards"  # copies of rows, made again when they are missing
         self.sessions, self.erased = Days(folder), Erased(folder)
-        self._linked: set[str] = set()
+        self._digests: tuple[list, list] = ([], [])
 
     # ---- opening and locks
 
@@ -73,6 +77,8 @@ class Store:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         known = self._check_version()
+        self.sessions.take_over()
+        self.erased = Erased(self.folder)  # another process may have written it since
         filled = self.visitors_path.exists() or self.medias_path.exists() or bool(self.days())
         if known.get("wistia", wistia) != wistia and filled:
             raise ParameterError(
@@ -84,12 +90,14 @@ class Store:
         if known.get("wistia") != wistia:
             content = {"schema_version": SCHEMA_VERSION, "wistia": wistia}
             write_json(self.folder / "store.json", content)
-        self.sessions.put_back()
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove everything staged."""
-        shutil.rmtree(self.staging, ignore_errors=True)
+        """Remove what was half-written."""
+        for folder in (self.folder, self.sessions.folder):
+            for path in folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ".staging", ignore_errors=True)  # of an earlier version
 
     def _check_version(self) -> dict[str, Any]:
         known = read_json(self.folder / "store.json")
@@ -116,9 +124,8 @@ class Store:
             Another process holds it after `wait` seconds.
         """
         held = os.environ.get("VIEWER_PERSONAS_LOCK") == "held"
-        with contextlib.ExitStack() as stack:
-            for name in ("write.lock",) if held else ("run.lock", "write.lock"):
-                stack.enter_context(self._locked(name, wait))
+        run_lock = contextlib.nullcontext() if held else self._locked("run.lock", wait)
+        with run_lock, self._locked("write.lock", wait):
             yield
 
     @contextlib.contextmanager
@@ -175,28 +182,32 @@ class Store:
         self._check_version()
         return self.sessions.facts()
 
-    def list_sql(self, schema: pa.Schema, path: Path) -> str:
-        """A query for visitors or medias; no rows where nothing was fetched."""
-        return duck.rows(schema, [path] if path.is_file() else [])
+    def rows(self) -> int:
+        """How many sessions are stored."""
+        return sum(facts["rows"] for facts in self.days().values())
+
+    def lists(self) -> dict[str, str]:
+        """Queries for visitors and medias; no rows where nothing was fetched."""
+        lists = {"visitors": (VISITORS, self.visitors_path), "medias": (MEDIAS, self.medias_path)}
+        return {
+            name: duck.rows(schema, [path] if path.is_file() else [])
+            for name, (schema, path) in lists.items()
+        }
 
     def fingerprint(self, *more: Any) -> str:
         """Names what is stored: another when a row of sessions, visitors or medias changes."""
-        paths = [self.visitors_path, self.medias_path]
-        paths += [*self.sessions.months(), *self.sessions.parts()]
-        stamps = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths
-                  if path.is_file()]  # fmt: skip
-        if getattr(self, "_stamps", None) != stamps:
+        paths = [self.visitors_path, self.medias_path, *self.sessions.files()]
+        stats = [(path, path.stat()) for path in paths if path.is_file()]
+        stamps = [(path, facts.st_size, facts.st_mtime_ns) for path, facts in stats]
+        if self._digests[0] != stamps:
             with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
-                lists = [
+                digests = [
                     connection.execute(f"SELECT {digest(schema)} FROM ({query})").fetchall()
-                    for schema, query in (
-                        (VISITORS, self.list_sql(VISITORS, self.visitors_path)),
-                        (MEDIAS, self.list_sql(MEDIAS, self.medias_path)),
-                    )
+                    for schema, query in zip((VISITORS, MEDIAS), self.lists().values(), strict=True)
                 ]
-                self._digests = [*lists, self.sessions.digests(connection)]
-            self._stamps = stamps
-        return hashlib.sha256(json.dumps([more, self._digests]).encode()).hexdigest()[:16]
+                self._digests = stamps, [*digests, self.sessions.digests(connection)]
+        content = json.dumps([more, self._digests[1]])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def damage_told(self) -> Iterator[None]:
@@ -205,20 +216,10 @@ class Store:
             yield
         except duckdb.Error as error:
             if not isinstance(error, OF_THE_STATEMENT):
-                self.check_files()
+                lists = [self.visitors_path, self.medias_path, *self.derived.glob("*.parquet")]
+                for path in [*filter(Path.is_file, lists), *self.sessions.files()]:
+                    files.read_through(path)
             raise
-
-    def check_files(self) -> None:
-        """Read every file of the store.
-
-        Raises
-        ------
-        DataError
-            One of them is damaged; it is named.
-        """
-        lists = [self.visitors_path, self.medias_path, *self.derived.glob("*.parquet")]
-        for path in [*filter(Path.is_file, lists), *self.sessions.months(), *self.sessions.parts()]:
-            files.read_through(path)
 
     def state(self) -> dict[str, Any]:
         """How far fetching got; empty at first."""
@@ -230,15 +231,6 @@ class Store:
 
     # ---- writing
 
-    def stage(self, day: date) -> StagedDay:
-        """Begin to write a day; it takes the old one's place when it is committed."""
-        return self.sessions.stage(day)
-
-    def doubt(self, days: Iterable[date]) -> None:
-        """Mark days, just stored, as perhaps incomplete, so that they are read again."""
-        for day in days:
-            self.sessions.doubt(day)
-
     def drop_days(self, before: date, *, keep: tuple[date, date]) -> int:
         """Remove the sessions of days before `before` and outside `keep`; how many days."""
         gone = {day for day in self.days() if day < before and not keep[0] <= day <= keep[1]}
@@ -248,14 +240,10 @@ class Store:
 
     def settle(self, before: date) -> None:
         """End a fetch: months that ended before a day become one file each."""
-        if self._linked:
-            self._remove_rows(self._linked)
+        if self.erased.linked:
+            self._remove_rows(self.erased.linked)
         with self.damage_told():
             self.sessions.compact(before)
-
-    def replace(self, path: Path, table: pa.Table) -> None:
-        """Put `table` in the place of the Parquet file `path`, at once."""
-        files.write_parquet(path, table)
 
     # ---- people who asked to be erased
 
@@ -267,33 +255,23 @@ class Store:
         *people : str
             E-mails or visitor_keys; from each to the others: key, its e-mails, their keys, ...
         """
-        visitors = self.list_sql(VISITORS, self.visitors_path)
-        stored = f"({self.sessions.sql()}) UNION ALL BY NAME ({visitors})"
         wanted = {person.strip() for person in people}
+        stored = f"({self.sessions.sql()}) UNION ALL BY NAME ({self.lists()['visitors']})"
         with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
             pairs = connection.execute(
                 f"SELECT DISTINCT visitor_key, email FROM ({stored}) WHERE contains(email, '@') "
                 f"OR list_contains({duck.texts(wanted)}, visitor_key)"
             ).fetchall()
-        by_email: dict[str, set[str]] = {}
-        by_key: dict[str, set[str]] = {}
-        for key, email in pairs:
-            folded = {fold(email)} if email and "@" in email else set()
-            by_key.setdefault(key, set()).update(folded)
-            for address in folded:
-                by_email.setdefault(address, set()).add(key)
-        keys = wanted & by_key.keys()
+        links = {(key, fold(text) if text and "@" in text else None) for key, text in pairs}
+        keys = {key for key, _ in links} & wanted
         emails = {fold(person) for person in wanted if "@" in person}
-        while True:
-            more_emails = set().union(emails, *(by_key[key] for key in keys))
-            more_keys = set().union(keys, *(by_email.get(email, set()) for email in more_emails))
-            if (more_keys, more_emails) == (keys, emails):
-                return keys, emails
-            keys, emails = more_keys, more_emails
-
-    def keys_of(self, person: str) -> set[str]:
-        """Every stored visitor_key of a person, by e-mail (in any case) or visitor_key."""
-        return self.identify(person)[0]
+        size = -1
+        while size < len(keys) + len(emails):  # until no pair leads further
+            size = len(keys) + len(emails)
+            reached = [pair for pair in links if pair[0] in keys or pair[1] in emails]
+            keys |= {key for key, _ in reached}
+            emails |= {email for _, email in reached if email}
+        return keys, emails
 
     def forget(self, *people: str) -> dict[str, int]:
         """Remove a person's rows and keep intake from bringing them back.
@@ -315,36 +293,21 @@ class Store:
         self.erased.add(keys | {person.strip() for person in people}, emails)
         return {"keys": len(keys), **self._remove_rows(keys)}
 
-    def remember(self, person: str) -> int:
-        """Take back the requests to erase a person; how many there were."""
-        return self.erased.remove(person)
-
     def _remove_rows(self, keys: set[str]) -> dict[str, int]:
-        before, visitors = sum(facts["rows"] for facts in self.days().values()), 0
+        before, visitors = self.rows(), 0
         with self.damage_told():
             self.sessions.remove_rows(keys)
         if self.visitors_path.is_file():
             table = open_parquet(self.visitors_path).read()
-            gone = pc.is_in(table["visitor_key"], pa.array(sorted(keys), pa.string()))
-            kept = table.filter(pc.invert(gone))
+            kept = table.filter(
+                pc.invert(pc.is_in(table["visitor_key"], pa.array(sorted(keys), pa.string())))
+            )
             visitors = len(table) - len(kept)
             if visitors:
-                self.replace(self.visitors_path, kept)
-        after = sum(facts["rows"] for facts in self.days().values())
-        return {"sessions": before - after, "visitors": visitors}
+                files.write_parquet(self.visitors_path, kept)
+        return {"sessions": before - self.rows(), "visitors": visitors}
 
     def without_forgotten(self, table: pa.Table) -> pa.Table:
-        """The rows of `table` (visitor_key, email) that may be stored.
-
-        A new visitor_key with the e-mail of an erased person is that person's from then on.
-        """
-        if not self.erased:
-            return table
+        """The rows of `table` (visitor_key, email) that may be stored."""
         pairs = zip(table["visitor_key"].to_pylist(), table["email"].to_pylist(), strict=True)
-        kept = []
-        for key, email in pairs:
-            kept.append(not self.erased.has(key, email))
-            if not kept[-1] and not self.erased.has(key):
-                self.erased.link(key, email)
-                self._linked.add(key)
-        return table.filter(pa.array(kept, pa.bool_()))
+        return table.filter(pa.array([self.erased.admits(*pair) for pair in pairs], pa.bool_()))

@@ -211,14 +211,9 @@ class SessionReader:
                 )
         rows = sum(map(len, tables))
         refuse_unusable(problems, rows, f"day {day}")
-        staged = self.store.stage(day)
-        for table in tables:
-            staged.add(table)
-        staged.commit(
-            read_at=listed.begun.isoformat(),
-            unusable=len(problems),
-            **{"pass": self.pass_number},
-        )
+        facts = {"read_at": listed.begun.isoformat(), "pass": self.pass_number}
+        table = pa.concat_tables([SESSIONS.empty_table(), *tables])
+        self.store.sessions.write(day, table, unusable=len(problems), **facts)
         self._stored[day] = rows, len(problems)
 
     def _refusal(self) -> DataError:

@@ -167,7 +167,7 @@ class _Reading:
         rows = engine.sql("visitors").replace("{keep}", str(keep))
         with connect(memory_limit, self.store.folder / ".spill") as connection:
             connection.register("met", met)
-            stored = self.store.list_sql(VISITORS, path)
+            stored = self.store.lists()["visitors"]
             with self.store.damage_told():
                 connection.execute(f"CREATE TEMP TABLE stored AS {stored}")
             facts.new = connection.execute(

@@ -15,6 +15,7 @@ import pytest
 from helpers.batch import erase
 from helpers.core import clock, folders
 from helpers.core.errors import DataError, ParameterError
+from helpers.core.files import write_parquet
 from helpers.report import report
 from helpers.store.store import SESSIONS, VISITORS, Store
 
@@ -40,15 +41,14 @@ def filled(bare_environment, monkeypatch):
     monkeypatch.setattr(report, "build", rebuild)
     store = Store(bare_environment / "store" / "live")
     store.open("https://api.wistia.com")
-    staged = store.stage(date(2026, 6, 1))
     rows = [session(1, KEY, JANE.upper()), session(2, OTHER, JANE), session(3, "tom-1", TOM)]
-    staged.add(pa.Table.from_pylist(rows, SESSIONS))
-    staged.commit(read_at="2026-06-02T00:00:00+00:00")
+    table = pa.Table.from_pylist(rows, SESSIONS)
+    store.sessions.write(date(2026, 6, 1), table, read_at="2026-06-02T00:00:00+00:00")
     visitors = [
         row(VISITORS, visitor_key=KEY, name="Jane O'Hara", email=JANE),
         row(VISITORS, visitor_key="tom-1", name="Tom <b>", email=TOM),
     ]
-    store.replace(store.visitors_path, pa.Table.from_pylist(visitors, VISITORS))
+    write_parquet(store.visitors_path, pa.Table.from_pylist(visitors, VISITORS))
 
     folder = bare_environment / "2026-07-01"
     shown = {"show_identities": True}
@@ -135,7 +135,7 @@ def test_the_person_is_not_taken_in_again(filled):
 def test_by_one_key_the_whole_person_goes_with_e_mail_and_other_keys(filled, bare_environment):
     store, folder = filled
     erase.erase(OTHER)
-    assert store.keys_of(JANE) == set()
+    assert store.identify(JANE)[0] == set()
     assert pd.read_parquet(folder / "data" / "viewers.parquet")["visitor_key"].tolist() == ["tom-1"]
     assert JANE.casefold() not in all_text(bare_environment).casefold()
     fresh = pa.Table.from_pylist([session(8, "new-key", JANE)], SESSIONS)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from helpers.core import http
 from helpers.core.errors import ServiceError
+from helpers.core.files import write_parquet
 from helpers.store.store import MEDIAS, Store
 from helpers.wistia.client import Wistia
 from helpers.wistia.engagement import GONE, NO_CURVE, REFUSED, fetch_engagement
@@ -33,7 +34,7 @@ def reading(tmp_path, monkeypatch):
     made = Store(tmp_path / "live")
     made.open("x")
     client = Wistia(served.url, SecretStr("t"))
-    made.replace(made.medias_path, to_table(next(client.medias()).rows, MEDIAS))
+    write_parquet(made.medias_path, to_table(next(client.medias()).rows, MEDIAS))
     served.log.clear()
     yield served, client, made
     client.close()
