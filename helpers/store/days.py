@@ -130,10 +130,9 @@ class Days:
             parts = [open_parquet(part).read() for part in sorted(path.parent.glob("*.parquet"))]
             day = date.fromisoformat(path.parent.name.removeprefix("day="))
             if not self._path(day).exists():  # else it was killed here
-                table = pa.concat_tables(
-                    [SESSIONS.empty_table(), *parts], promote_options="default"
+                self.write(
+                    day, pa.concat_tables(parts or [SESSIONS.empty_table()]), **read_json(path)
                 )
-                self.write(day, table, **read_json(path))
             shutil.rmtree(path.parent)
 
     def _path(self, day: date) -> Path:
