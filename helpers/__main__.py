@@ -21,7 +21,7 @@ FAILED, INTERRUPTED = 4, 130
 def _choose(context: click.Context, option: click.Parameter, value: str | None) -> None:
     """The outputs folder: a flag wins over the setting, and is relative to the command's place."""
     if value is not None:
-        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(value).expanduser().absolute())
+        os.environ["VIEWER_PERSONAS_OUTPUTS"] = str(Path(os.path.expanduser(value)).absolute())
 
 
 OUTPUTS = click.option(

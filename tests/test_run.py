@@ -1,7 +1,6 @@
 """A run knows its folder, its window, its account and its services."""
 
 import json
-import stat
 from datetime import UTC, date, datetime
 
 import pandas as pd
@@ -9,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from helpers import cluster, enrich
-from helpers.core import settings
 from helpers.core.errors import AccessError, DataError, ParameterError
 from helpers.core.folders import new_folder, newest_first
 from helpers.core.settings import Sources
@@ -25,31 +23,29 @@ def make(outputs, name, **facts):
     return folder
 
 
-def test_without_keys_both_services_are_the_sandbox(bare_environment):
-    run = Run.open("01_fetch")
-    assert run.source == Sources("sandbox", "sandbox")
-    assert run.account == "sandbox"
-    assert run.store.folder == bare_environment / "store" / "sandbox"
+KEYS = {"WISTIA_API_TOKEN": "t", "MAVERA_API_KEY": "k"}
 
 
-def test_a_service_is_live_when_its_key_is_set(monkeypatch):
-    monkeypatch.setenv("WISTIA_API_TOKEN", "t")
-    run = Run.open("01_fetch")
-    assert run.source == Sources("live", "sandbox")
-    assert run.account == "live"
-    assert run.wistia_address()[0] == "https://api.wistia.com"
-
-
-def test_the_account_of_a_live_run_is_the_setting(monkeypatch):
-    monkeypatch.setenv("WISTIA_API_TOKEN", "t")
-    monkeypatch.setenv("VIEWER_PERSONAS_ACCOUNT", "acme")
-    assert Run.open("01_fetch").account == "acme"
-
-
-def test_source_sandbox_leaves_set_keys_alone(monkeypatch):
-    monkeypatch.setenv("WISTIA_API_TOKEN", "t")
-    monkeypatch.setenv("MAVERA_API_KEY", "k")
-    assert Run.open("01_fetch", source="sandbox").account == "sandbox"
+@pytest.mark.parametrize(
+    ("environment", "given", "kinds", "account"),
+    [
+        ({}, {}, ("sandbox", "sandbox"), "sandbox"),
+        ({"WISTIA_API_TOKEN": "t"}, {}, ("live", "sandbox"), "live"),
+        (KEYS | {"VIEWER_PERSONAS_ACCOUNT": "acme"}, {}, ("live", "live"), "acme"),
+        (KEYS, {"source": "sandbox"}, ("sandbox", "sandbox"), "sandbox"),
+        ({}, {"sessions_file": "x.csv"}, ("file", "sandbox"), "file"),
+    ],
+)
+def test_a_service_is_live_when_its_key_is_set(
+    monkeypatch, bare_environment, environment, given, kinds, account
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    run = Run.open("01_fetch", **given)
+    assert (run.source, run.account) == (Sources(*kinds), account)
+    assert run.store.folder == bare_environment / "store" / account
+    if kinds[0] == "live":
+        assert run.wistia_address()[0] == "https://api.wistia.com"
 
 
 @pytest.mark.parametrize("service", ["WISTIA", "MAVERA"])
@@ -66,18 +62,6 @@ def test_source_live_without_a_key_that_the_stages_need_is_refused(monkeypatch):
     Run.open("03_cluster", source="live")
     with pytest.raises(AccessError, match="MAVERA_API_KEY is not set"):
         Run.open("04_personas", source="live")
-
-
-def test_outputs_are_open_to_their_owner_alone(bare_environment):
-    Run.open("01_fetch")
-    assert stat.S_IMODE(bare_environment.stat().st_mode) == 0o700
-
-
-def test_outputs_that_cannot_be_made_are_wrong_use(monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(tmp_path / "file" / "outputs"))
-    with pytest.raises(ParameterError, match="cannot be written"):
-        Run.open("01_fetch")
 
 
 def test_runs_are_listed_newest_first_numerically_and_dev_is_none(bare_environment):
@@ -179,26 +163,6 @@ def test_the_ledger_is_named_after_the_address_and_the_sandbox_by_its_name(monke
     monkeypatch.setenv("MAVERA_API_KEY", "k")
     monkeypatch.setenv("MAVERA_BASE_URL", "http://127.0.0.1:9/api/v1/")
     assert identity(Run.open("04_personas")) == "http://127.0.0.1:9/api/v1"
-
-
-def test_settings_of_the_test_machine_are_out_of_reach():
-    assert settings.load().secrets == []
-
-
-def test_a_folder_with_somebody_elses_files_is_refused_and_its_mode_left_alone(
-    monkeypatch, tmp_path
-):
-    place = tmp_path / "documents"
-    place.mkdir()
-    place.chmod(0o755)
-    (place / "letter.txt").write_text("x")
-    monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(place))
-    with pytest.raises(ParameterError, match="not the kit's"):
-        Run.open("01_fetch")
-    assert stat.S_IMODE(place.stat().st_mode) == 0o755
-    (place / "letter.txt").unlink()
-    Run.open("01_fetch")
-    assert stat.S_IMODE(place.stat().st_mode) == 0o755
 
 
 def viewed(run, media="a", percent=0.5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,8 +31,8 @@ def _beside(text: Any, info: Info) -> Path:
     """The path of a file that is there, relative to the folder of the accounts file."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError("expected the path of a file")
-    path = (info.context / Path(text).expanduser()).absolute()
-    if not path.is_file():
+    path = (info.context / os.path.expanduser(text)).absolute()
+    if not os.path.isfile(path):
         raise ValueError(f"there is no file {text}")
     return path
 

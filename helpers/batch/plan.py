@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -144,7 +145,7 @@ def _check_owner(run: Run, params: Parameters) -> None:
             f"Parameter persona_clusters names {unknown[0]!r}, and there is no such cluster.",
             expected=f"some of {', '.join(run.rules.names)}",
         )
-    if params.sessions_file and not Path(params.sessions_file).is_file():
+    if params.sessions_file and not os.path.isfile(params.sessions_file):
         raise ParameterError(
             f"Sessions file {params.sessions_file} is not there.",
             expected="the path of a CSV or Parquet file",

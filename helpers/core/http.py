@@ -27,24 +27,25 @@ LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THROTTLED = (429, 503)
 KEPT = "What was fetched so far is kept; run again to go on."
-TOKENS = {
-    "account_inactive": ("the account is not active", "Renew it there; the token itself is good."),
-    "unauthorized_scope": ("the token lacks a permission", "Set {key} to a token that has it."),
-    "unauthorized_params": ("the token may not ask for this", "Set {key} to one that may."),
-}
-"""By code of a 401 or 403: what happened, what to do."""
-TOKEN = ("token refused", "Set {key} in .env and run again; what was fetched is kept.")
 REFUSED = (ServiceError, "the request was refused", KEPT)
 WRONG = (ServiceError, "the request was refused", "It would be again: correct what it names.")
+TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
 REFUSALS = {
     400: WRONG,
-    401: (AccessError, *TOKEN),
+    401: TOKEN,
+    "account_inactive": (AccessError, "the account is not active", "Renew it; the token is good."),
+    "unauthorized_scope": (
+        AccessError,
+        "it lacks a permission",
+        "Set {key} to a token that has it.",
+    ),
+    "unauthorized_params": (AccessError, "it may not ask for this", "Set {key} to one that may."),
     402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
-    403: (AccessError, *TOKEN),
+    403: TOKEN,
     404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
     422: WRONG,
 }
-"""By status: the error, what happened, what to do."""
+"""By status, or the code of a 401 or 403: the error, what happened, what to do."""
 
 
 class Client:
@@ -246,11 +247,9 @@ class Client:
             return self._failure(method, what, status, retry_after=wait)
         if status >= 500:
             return self._failure(method, f"{what}: the service failed.", status)
-        kind, happened, remedy = REFUSALS.get(status, REFUSED)
-        expected = ""
-        if kind is AccessError:
-            happened, remedy = TOKENS.get(code, TOKEN)
-            expected = f"a token with {self.permission}" if self.permission else ""
+        cause = code if status in (401, 403) and code in REFUSALS else status
+        kind, happened, remedy = REFUSALS.get(cause, REFUSED)
+        needs = self.permission if kind is AccessError else ""
         if status < 400:
             target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", headers.get("Location", ""))
             happened = f"{self.base_url} redirects to {self._shown(target)}"
@@ -259,7 +258,7 @@ class Client:
         return kind(
             f"{what}: {happened}.",
             where=self.service,
-            expected=expected,
+            expected=f"a token with {needs}" if needs else "",
             remedy=remedy.format(key=self.token_setting, address=address),
             status_code=status,
         )

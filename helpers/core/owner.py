@@ -136,7 +136,7 @@ def read_settings_file(path: Path) -> dict[str, str]:
     ParameterError
         It cannot be read, or a line of it sets nothing.
     """
-    text = read_owner_text(path, "Settings file") if os.path.exists(path) else ""
+    text = read_owner_text(path, "Settings file") if os.path.lexists(path) else ""
     lines = list(parse_stream(io.StringIO(text)))
     for line in lines:
         if line.error or (line.key and line.value is None):

@@ -53,6 +53,14 @@ KEY = "a key without blanks, typographic quotes and characters that can't be see
 HTTPS = "https://host/path without user, blanks and query; http on this machine alone"
 
 
+def _folder(path: Path) -> Path:
+    """The path from the project's folder, or from the home folder behind ``~``."""
+    whole = project_root() / os.path.expanduser(path)
+    if any(len(name.encode()) > 255 for name in whole.parts):
+        raise ValueError
+    return whole
+
+
 class Settings(BaseModel):
     """What the environment says; a blank value counts as unset.
 
@@ -78,12 +86,12 @@ class Settings(BaseModel):
         pattern=r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
         description="letters, digits, '.', '_' and '-' only, at most 64, and not 'sandbox'",
     )
-    outputs: Annotated[Path, AfterValidator(lambda p: project_root() / os.path.expanduser(p))] = (
-        Path("outputs")
+    outputs: Annotated[Path, AfterValidator(_folder)] = Field(
+        Path("outputs"), description="the path of a folder in UTF-8, no name of it over 255 bytes"
     )
     requests_per_minute: int = Field(600, ge=1, le=100_000)
     memory_limit: str | None = Field(
-        None, pattern=r"^\d{1,5}(\.\d+)?\s?[MGT]i?B\Z", description="a size such as 2GB"
+        None, pattern=r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z", description="a size such as 2GB"
     )
     retention_days: int = Field(730, ge=0, le=36_500)
     notify: SecretStr | None = None  # an Apprise address, which holds a token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_opt_out(path: Path) -> frozenset[str]:
     ParameterError
         The file cannot be read, or a line has neither an address nor a domain, or a broken one.
     """
-    text = read_owner_text(path, "Opt-out list") if path.exists() else ""
+    text = read_owner_text(path, "Opt-out list") if os.path.lexists(path) else ""
     entries: set[str] = set()
     for number, line in enumerate(text.splitlines(), 1):
         entries |= _entries(line, where=f"{path.name}, line {number}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -175,7 +176,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
 def find_file(path: Path, folder: Path | None) -> Path:
     """A clusters file by its path: in the run folder, here, or in the project."""
     for place in (*filter(None, [folder]), Path.cwd(), project_root()):
-        if (place / path).is_file():  # an absolute path stays itself
+        if os.path.isfile(place / path):  # an absolute path stays itself
             return place / path
     raise ParameterError(
         f"Clusters file {path} is not there.",

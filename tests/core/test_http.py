@@ -51,19 +51,18 @@ def answers(*first):
         (429, {}, ""),
         (429, {"Retry-After": "0.02"}, "slow down"),
         (500, {}, '{"error": "boom"}'),
-        (502, {}, "<html>bad gateway</html>"),
         (503, {}, ""),
-        (504, {}, ""),
         (200, {}, "<html>welcome</html>"),
-        (200, {}, "[1, 2"),
         (200, {}, '{"error": "odd"}'),
         (200, {}, "[" * 200_000),
         (200, {"Content-Encoding": "gzip"}, "[1]"),
         (0, {}, "[1, 2, 3, 4, 5, 6]"),
         (0, {}, None),
+        (1.5, {}, None),
     ],
 )
-def test_a_get_that_fails_once_is_sent_again(fake, fault):
+def test_a_get_that_fails_once_is_sent_again(fake, fault, monkeypatch):
+    monkeypatch.setattr(http.Client, "READ_TIMEOUT", 1.0)
     fake.medias = [1]
     fake.before = answers(fault)
     with client(fake) as wistia:
@@ -73,29 +72,27 @@ def test_a_get_that_fails_once_is_sent_again(fake, fault):
     assert wistia.counts["throttled"] == (fault[0] in (429, 503))
 
 
-def test_a_stall_is_cut_off_and_sent_again(fake, monkeypatch):
-    monkeypatch.setattr(http.Client, "READ_TIMEOUT", 1.0)
-    fake.before = answers((1.5, {}, None))
-    with client(fake) as wistia:
-        assert wistia.get(PATH) == []
-    assert wistia.counts["retries"] == 1
+TO_SET = 'token refused. Expected a token with "Read". Set WISTIA_API_TOKEN in .env'
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "then"),
+    ("status", "code", "error", "then"),
     [
-        (401, AccessError, 'Expected a token with "Read". Set WISTIA_API_TOKEN in .env'),
-        (403, AccessError, 'Expected a token with "Read". Set WISTIA_API_TOKEN in .env'),
-        (402, CreditError, "billing"),
-        (404, ServiceError, "Check WISTIA_BASE_URL, if set"),
-        (409, ServiceError, "run again to go on"),
-        (400, ServiceError, "correct what it names"),
-        (422, ServiceError, "correct what it names"),
+        (401, "unauthorized_credentials", AccessError, TO_SET),
+        (401, "account_inactive", AccessError, 'not active. Expected a token with "Read". Renew'),
+        (401, "unauthorized_scope", AccessError, "lacks a permission"),
+        (401, "unauthorized_params", AccessError, "may not ask for this"),
+        (403, "something_new", AccessError, TO_SET),
+        (402, "", CreditError, "billing"),
+        (404, "", ServiceError, "Check WISTIA_BASE_URL, if set"),
+        (409, "", ServiceError, "run again to go on"),
+        (422, "", ServiceError, "correct what it names"),
     ],
 )
-def test_a_refusal_is_final_and_says_what_to_do(fake, status, error, then):
+def test_a_refusal_is_final_and_says_what_to_do(fake, status, code, error, then):
     headers = {"x-request-id": "req-77\u00ad"}
-    fake.before = lambda *_: (status, headers, f'{{"error": "because\\u202e {TOKEN}"}}')
+    body = json.dumps({"error": f"because\u202e {TOKEN}", "code": code})
+    fake.before = lambda *_: (status, headers, body)
     with client(fake) as wistia, pytest.raises(error) as caught:
         wistia.get(PATH, where="page 3")
     assert wistia.counts["requests"] == 1
@@ -104,23 +101,6 @@ def test_a_refusal_is_final_and_says_what_to_do(fake, status, error, then):
     assert "x-request-id req-77)" in told and then in told
     assert TOKEN not in told
     assert caught.value.status_code == status
-
-
-@pytest.mark.parametrize(
-    ("code", "meaning", "remedy"),
-    [
-        ("unauthorized_credentials", "token refused", "Set WISTIA_API_TOKEN in .env"),
-        ("account_inactive", "the account is not active", "Renew it"),
-        ("unauthorized_scope", "lacks a permission", "a token that has it"),
-        ("unauthorized_params", "may not ask for this", "one that may"),
-        ("something_new", "token refused", "Set WISTIA_API_TOKEN in .env"),
-    ],
-)
-def test_each_kind_of_401_says_what_it_asks_of_the_owner(fake, code, meaning, remedy):
-    fake.before = lambda *_: (401, {}, json.dumps({"code": code, "error": "No."}))
-    with client(fake) as wistia, pytest.raises(AccessError) as caught:
-        wistia.get(PATH)
-    assert meaning in caught.value.what and remedy in caught.value.remedy
 
 
 def test_an_error_body_of_mavera_shows_message_and_param_and_not_more(fake):

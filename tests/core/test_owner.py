@@ -156,6 +156,35 @@ def test_any_setting_is_understood_or_refused_by_its_name(name, value):
             assert found.outputs.is_absolute()
 
 
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "-p", "clusters_file", LONG],
+        ["run", "-p", "sessions_file", LONG],
+        ["run", "-f", LONG],
+        ["run", "--outputs", LONG],
+        ["run", "--outputs", "\udce9"],
+        ["run-all", LONG],
+        ["run-all", "accounts.yml"],
+        ["run", "-f", "~nobody/run.yml"],
+        ["erase", "--yes", "ann@acme.example", "--outputs", LONG],
+        ["run"],
+    ],
+)
+def test_a_path_that_cannot_be_is_wrong_use(monkeypatch, tmp_path, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    Path("accounts.yml").write_text(f"accounts:\n  north: {{env_file: ~nobody/{LONG}}}\n")
+    if words == ["run"]:
+        Path("gone.env").symlink_to("nowhere")
+        monkeypatch.setenv("VIEWER_PERSONAS_ENV_FILE", "gone.env")
+    with pytest.raises(SystemExit) as ended:
+        command.main(words)
+    assert ended.value.code == 2, capsys.readouterr().err
+
+
 def test_any_command_ends_in_a_run_or_in_wrong_use(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "run", lambda given, **more: plan.plan(given, **more))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.core.errors import ParameterError
-from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
+from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +68,7 @@ def test_an_end_before_the_start_is_refused():
         ({"source": "demo"}, "'auto', 'live' or 'sandbox'"),
         ({"time_zone": "localtime"}, "IANA name"),
         ({"time_zone": "../../etc/passwd"}, "IANA name"),
-        ({"wistia_api_token": "x"}, "sounds like a secret"),
-        ({"password": "x"}, "sounds like a secret"),
+        ({"api_key": "bob@x"}, "sounds like a secret"),
         ({"run": "../up"}, "run folder's name"),
         ({"run": "2026-01-01.11"}, "run folder's name"),
     ],
@@ -80,12 +79,6 @@ def test_a_wrong_parameter_is_refused_with_what_was_expected(values, expected):
     assert expected in str(refused.value)
     assert str(refused.value).startswith("03_cluster")
     assert "bob@" not in str(refused.value)
-
-
-def test_a_secret_like_value_is_never_repeated_in_the_message():
-    with pytest.raises(ParameterError) as refused:
-        Parameters.check({"api_key": "mvra_live_123"})
-    assert "mvra_live_123" not in str(refused.value)
 
 
 def test_text_becomes_the_kind_of_the_parameter_and_ids_stay_text():
@@ -132,10 +125,6 @@ def test_a_later_stage_takes_what_is_recorded_where_it_was_given_nothing_of_its_
     assert inherit(asked, recorded, "02_enrich").media_ids == []  # the stage that sets them
     assert inherit(asked, recorded, "05_mave_analysis").start_date == "2026-01-01"
     assert inherit(asked, recorded, "05_mave_analysis").max_credits == 0  # money never is
-
-
-def test_of_a_path_the_name_alone_is_written_down():
-    assert recordable(Parameters(clusters_file="/home/ann/my.yml"))["clusters_file"] == "my.yml"
 
 
 @given(st.dates(), st.dates())

@@ -117,8 +117,15 @@ def test_an_address_that_is_taken_goes_where_it_says(address):
         assert parts.scheme == "https" or loopback
 
 
-@pytest.mark.parametrize("key", ["“abcdef”", "abc\u200bdef", "abc def", "abc\ndef", "abcdéf"])
-@pytest.mark.parametrize("name", ["WISTIA_API_TOKEN", "MAVERA_API_KEY"])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("WISTIA_API_TOKEN", "“abcdef”"),
+        ("WISTIA_API_TOKEN", "abc\u200bdef"),
+        ("MAVERA_API_KEY", "abc\ndef"),
+        ("MAVERA_API_KEY", "abcdéf"),
+    ],
+)
 def test_a_key_that_no_header_can_carry_is_refused_by_name(monkeypatch, tmp_path, name, key):
     monkeypatch.setenv(name, key)
     with pytest.raises(AccessError, match=name) as refused:
