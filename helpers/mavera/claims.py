@@ -136,19 +136,15 @@ class _Sentence:
     def __init__(self, data: SentData, text: str, context: set[str]):
         self.data, self.text, self.context = data, text, context
         self.clusters = list(data.named.finditer(text))
-        taken = {place for match in self.clusters for place in range(*match.span())}
-        self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
+        self.cues = list(data.cues.finditer(text))
         self.titles = {title for title in data.titles if _is_quoted(title, text)}
 
     def judge(self, figure: Figure) -> str:
-        """The verdict on a figure; "" for a limit of the rules and for hours of no viewing."""
+        """The verdict on a figure; "" for a limit of the rules."""
         before, after = self.text[: figure.start], self.text[figure.end :]
-        fraction, hours = figure.unit == "fraction", figure.unit in ("hours", "minutes")
         near_limit = GRAMMAR["limit before"].search(before) or GRAMMAR["limit after"].match(after)
-        limits = self.data.limits & {value for value, _ in figure.readings}
-        if (limits and near_limit and not fraction) or (
-            hours and not GRAMMAR["viewing"].search(self.text)
-        ):
+        fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
+        if near_limit and not fraction and self.data.limits & values:
             return ""
         if fraction and GRAMMAR["percentile"].search(self.text):
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
@@ -165,17 +161,11 @@ class _Sentence:
 
     def _whose(self, figure: Figure) -> set[str]:
         """The clusters that a figure is about."""
-        before = [match for match in self.clusters if match.end() <= figure.start]
+        before = {match.lastgroup for match in self.clusters if match.end() <= figure.start}
         after = [match for match in self.clusters if match.start() >= figure.end]
-        every = {ALL} if GRAMMAR["a part of all"].search(self.text[: figure.start]) else set()
         if after and self._follows(figure, after[0]):
-            return every | {after[0].lastgroup}  # 64 of the 402 Bouncers
-        of_context = self.context and before
-        if of_context and GRAMMAR["they"].search(self.text, before[-1].end(), figure.start):
-            before = []
-        if before:
-            return every | {match.lastgroup for match in before}
-        return {ALL} | (self.context or {match.lastgroup for match in after[:1]})
+            return {after[0].lastgroup}  # 64 of the 402 Bouncers
+        return before or {ALL} | (self.context or {match.lastgroup for match in after[:1]})
 
     def _follows(self, figure: Figure, word: re.Match) -> bool:
         """Whether a word is what the figure counts."""
@@ -184,45 +174,39 @@ class _Sentence:
         return bool(word.start() >= figure.end and counted)
 
     def _measures(self, figure: Figure) -> set[str]:
-        """The measures that a figure may give: what follows it at once, else what is named near."""
+        """The measures that a figure may give: what follows it at once, else what is named."""
         if self.titles:
             return self.titles
         share = figure.unit in ("percent", "fraction")
         for cue in self.cues:
             if self._follows(figure, cue) and not (share and cue.lastgroup == "size"):
                 return _meant([cue])
-        clauses = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
-        left, right = next((c for c in clauses if c[0] <= figure.start < c[1]), (0, 0))
-        for cues in ([cue for cue in self.cues if left <= cue.start() < right], self.cues):
-            named = _meant(cues)
-            if "other" in named:
-                return {"other"}
-            if named - {"size"}:
-                videos = self.data.titles if "completion" in named and not figure.unit else set()
-                return named | videos | {"size"}
-            if named:
-                break  # "30 viewers at 90 %": what a later clause names is not meant
+        named = _meant(self.cues)
+        if "other" in named:
+            return {"other"}
+        if named - {"size"}:
+            videos = self.data.titles if "completion" in named and not figure.unit else set()
+            return named | videos | {"size"}
         return {"size"} if figure.unit == "times" else set(VOCABULARY["main"])
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
         """Sums, differences and ratios of one measure of the clusters that are named."""
-        unit, named = figure.unit, {match.lastgroup for match in self.clusters}
+        named = {match.lastgroup for match in self.clusters}
         if GRAMMAR["they"].search(self.text) or not named:
             named |= self.context
-        compared = GRAMMAR["compared"].search(self.text)
         by_kind: dict[tuple[str, str], dict[str, float]] = {}
         for fact in known:  # the mean of a cluster stands before its percentiles
             by_kind.setdefault((fact.measure, fact.kind), {}).setdefault(fact.cluster, fact.value)
         for (_, kind), values in by_kind.items():
             picked = [value for name, value in values.items() if name in named]
-            if kind == "count" and unit == "":
+            if (kind, figure.unit) == ("count", ""):
                 yield sum(picked)
-            if kind in ("count", "hours") and unit in ("percent", "fraction"):
-                yield from (100 * part / values[ALL] for part in (sum(picked), *picked) if part)
+            if kind == "count" and figure.unit in ("percent", "fraction") and picked:
+                yield 100 * sum(picked) / values[ALL]
             for one, other in permutations(picked, 2):
-                if unit in ("times", "fraction") and other:
-                    yield one / other * (100 if unit == "fraction" else 1)
-                if (kind, unit) == ("percent", "points") or (compared and kind == "count"):
+                if figure.unit == "times" and other:
+                    yield one / other
+                if (kind, figure.unit) in (("percent", "points"), ("count", "")):
                     yield one - other
 
 
@@ -240,13 +224,10 @@ def _is_quoted(title: str, text: str) -> bool:
 def _close(figure: Figure, fact: float) -> str:
     """Whether a figure says a number as it is written, or about it; "" if neither."""
     fraction = figure.unit == "fraction"
-    below, above = {"under": (2, 0), "over": (0, 2)}.get(figure.hedge, (1, 1))
     for value, half in figure.readings:
-        exact = half + 1e-9 * abs(fact)
-        if not fraction and not figure.hedge and abs(value - fact) <= exact:
+        away = abs(value - fact) - half - 1e-9 * abs(fact)
+        if away <= 0 and not fraction and not figure.hedged:
             return FOUND
-        reach = min(CLOSE_SHARE, value / 10) if fraction else max(CLOSE * value, half)
-        near = value - below * reach - exact <= fact <= value + above * reach + exact
-        if near and (fraction or figure.hedge):
+        if away <= (CLOSE_SHARE if fraction else CLOSE * value) and (fraction or figure.hedged):
             return DERIVED
     return ""

@@ -17,16 +17,15 @@ from ruamel.yaml import YAML
 
 SMALL = 12  # "two reasons" is prose: words up to this are figures only before what is counted
 GONE, PAD, SHARE = "\x00", "\x01", "\x02"  # what is no figure; the rest of a word; a fraction's %
-UNITS = ("fraction", "points", "percent", "times", "money", "hours", "minutes", "trend")
 
 
 def _read_words() -> dict[str, Any]:
     text = resources.files("helpers.mavera").joinpath("texts", "words.yml").read_text("utf-8")
     words = YAML(typ="safe").load(text)
     parts = {"word": f"(?:{'|'.join(sorted(words['numbers'], key=len, reverse=True))})"}
-    parts["number"] = rf"\b(?:\d+(?:\.\d+)?|{parts['word']})"
-    parts |= {"fraction": f"(?:{'|'.join(words['fractions'])})", "month": words["month"]}
-    for group in ("measures", "hedges", "no_figures", "grammar"):
+    parts |= {"number": rf"\b(?:\d+(?:\.\d+)?|{parts['word']})", "month": words["month"]}
+    parts["share"] = SHARE
+    for group in ("measures", "units", "no_figures", "grammar"):
         for name, pattern in words[group].items():
             pattern = re.sub(r"\{(\w+)\}", lambda m: parts.get(m[1], m[0]), pattern)
             words[group][name] = re.sub(r"\s*\n\s*", "", pattern)
@@ -34,18 +33,14 @@ def _read_words() -> dict[str, Any]:
 
 
 VOCABULARY = _read_words()
-_WORD, _FRACTION = VOCABULARY["word"], VOCABULARY["fraction"]
-_DIGITS = r"(?:\d{1,3}(?:[,.\u00a0\u202f ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?)"
-HEDGES = {
-    name: re.compile(rf"\b(?:{words})\s*[*_]*$", re.I)
-    for name, words in VOCABULARY["hedges"].items()
-}
+_WORD = VOCABULARY["word"]
+_DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?)"
+HEDGE = re.compile(VOCABULARY["grammar"]["hedge"], re.I)
 NO_FIGURES = [re.compile(p, re.I | re.M) for p in VOCABULARY["no_figures"].values()]
-SPELT = re.compile(
-    rf"\b(?:(?P<part>\d+|{_WORD})\s(?:in|out\sof)\s(?:every\s)?(?P<whole>[1-9]\d*|{_WORD})"
-    rf"|half|(?P<parts>an?|one|two|three)[\s-](?P<fraction>{_FRACTION})s?"
-    rf"|(?P<multiple>{'|'.join(VOCABULARY['multiples'])})|(?P<dozens>an?|two|three)\sdozen"
-    rf"|(?P<hundreds>an?|{_WORD})\shundred(?:\s(?:and\s)?(?P<more>{_WORD}(?:-{_WORD})?))?"
+SPELT = {re.compile(rf"\b(?:{p})\b", re.I): said for p, said in VOCABULARY["spelt"].items()}
+ONE_IN = re.compile(rf"\b(\d+|{_WORD})\s(?:in|out\sof)\s(?:every\s)?([1-9]\d*|{_WORD})\b", re.I)
+NUMBER = re.compile(
+    rf"\b(?:(?P<hundreds>an?|{_WORD})\shundred(?:\s(?:and\s)?(?P<more>{_WORD}(?:-{_WORD})?))?"
     rf"|(?P<words>{_WORD}(?:-{_WORD})?))\b",
     re.I,
 )
@@ -53,9 +48,7 @@ FIGURE = re.compile(
     rf"(?<![\w#/@.,:{GONE}])(?<![a-z]-)(?P<sign>(?:US)?[$€£¥]\s?|\b(?:USD|EUR|GBP)\s)?"
     rf"(?:(?P<low>{_DIGITS})\s?[-–]\s?)?(?P<number>{_DIGITS})"
     rf"(?P<scale>\s?(?:k|m|bn)\b|{PAD}*\s(?:thousand|million|billion)\b)?{PAD}*"
-    rf"(?:(?P<fraction>{SHARE})|(?P<points>[\s-](?:percentage\s)?points?\b|\spp\b)"
-    r"|(?P<percent>\s?%|[\s-]percent\b|\sper\scent\b)|(?P<times>x|\s?×|-?fold\b|\stimes\b)"
-    r"|(?P<money>\s(?:USD|EUR|GBP|dollars|euros|pounds)\b)|(?P<hours>\shours)|(?P<minutes>\sminutes))?"
+    rf"(?:{'|'.join(f'(?P<{name}>{unit})' for name, unit in VOCABULARY['units'].items())})?"
     rf"{PAD}*(?!\w)|\b(?P<trend>doubled|tripled|quadrupled|halved)\b",
     re.I,
 )
@@ -70,9 +63,10 @@ class Figure:
     readings : tuple of (float, float)
         What it may stand for, with half of the last place written: 1.218 is read in two ways.
     unit : str
-        "" or one of :data:`UNITS`; a fraction is a percent in words, a trend is "has doubled".
-    hedge : str
-        "", "about", "under" (nearly) or "over" (more than).
+        "", one of the units of ``words.yml``; a fraction is a percent in words; or trend, such as
+        "has doubled".
+    hedged : bool
+        Whether it stands for a number about as large: about, nearly, more than.
     """
 
     start: int
@@ -80,7 +74,7 @@ class Figure:
     text: str
     readings: tuple[tuple[float, float], ...]
     unit: str = ""
-    hedge: str = ""
+    hedged: bool = False
 
 
 def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") -> Iterator[Figure]:
@@ -98,60 +92,55 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
     plain = text
     for pattern in [re.compile(re.escape(name), re.I) for name in names] + NO_FIGURES:
         plain = pattern.sub(lambda match: GONE * len(match[0]), plain)
-    counted = re.compile(rf"\s(?:percent|times|{counted})", re.I)
-    plain = SPELT.sub(lambda match: _in_digits(match, counted), plain)
+    plain = _in_digits(plain, re.compile(rf"\s(?:percent|times|{counted})", re.I))
     for match in FIGURE.finditer(plain):
         before = plain[max(0, match.start() - 30) : match.start()]
-        hedge = next((name for name, words in HEDGES.items() if words.search(before)), "")
-        unit = next((name for name in UNITS if match[name]), "money" if match["sign"] else "")
+        unit = next((name for name in (*VOCABULARY["units"], "trend") if match[name]), "")
+        unit = "money" if match["sign"] else unit
         scale = VOCABULARY["scales"].get((match["scale"] or "").strip(PAD + " ").lower(), 1)
         for number in [n for n in (match["low"], match["number"]) if n] or [""]:
-            readings = tuple((value * scale, half * scale) for value, half in _readings(number))
-            is_share = not unit and "." in number and readings[0][0] < 1  # 0.17 is 17 %
-            if is_share:
-                readings = tuple((100 * value, 100 * half) for value, half in readings)
-            unit_now = "percent" if is_share else unit
-            yield Figure(*match.span(), text[slice(*match.span())], readings, unit_now, hedge)
+            is_share = not unit and re.match(r"0[.,]\d", number)  # 0.17 is 17 %
+            times = 100 if is_share else scale
+            readings = tuple((value * times, half * times) for value, half in _readings(number))
+            of = "percent" if is_share else unit
+            written = text[slice(*match.span())]
+            yield Figure(*match.span(), written, readings, of, bool(HEDGE.search(before)))
 
 
-def _in_digits(match: re.Match, counted: re.Pattern) -> str:
-    """Words as digits, in as many characters; prose as it is."""
-    word = {name: (match[name] or "").lower() for name in match.re.groupindex}
-    if word["part"]:
-        said = f"{100 * _value(word['part']) / _value(word['whole']):.3g}{SHARE}"
-    elif word["fraction"]:
-        said = (
-            f"{100 * _value(word['parts']) / VOCABULARY['fractions'][word['fraction']]:.3g}{SHARE}"
+def _in_digits(plain: str, counted: re.Pattern) -> str:
+    """Numbers in words as digits, in as many characters; prose as it is."""
+
+    def number(match: re.Match) -> str:
+        value = 100 * _value(match["hundreds"] or "") + _value(
+            match["more"] or match["words"] or ""
         )
-    elif match[0].lower() == "half":
-        said = f"50{SHARE}"
-    elif word["multiple"]:
-        said = f"{VOCABULARY['multiples'][word['multiple']]}x"
-    elif word["dozens"]:
-        said = f"{12 * _value(word['dozens'])}"
-    elif word["hundreds"]:
-        said = f"{100 * _value(word['hundreds']) + _value(word['more'])}"
-    elif _value(word["words"]) > SMALL or counted.match(match.string, match.end()):
-        said = f"{_value(word['words'])}"
-    else:
-        return match[0]
-    return said.ljust(len(match[0]), PAD)
+        if value <= SMALL and not counted.match(plain, match.end()):
+            return match[0]
+        return f"{value}".ljust(len(match[0]), PAD)
+
+    for pattern, digits in SPELT.items():
+        said = digits.replace("F", SHARE)
+        plain = pattern.sub(lambda match, said=said: said.ljust(len(match[0]), PAD), plain)
+    plain = ONE_IN.sub(
+        lambda m: f"{100 * _value(m[1]) / _value(m[2]):.3g}{SHARE}".ljust(len(m[0]), PAD), plain
+    )
+    return NUMBER.sub(number, plain)
 
 
 def _value(text: str) -> int:
     """Of digits, or of words that add up; "a" is one, and nothing is 0."""
     known = VOCABULARY["numbers"] | {"a": 1, "an": 1, "": 0}
-    return int(text) if text.isdigit() else sum(known[word] for word in text.split("-"))
+    return int(text) if text.isdigit() else sum(known[word] for word in text.lower().split("-"))
 
 
 def _readings(text: str) -> list[tuple[float, float]]:
     """What digits may stand for, with half of the last place: 1.218 is read in two ways."""
     digits = re.sub(r"[\u00a0\u202f ]", ",", text)
-    if re.fullmatch(r"\d{1,3}([,.]\d{3})+(\.\d+)?", digits) and digits.count(".") != 1:
-        return [(float(re.sub(r"[,.]", "", digits)), 0.5)]
-    whole, _, places = digits.replace(",", ".").rpartition(".")
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", digits):
+        return [(float(digits.replace(",", "")), 0.5)]
+    whole, _, places = digits.replace(",", ".").partition(".")
     if not whole:
-        return [(float(places), 0.5)] if places else []
-    read = [(float(f"{whole.replace('.', '')}.{places}"), 0.5 * 10.0 ** -len(places))]
+        return []
+    read = [(float(f"{whole}.{places}"), 0.5 * 10.0 ** -len(places))]
     is_thousands = re.fullmatch(r"\d{1,3}\.\d{3}", digits)
-    return [(float(digits.replace(".", "")), 0.5), *read] if is_thousands else read
+    return [(float(whole + places), 0.5), *read] if is_thousands else read
