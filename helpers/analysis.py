@@ -236,18 +236,10 @@ def answer(run: Run) -> Shown:
 
 def _show(run: Run, content: Analysis) -> Shown:
     prose = Markup(answers.markdown_html(content.answer, content.figures))
-    return Shown(
-        prompts.write("answer.html.j2", content=content, origin=_origin(run, content), prose=prose)
-    )
+    origin = _origin(run, content)
+    return Shown(prompts.write("answer.html.j2", content=content, origin=origin, prose=prose))
 
 
 def _origin(run: Run, content: Analysis) -> str:
-    """Who wrote an answer, and when."""
-    origin = "Written by AI: Mave, Mavera's research agent."
-    if run.source.mavera == "sandbox":
-        origin = "A sandbox answer: a program composed it from the numbers sent; no AI wrote it."
-    if content.reused:
-        origin += f" Answered on {content.asked_on}, and kept."
-    if content.confidence and content.confidence.score is not None:
-        origin += f" Confidence as Mavera states it: {content.confidence.score:g}."
-    return origin
+    sandbox = run.source.mavera == "sandbox"
+    return prompts.write("origin.txt.j2", content=content, sandbox=sandbox)

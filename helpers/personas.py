@@ -13,8 +13,8 @@ from helpers.core.parameters import suggest
 from helpers.findings.profiles import describe_profiles
 from helpers.findings.section import Section
 from helpers.mavera import drafts as drafting
-from helpers.mavera import owned, prompts
 from helpers.mavera import payloads as sending
+from helpers.mavera import prompts
 from helpers.mavera.answers import Shown
 from helpers.mavera.bill import KINDS, Bill, BillRow, Purchase
 from helpers.mavera.purchases import Account, open_account
@@ -136,7 +136,7 @@ def bill(run: Run) -> pd.DataFrame:
 
 def _bill(run: Run, account: Account, content: PersonasFile) -> Bill:
     """Of the personas, and of what later stages of this run will ask."""
-    rows = owned.plan_personas(account, content.personas)
+    rows = drafting.plan_personas(account, content.personas)
     if rows and (run.is_dev or LAST_STAGE in run.manifest().stages):
         rows += [account.row(question) for question in questions(run, content)]
         if run.params.ask_edits:
@@ -158,10 +158,7 @@ def numbers_of(run: Run, content: PersonasFile) -> sending.Numbers:
     change = files.read_json(path).get("change", {}) if path else {}
     news = change.get("parts", {}).get("news")
     frame = Section.from_json(news).table if news else pd.DataFrame()
-    total = content.total_viewers if content.total_viewers >= run.params.min_cell else None
-    return prompts.build_numbers(
-        content.personas, sending.build_news(frame), viewers=total, days=run.window.days
-    )
+    return prompts.build_numbers(content, frame, days=run.window.days)
 
 
 def payloads(run: Run) -> pd.DataFrame:
@@ -204,7 +201,7 @@ def buy(run: Run) -> pd.DataFrame:
             if account.buys and content.personas:
                 account.approve(known, shown=content.bill)
             for row in content.personas:  # the first purchase is checked before all others
-                owned.carry_out(account, row)
+                drafting.carry_out(account, row)
         finally:
             statuses = [row.status for row in content.personas]
             run.record(personas={name: statuses.count(name) for name in STATUSES})

@@ -19,7 +19,6 @@ TAGS += " table thead tbody tr th td a"
 MARKED = f'<mark class="unsupported" title="{MISSING}">'
 _START, _END = "\ue000", "\ue001"  # private-use signs that stand for the mark's tags
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-_CLOSING = re.compile(r"closing|conclusion|most valuable|one action|bottom line|overall", re.I)
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t#]*|(\*\*|__)([^*_]{2,80})\3:?[ \t]*")
 
 
@@ -52,16 +51,16 @@ def to_text(shown: str) -> str:
     return re.sub(r"\n\s*\n+", "\n", html.unescape(nh3.clean(spaced, tags=set()))).strip()
 
 
-def markdown_html(text: str, figures: Sequence[Claim | str] = (), *, top: int = 4) -> str:
+def markdown_html(text: str, figures: Sequence[Claim] = (), *, top: int = 4) -> str:
     """Markdown from outside as HTML: no HTML of its own, no image; the host beside each link.
 
     Parameters
     ----------
     text : str
         Markdown.
-    figures : iterable of Figure or str
-        Figures that were looked up; those not in the data are marked in their line, texts wherever
-        they stand.
+    figures : sequence of Claim
+        Figures that were looked up; those not in the data are marked in their line, or wherever
+        they stand where they have none.
     top : int
         Level that the text's highest heading becomes, 2 to 6.
     """
@@ -89,22 +88,21 @@ def _with_host(link: re.Match) -> str:
     return f"{link[0]} ({host[1]})" if host else link[1]
 
 
-def _mark(text: str, figures: Sequence[Claim | str], before: str, after: str) -> str:
+def _mark(text: str, figures: Sequence[Claim], before: str, after: str) -> str:
     """The text with signs around each figure that is not in the data, in its line."""
-    wrong = [("", figure) for figure in figures if isinstance(figure, str)]
-    wrong += [(f.line, f.text) for f in figures if isinstance(f, Claim) and f.verdict == MISSING]
     lines = text.split("\n")
     for place, line in enumerate(lines):
-        found = {figure for of, figure in wrong if of in ("", line.strip())}
-        words = "|".join(re.escape(figure) for figure in sorted(found, key=len, reverse=True))
-        pattern = rf"(?<![\w./=&?#%-])(?:{words})(?!\w)"
-        if found:
+        here = [claim for claim in figures if claim.line in ("", line.strip())]
+        wrong = {claim.text for claim in here if claim.verdict == MISSING}
+        if wrong:
+            words = "|".join(re.escape(figure) for figure in sorted(wrong, key=len, reverse=True))
+            pattern = rf"(?<![\w./=&?#%-])(?:{words})(?!\w)"
             lines[place] = re.sub(pattern, lambda match: f"{before}{match[0]}{after}", line)
     return "\n".join(lines)
 
 
 def excerpt(
-    answer: str, figures: Sequence[Claim | str] = (), *, lines: int = 3, length: int = 160
+    answer: str, figures: Sequence[Claim] = (), *, lines: int = 3, length: int = 160
 ) -> list[str]:
     """The first lines of an answer as plain text; figures that are not in the data are marked."""
     marked = _mark(clean_text(answer), figures, "", f" [{MISSING}]")
@@ -160,16 +158,15 @@ def split_answer(text: str, titles: dict[str, str], points: Iterable[str] = ()) 
     pieces, cluster, level, heading, lines = [], "", 7, "", []
     for line in text.split("\n"):
         match = _HEADING.fullmatch(line)
-        if match:
-            name, depth = match[2] or match[4] or "", len(match[1] or "#" * 7)  # bold is lowest
-            named = _cluster_of(name, titles)
-            started = cluster or any(piece.cluster for piece in pieces)
-            within = cluster and (depth > level or any(point in _plain(name) for point in inner))
-            if (named and not within) or started and (not within or _CLOSING.search(name)):
-                pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
-                cluster, level, heading, lines = named or "", depth, line, []
-                continue
-        lines.append(line)
+        name = (match[2] or match[4] or "") if match else ""
+        named = _cluster_of(name, titles)
+        depth = len(match[1] or "#" * 7) if match else 7  # bold is lowest
+        within = cluster and (depth > level or any(point in _plain(name) for point in inner))
+        if match and not within and (named or pieces):
+            pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
+            cluster, level, heading, lines = named, depth, line, []
+        else:
+            lines.append(line)
     pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
     return pieces
 
@@ -178,12 +175,9 @@ def _plain(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.casefold().replace("_", " ")))
 
 
-def _cluster_of(heading: str, titles: dict[str, str]) -> str | None:
+def _cluster_of(heading: str, titles: dict[str, str]) -> str:
     """The cluster whose title, or name, the heading begins with after numbers and signs."""
-    plain = re.sub(r"^(?:cluster )?(?:\d+ )*", "", _plain(heading))
-    found = [
-        (len(title), name)
-        for name, title in [*titles.items(), *((name, name) for name in titles)]
-        if re.match(rf"(?:the )?{re.escape(_plain(title))}\b", plain)
-    ]
-    return max(found)[1] if found else None
+    plain = re.sub(r"^(?:cluster )?(?:\d+ )*(?:the )?", "", _plain(heading))
+    names = {_plain(text): name for name, title in titles.items() for text in (name, title)}
+    longest = sorted(names, key=len, reverse=True)
+    return next((names[text] for text in longest if f"{plain} ".startswith(f"{text} ")), "")

@@ -201,7 +201,7 @@ class _Sentence:
             picked = [value for name, value in values.items() if name in named]
             if (kind, figure.unit) == ("count", ""):
                 yield sum(picked)
-            if kind == "count" and figure.unit in ("percent", "fraction") and picked:
+            if kind == "count" and figure.unit in ("percent", "fraction") and any(picked):
                 yield 100 * sum(picked) / values[ALL]
             for one, other in permutations(picked, 2):
                 if figure.unit == "times" and other:

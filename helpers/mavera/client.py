@@ -144,8 +144,7 @@ class Mavera:
         try:
             return model.model_validate(self.client.get(path, query, expect=dict))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise _refuse(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise _refuse(path, payloads.first_of(error)) from None
 
 
 def _refuse(path: str, why: str) -> ServiceError:

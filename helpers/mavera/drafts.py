@@ -1,36 +1,42 @@
-"""What a persona's draft says of its cluster, and when it has changed."""
+"""A persona's draft: what it says, which persona is ours already, and what becomes of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from helpers.mavera.payloads import ClusterNumbers, Persona
+from helpers.core import settings
+from helpers.core.errors import CreditError
+from helpers.mavera import payloads
+from helpers.mavera.bill import KINDS, BillRow, Purchase
+from helpers.mavera.client import Row
+from helpers.mavera.ledger import Entry
 from helpers.mavera.prompts import write
-from helpers.mavera.results import Statement
+from helpers.mavera.purchases import Account
+from helpers.mavera.results import PersonaRow, Statement
 
 LEAST_MOVE, LEAST_SHARE, TENTH = 1, 0.05, 0.1  # a number changed when it moved by more than these
+MEASURED = ("viewers", "share", "avg_videos", "avg_percent_watched", "avg_visits")
 
 
-def write_statements(numbers: ClusterNumbers, *, days: int, zone: str) -> list[Statement]:
+def write_statements(numbers: payloads.ClusterNumbers, *, days: int, zone: str) -> list[Statement]:
     """Sentences of a persona's draft, by ``texts/draft.txt.j2``; of a small cluster one alone."""
-    values = {name: getattr(numbers, name) for name in ClusterNumbers.model_fields}
-    text = write("draft.txt.j2", **values, days=days, zone=zone)
+    text = write("draft.txt.j2", **dict(numbers), days=days, zone=zone)
     lines = (line.rpartition(" | ") for line in text.splitlines())
     return [
         Statement(text=said.strip(), source=source) for said, _, source in lines if said.strip()
     ]
 
 
-def facts_of(draft: Persona, numbers: ClusterNumbers) -> dict[str, Any]:
+def facts_of(draft: payloads.Persona, numbers: payloads.ClusterNumbers) -> dict[str, Any]:
     """What a draft was written from, flat, as the ledger remembers it."""
     sent = numbers.body()
-    texts = {name: sent.get(name) for name in ("title", "rule", "description")}
-    texts["fields"] = draft.model_dump(exclude={"description"}, exclude_none=True)
-    texts["part"] = (sent.get("most_active") or {}).get("name")
-    texts["country"] = [part["name"] for part in sent.get("countries") or []][:1]
-    texts["videos"] = sorted(video["title"] for video in (sent.get("top_videos") or [])[:3])
-    names = ("viewers", "share", "avg_videos", "avg_percent_watched", "avg_visits")
-    return texts | {name: sent.get(name) for name in names}
+    facts = {name: sent.get(name) for name in ("title", "rule", "description", *MEASURED)}
+    facts["fields"] = draft.model_dump(exclude={"description"}, exclude_none=True)
+    facts["part"] = (sent.get("most_active") or {}).get("name")
+    facts["country"] = [part["name"] for part in sent.get("countries", [])[:1]]
+    facts["videos"] = sorted(video["title"] for video in sent.get("top_videos", [])[:3])
+    return facts
 
 
 def has_changed(old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -47,3 +53,100 @@ def _moved(was: Any, now: Any) -> bool:
         return was != now
     most = max(was, now)
     return abs(was - now) > max(LEAST_SHARE if most <= 1 else LEAST_MOVE, TENTH * most)
+
+
+def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
+    """Give each draft its persona, if one is ours, and its plan; returns the rows of the bill.
+
+    Found by the ledger (same name, else same cluster), if the account still lists it, else by exact
+    name among the account's own personas; the oldest, if there are several.
+
+    Raises
+    ------
+    CreditError
+        A persona was settled by hand as made, and is not in the list.
+    """
+    by_age = sorted(account.refresh().values(), key=lambda known: (known.created_at or 0, known.id))
+    bought, names, free = account.bought(), {row.name for row in rows}, set(account.custom)
+
+    def take(row: PersonaRow, candidates: Iterable[str | None]) -> None:
+        row.persona_id = next((key for key in candidates if key in free), None)
+        free.discard(row.persona_id)
+
+    for row in rows:
+        same_name = [entry.persona_id for entry in bought if entry.name == row.name]
+        take(row, same_name + [known.id for known in by_age if known.name == row.name])
+    for row in rows:
+        if not row.persona_id:  # a title that changed: the persona is renamed, not bought anew
+            of_cluster = (entry for entry in bought if entry.cluster == row.cluster)
+            take(row, (entry.persona_id for entry in of_cluster if entry.name not in names))
+        row.plan = _plan(account, row)
+        if row.plan == "reuse":
+            _describe(account, row)
+    price = {"buy": KINDS["persona"].price}
+    return [
+        BillRow(item=r.name, status=r.plan, credits=price.get(r.plan, 0), cluster=r.cluster)
+        for r in rows
+    ]
+
+
+def _plan(account: Account, row: PersonaRow) -> str:
+    if row.persona_id:
+        entry = _entry_of(account, row)
+        changed = entry and entry.facts and has_changed(entry.facts, _purchase(row).facts)
+        return "update" if changed else "reuse"
+    for entry in account.bought():
+        if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
+            place = settings.flag(account.run.settings.outputs)
+            raise CreditError(
+                f"Ledger entry {entry.entry} was settled by hand as made, and the account lists no "
+                f"persona {row.name!r}. Nothing is bought.",
+                where="Mavera",
+                remedy=f"If so, run `viewer-personas settle {entry.entry} not-made{place}`.",
+            )
+    if row.chosen:
+        return "buy"
+    return "too few viewers" if row.numbers.viewers is None else "not chosen"
+
+
+def _purchase(row: PersonaRow) -> Purchase:
+    facts = facts_of(row.draft, row.numbers)
+    return Purchase("persona", row.name, row.draft, row.cluster, facts)
+
+
+def _entry_of(account: Account, row: PersonaRow) -> Entry | None:
+    return next((e for e in account.bought() if e.persona_id == row.persona_id), None)
+
+
+def carry_out(account: Account, row: PersonaRow) -> None:
+    """Buy, update or adopt, as planned and within the bill; write into the row what it came to."""
+    wanted, done = _purchase(row), "reused"
+    if account.buys and row.plan == "buy":
+        row.persona_id = account.charge(wanted).persona_id
+    if row.persona_id is None:
+        return
+    entry = _entry_of(account, row)
+    if account.buys and row.plan == "update":
+        account.mavera.update_persona(row.persona_id, row.draft)
+        account.custom[row.persona_id] = account.mavera.persona(row.persona_id)
+        account.ledger.settle(entry, **wanted.entry())
+        done = "updated"
+    elif account.buys and entry is None:  # made by hand, or by another machine
+        account.adopt(wanted, row.persona_id)
+    paid = (known.credits for known in account.paid() if known.persona_id == row.persona_id)
+    row.credits = next(paid, 0)
+    row.status = "bought" if row.credits else done  # also when a killed run bought it
+    _describe(account, row)
+
+
+def _describe(account: Account, row: PersonaRow) -> None:
+    """What Mavera made of a draft: its description, and further texts by name."""
+    known: Row = account.custom[row.persona_id]
+    if known.details is None:  # a list need not have them
+        known = account.mavera.persona(row.persona_id)
+    row.description = payloads.clean(known.description or row.draft.description, 2000)
+    for name, value in list((known.details or {}).items())[:12]:
+        parts = value[:6] if isinstance(value, list) else [value]
+        texts = [payloads.clean(part, 200) for part in parts if isinstance(part, str)]
+        if texts:
+            row.traits[payloads.clean(name.replace("_", " "), 60)] = "; ".join(texts)

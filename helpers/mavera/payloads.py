@@ -7,7 +7,6 @@ nothing that a viewer can type is among them.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -227,14 +226,19 @@ def persona_fields(cluster: Cluster) -> PersonaFields:
     try:
         return PersonaFields.model_validate(cluster.persona)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "[key]")
         raise ParameterError(
-            f"persona: field {clean(field, 60)!r}: {first['msg']}.",
+            f"persona: field {first_of(error)}.",
             where=f"Clusters file, cluster {cluster.name} (line {cluster.line})",
             expected=f"some of {', '.join(PersonaFields.model_fields)}",
             remedy="Correct it and run again.",
         ) from None
+
+
+def first_of(error: ValidationError) -> str:
+    """The first field that is wrong, and how."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    return f"{clean(place, 60)!r}: {first['msg']}"
 
 
 def build_persona(cluster: Cluster, *, name: str, description: str) -> Persona:
@@ -283,11 +287,9 @@ def _records(frame: pd.DataFrame, cluster: str) -> list[dict[str, Any]] | None:
 
 def build_news(news: pd.DataFrame) -> list[News]:
     """Who is new by cluster: cluster, viewers and people, published counts or missing."""
-    rows = news.astype(object).where(news.notna(), None).to_dict("records")
-    return [
-        checked(News, cluster=r["cluster"], new_viewers=r["viewers"], new_people=r.get("people"))
-        for r in rows
-    ]
+    named = news.rename(columns={"viewers": "new_viewers", "people": "new_people"})
+    named = named.reindex(columns=list(News.model_fields)).astype(object)
+    return [checked(News, **row) for row in named.where(named.notna(), None).to_dict("records")]
 
 
 def build_drops(drops: pd.DataFrame) -> Drops:
@@ -309,9 +311,8 @@ def checked(model: type[P], **content: Any) -> P:
     try:
         return model(**content)
     except ValidationError as error:
-        first = error.errors()[0]
         raise DataError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            f"{first_of(error)}.",
             where="What would be sent to Mavera",
             expected="aggregates within their range",
             remedy="Run 03_cluster again.",
@@ -323,18 +324,6 @@ def rule_text(when: str | None) -> str | None:
     if when is None:
         return "every viewer that no rule above names"
     return None if re.search(r"\b(visitor_key|name|email)\b", when) else when
-
-
-def data_block(content: Payload) -> str:
-    """A fenced JSON block of a message, with a line for each item of its lists."""
-    lines = []
-    for key, value in content.body().items():
-        text = json.dumps(value, ensure_ascii=False)
-        if isinstance(value, list):
-            rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value)
-            text = f"[\n  {rows}\n ]"
-        lines.append(f'"{key}": {text}')
-    return "```json\n{\n " + ",\n ".join(lines) + "\n}\n```"
 
 
 def check_question(text: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from helpers.mavera import payloads
 from helpers.mavera.bill import Purchase
-from helpers.mavera.results import PersonaRow
+from helpers.mavera.results import PersonaRow, PersonasFile
 
 ANALYSIS, EDITS, FOLLOW_UP = "Mave's analysis", "Mave's edits", "Follow-up question"
 POINTS = (
@@ -26,6 +29,7 @@ TEXTS = jinja2.Environment(
     lstrip_blocks=True,
     autoescape=jinja2.select_autoescape(["html.j2"]),
 )
+TEXTS.filters["json"] = partial(json.dumps, ensure_ascii=False)
 
 
 def write(template: str, **values: Any) -> str:
@@ -33,22 +37,27 @@ def write(template: str, **values: Any) -> str:
     return TEXTS.get_template(template).render(values)
 
 
-def build_numbers(
-    rows: list[PersonaRow], news: list[payloads.News], *, viewers: int | None, days: int
-) -> payloads.Numbers:
-    """The data block of the question: all clusters, and the personas there are or will be."""
+def build_numbers(content: PersonasFile, news: pd.DataFrame, *, days: int) -> payloads.Numbers:
+    """The data block of the question: all clusters, and the personas there are or will be.
+
+    Parameters
+    ----------
+    news : DataFrame
+        See :func:`payloads.build_news`; empty where there is no earlier run.
+    days : int
+        Of the window.
+    """
+    rows, total = content.personas, content.total_viewers
     personas = [
-        payloads.PersonaLine(
-            cluster=row.cluster, name=row.name, description=row.description or row.draft.description
-        )
+        {"cluster": row.cluster, "name": row.name, "description": row.says}
         for row in rows
         if row.chosen or row.persona_id
     ]
     return payloads.Numbers(
-        total_viewers=viewers,
+        total_viewers=total if total >= content.min_cell else None,
         window_days=days,
         clusters=[row.numbers for row in rows],
-        news=news or None,
+        news=payloads.build_news(news) or None,
         personas=personas,
     )
 
@@ -56,13 +65,13 @@ def build_numbers(
 def ask_mave(numbers: payloads.Numbers) -> Purchase:
     """The question to Mave: what is asked, and the data as one JSON block."""
     named = {name: getattr(numbers, name) for name in ("clusters", "personas", "news")}
-    message = write("question.md.j2", **named, data=payloads.data_block(numbers))
+    message = write("question.md.j2", **named, data=numbers.body())
     return Purchase("mave", ANALYSIS, payloads.Chat(message=message))
 
 
 def ask_edits(drops: payloads.Drops) -> Purchase:
     """The question about edits: where each video loses its viewers."""
-    message = write("edits.md.j2", data=payloads.data_block(drops))
+    message = write("edits.md.j2", data=drops.body())
     return Purchase("mave", EDITS, payloads.Chat(message=message))
 
 

@@ -163,15 +163,6 @@ class Account:
         self.custom = {row.id: row for row in self.mavera.custom_personas()}
         return self.custom
 
-    def persona(self, persona_id: str) -> Row:
-        """One persona with its details; its row of the list, where it cannot be read yet."""
-        try:
-            return self.mavera.persona(persona_id)
-        except ServiceError as error:
-            if error.status_code != 404:
-                raise
-            return self.custom[persona_id]
-
     def bought(self) -> list[Entry]:
         """Settled purchases of personas, newest first."""
         return self.ledger.entries(kind="persona", state=SETTLED)[::-1]

@@ -54,6 +54,11 @@ class PersonaRow(BaseModel):
     description: str | None = None
     traits: dict[str, str] = {}
 
+    @property
+    def says(self) -> str:
+        """What Mavera made of the draft, else the draft."""
+        return self.description or self.draft.description
+
 
 class PersonasFile(BaseModel):
     """personas.json."""

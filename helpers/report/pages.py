@@ -75,7 +75,10 @@ def prose(text: str | None, figures: Sequence[Mapping[str, Any] | str] = ()) -> 
     """Text that AI wrote, made safe; figures that are not in the data marked, in their line."""
     from helpers.mavera import answers, claims
 
-    marks = [row if isinstance(row, str) else claims.Claim(**row) for row in figures]
+    marks = [
+        claims.Claim(row, "", claims.MISSING, 0) if isinstance(row, str) else claims.Claim(**row)
+        for row in figures
+    ]
     return Markup(answers.markdown_html(text or "", marks))
 
 

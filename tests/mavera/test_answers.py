@@ -72,13 +72,14 @@ def test_a_figure_that_is_not_in_the_data_is_marked_in_its_line_and_nowhere_else
     html = answers.markdown_html(text, marks)
     assert html.count('<mark class="unsupported" title="not in the data">64</mark>') == 1
     assert html.index("<mark") < html.index("Bouncers") and 'href="https://a.example/64"' in html
-    everywhere = answers.markdown_html("99 of 199, and 99 %", ["99", "99 %"])
+    marks = [claim("99", ""), claim("99 %", "")]
+    everywhere = answers.markdown_html("99 of 199, and 99 %", marks)
     assert everywhere.count("<mark") == 2 and "199" in everywhere
 
 
 @given(st.text(max_size=200), st.lists(st.sampled_from(["1", "12", "5 %"]), max_size=3))
 def test_no_text_leaves_a_tag_open_or_a_sign_behind(text, figures):
-    html = answers.markdown_html(text, figures)
+    html = answers.markdown_html(text, [claim(figure, "") for figure in figures])
     assert html.count("<mark") == html.count("</mark>") and "\ue000" not in html
 
 

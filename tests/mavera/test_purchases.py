@@ -138,15 +138,6 @@ def test_a_field_that_mavera_refuses_is_named_with_the_file_it_comes_from(make_w
         assert told in str(caught.value)
 
 
-def test_a_persona_that_is_listed_and_cannot_be_read_is_described_by_its_row(make_world):
-    world = make_world()
-    account = account_of(world)
-    entry = account.charge(PERSONA)
-    strike(world, "404", path=f"/personas/{entry.persona_id}", method="GET")
-    described = account.persona(entry.persona_id).description
-    assert described == world.mavera.personas[0]["description"]
-
-
 def test_an_outcome_that_cannot_be_known_stops_with_entry_and_command(make_world):
     world = make_world()
     account = account_of(world)
