@@ -136,7 +136,8 @@ class _Sentence:
     def __init__(self, data: SentData, text: str, context: set[str]):
         self.data, self.text, self.context = data, text, context
         self.clusters = list(data.named.finditer(text))
-        self.cues = list(data.cues.finditer(text))
+        taken = {place for match in self.clusters for place in range(*match.span())}
+        self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
         self.titles = {title for title in data.titles if _is_quoted(title, text)}
 
     def judge(self, figure: Figure) -> str:
@@ -181,12 +182,17 @@ class _Sentence:
         for cue in self.cues:
             if self._follows(figure, cue) and not (share and cue.lastgroup == "size"):
                 return _meant([cue])
-        named = _meant(self.cues)
-        if "other" in named:
-            return {"other"}
-        if named - {"size"}:
-            videos = self.data.titles if "completion" in named and not figure.unit else set()
-            return named | videos | {"size"}
+        clauses = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
+        left, right = next((c for c in clauses if c[0] <= figure.start < c[1]), (0, 0))
+        for cues in ([cue for cue in self.cues if left <= cue.start() < right], self.cues):
+            named = _meant(cues)
+            if "other" in named:
+                return {"other"}
+            if named - {"size"}:
+                videos = self.data.titles if "completion" in named and not figure.unit else set()
+                return named | videos | {"size"}
+            if named:
+                break  # "30 viewers at 90 %": what a later clause names is not meant
         return {"size"} if figure.unit == "times" else set(VOCABULARY["main"])
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
