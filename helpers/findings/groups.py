@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import publish_counts
 from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
@@ -28,14 +27,13 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     Parameters
     ----------
     engine : Engine
-        With viewers and plays.
+        With viewers.
 
     Returns
     -------
     Section
         A row per method: method, groups, silhouette (−1 to 1), outside (share of viewers in no
-        group), agreement (with the rules). Parts kmeans and hdbscan: group, viewers [published,
-        of the sample], videos, visits [medians], avg_percent_watched [mean, whole percent].
+        group), agreement (with the rules).
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -68,41 +66,18 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
             f"The viewers form {frame['groups'].max()} groups of their own, found by two methods "
             f"(agreement {same:.2f}); with the rules they agree to {frame['agreement'][0]:.2f}."
         )
-    parts = {
-        "kmeans": _profile(sample, labels["k-means"], min_cell),
-        "hdbscan": _profile(sample, labels["HDBSCAN"], min_cell),
-    }
-    return make_section("groups", finding, frame, parts)
-
-
-def _reliability(sample: pd.DataFrame) -> tuple[float, float]:
-    """Mean completion (0 to 100), and how much of one video's completion is the viewer's own.
-
-    The latter is the intraclass correlation (0 to 1) of viewers of two videos or more.
-    """
-    several = sample[sample["video_count"] >= 2]
-    number, groups = several["video_count"], len(several)
-    overall = float(sample["total"].sum() / sample["video_count"].sum() * 100)
-    if groups < 10:
-        return overall, 0.0
-    means, mean = several["total"] / number, several["total"].sum() / number.sum()
-    between = (number * (means - mean) ** 2).sum() / (groups - 1)
-    inside = (several["squares"] - number * means**2).sum() / (number.sum() - groups)
-    size = (number.sum() - (number**2).sum() / number.sum()) / (groups - 1)
-    spread = between + (size - 1) * inside
-    return overall, max(float((between - inside) / spread), 0.0) if spread > 0 else 0.0
+    return make_section("groups", finding, frame)
 
 
 def _place(viewers: pd.DataFrame, seed: int) -> np.ndarray:
-    """Viewers as points; completion is drawn to the mean by what few videos cannot tell."""
-    mean, reliability = _reliability(viewers)
+    """Viewers as points; the completion of few videos tells little and is drawn to the mean."""
     videos, visits, percent = (viewers[name].to_numpy(float) for name in COLUMNS)
     # A count c is spread over log2 of c to c + 1: small numbers would be groups by themselves.
     # The random numbers are a stream of their own: data made with the same seed are not like them.
     place = np.random.default_rng([seed, 1]).random(len(viewers))
     counts = [np.log2(count) + place * np.log2(1 + 1 / count) for count in (videos, visits)]
-    weight = videos / (videos + (1 - reliability) / max(reliability, 1e-9))
-    return np.column_stack([*counts, weight * (percent - mean) / PERCENT_UNIT])
+    completion = videos / (videos + 1) * (percent - percent.mean()) / PERCENT_UNIT
+    return np.column_stack([*counts, completion])
 
 
 def _kmeans(points: np.ndarray, seed: int) -> np.ndarray:
@@ -137,17 +112,3 @@ def _silhouette(points: np.ndarray, found: np.ndarray, seed: int) -> float:
     size = min(MEASURED, int(inside.sum()))
     score = silhouette_score(points[inside], found[inside], sample_size=size, random_state=seed)
     return round(float(score), 2)
-
-
-def _profile(sample: pd.DataFrame, found: np.ndarray, min_cell: int) -> Section:
-    """What each group is like, the largest first."""
-    inside = sample[found >= 0].groupby(found[found >= 0])
-    frame = (
-        inside[COLUMNS].median().rename(columns={"video_count": "videos", "total_visits": "visits"})
-    )
-    frame["avg_percent_watched"] = inside["avg_percent_watched"].mean().round()
-    frame["viewers"] = publish_counts(inside.size(), len(sample), min_cell)
-    frame = frame.sort_values("viewers", ascending=False).reset_index(drop=True)
-    frame["group"] = [f"group {chr(ord('A') + place)}" for place in range(len(frame))]
-    finding = f"{len(frame)} groups of {len(sample):,} viewers."
-    return make_section("group_profiles", finding, frame)

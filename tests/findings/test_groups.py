@@ -19,14 +19,11 @@ def one_population(viewers, rng):
 
 
 def test_planted_kinds_are_found_and_agree_with_the_rules():
-    frame, labels = drawn(600, np.random.default_rng(21))
+    frame, _ = drawn(600, np.random.default_rng(21))
     section = groups.find_groups(tables(frame), RULES, 10, 0)
     assert "form 4 groups of their own" in section.finding
     assert section.table["groups"].tolist() == [4, 4]
     assert section.table["agreement"].min() > 0.9
-    shown = section.parts["kmeans"].table
-    assert abs(shown["viewers"].sum() - len(labels)) <= 10
-    assert shown["videos"].max() >= 8 and shown["avg_percent_watched"].max() == 90
 
 
 def test_one_population_holds_no_groups():
