@@ -20,7 +20,7 @@ def send(settings: Settings, folder: Path) -> None:
     try:
         import apprise
     except ImportError:
-        _warn("Apprise is not installed. Install it with pip install 'apprise>=1.9'")
+        _warn("Apprise is not installed. Install it with pip install -e '.[notify]'")
         return
     messenger = apprise.Apprise()
     good = messenger.add(settings.notify.get_secret_value())
