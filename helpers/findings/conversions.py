@@ -21,8 +21,6 @@ from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
-MOST_KINDS = 20
-
 
 def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
     """How many viewers of each cluster converted, per viewer and per session.
@@ -38,7 +36,8 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
         A row per cluster in order: cluster, viewers, converted [published viewers], rate (0 to 1
         of viewers) with low and high (95 %), sessions [published], rate_per_session (0 to 1 of
         sessions with a conversion), q_value (of the rate against the other viewers), verdict and
-        verdict_per_session (higher, lower, no clear difference, too few). Parts: gate, kinds.
+        verdict_per_session (higher, lower, no clear difference, too few). Part gate: viewers that
+        it identified.
     """
     counted = engine.counts(tables.sql("conversions")).set_index("cluster")
     counted = counted.reindex(rules.names).fillna(0).astype("int64")
@@ -56,14 +55,16 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     readings = read_counts(row, listed, counted["viewers"].to_numpy(), min_cell)
     if are_solved(*readings, least, most).any():
         shown = None
-    kinds = engine.counts(tables.sql("conversion_kinds")) if shown is not None else pd.DataFrame()
     finding = "No viewer clicked or filled in a form beyond the e-mail gate."
     if total:
         finding = _tell(frame, rules, shown, viewers)
     gate = counted[["viewers"]].assign(
         by_gate=publish_counts(counted["by_gate"], counted["viewers"], min_cell)
     )
-    parts = {"gate": _describe_gate(gate), "kinds": _list_kinds(kinds, viewers, min_cell)}
+    known = "The e-mail gate identified no viewer, or few."
+    if gate["by_gate"].fillna(0).any():
+        known = "The e-mail gate identified viewers; that is no conversion."
+    parts = {"gate": make_section("gate", known, gate.reset_index())}
     return make_section("conversions", finding, frame.reset_index(), parts, too_few=TOO_FEW)
 
 
@@ -126,21 +127,3 @@ def _tell(frame, rules: ClusterRules, shown: int | None, viewers: int) -> str:
     elif shown is not None:
         finding += " No cluster did so clearly more often than the others."
     return finding
-
-
-def _describe_gate(gate: pd.DataFrame) -> Section:
-    known = gate["by_gate"].fillna(0).sum()
-    finding = "The e-mail gate identified no viewer, or few."
-    if known:
-        finding = "The e-mail gate identified viewers; that is no conversion."
-    return make_section("gate", finding, gate.reset_index())
-
-
-def _list_kinds(kinds: pd.DataFrame, viewers: int, min_cell: int) -> Section:
-    if kinds.empty:
-        return Section("No kind of conversion to show.")
-    shown = publish_counts(kinds["viewers"], viewers, min_cell)
-    frame = kinds.assign(viewers=shown).dropna(subset="viewers")
-    frame = frame.sort_values(["viewers", "kind"], ascending=[False, True]).head(MOST_KINDS)
-    finding = f"Kinds of conversion that {min_cell} viewers or more made: {len(frame)}."
-    return make_section("kinds", finding, frame.reset_index(drop=True))
