@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.findings.counts import publish, publish_counts, publish_parts
+from helpers.findings.counts import count_people, publish, publish_counts, publish_parts
 from helpers.findings.newcomers import compare_newcomers
 from helpers.findings.section import Section, make_section
 from helpers.store import duck
@@ -173,19 +173,14 @@ def count_news(
     totals["gone"] = totals["gone"].astype("Int64").mask(totals["kind"] == "companies")
     viewers, persons, calls, firms = totals["new"]
     finding = (
-        f"New since run {previous.name}: {say(viewers, 'viewer', 'viewers')}, "
-        f"{say(persons, 'identified person', 'identified people')}, "
-        f"{say(calls, 'person to call', 'people to call')}, "
-        f"{say(firms, 'company', 'companies')}; gone: {say(rows[0][2], 'viewer', 'viewers')}."
+        f"New since run {previous.name}: {count_people(viewers)}, "
+        f"{count_people(persons, 'identified person', 'identified people')}, "
+        f"{count_people(calls, 'person to call', 'people to call')}, "
+        f"{count_people(firms, 'company', 'companies')}; gone: {count_people(rows[0][2])}."
     )
     shown = {"totals": make_section("totals", "In all.", totals)}
     past = {"run": previous.name, "end": previous.window.end, "days": BACK_AFTER.days}
     return make_section("news", finding, table, shown, **past)
-
-
-def say(count: int, singular: str, plural: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def find_company_news(engine: Engine, people: pd.DataFrame, previous: Previous) -> pd.Series:
@@ -232,7 +227,7 @@ def count_moves(
         int(pairs.loc[pairs[name].isna(), "viewers"].sum())
         for name in ("cluster_then", "cluster_now")
     )
-    ends = f"{say(came, 'viewer', 'viewers')} joined, {left:,} left"
+    ends = f"{count_people(came)} joined, {left:,} left"
     if previous.rules.fingerprint != rules.fingerprint:
         return Section(f"{ends}; moves are not counted, for the rules differ.")
     known = pairs.dropna(subset=["cluster_then", "cluster_now"])

@@ -195,11 +195,14 @@ def is_clear_maximum(most: float, second: float, *, groups: int = 1) -> bool:
     return both > 0 and binomtest(int(most), both).pvalue < 0.05 / groups
 
 
-def count_people(count: int | None, noun: str = "viewer", *, min_cell: int = 10) -> str:
+def count_people(
+    count: int | None, noun: str = "viewer", plural: str = "", *, min_cell: int = 10
+) -> str:
     """A published count with its noun: ``1 viewer``, ``1,245 viewers``, ``fewer than 10 viewers``.
 
     A hidden count near the whole is named by the sentence that knows the whole, not here.
     """
+    plural = plural or f"{noun}s"
     if count is None:
-        return f"fewer than {min_cell} {noun}s"
-    return f"{count:,} {noun if count == 1 else noun + 's'}"
+        return f"fewer than {min_cell} {plural}"
+    return f"{count:,} {noun if count == 1 else plural}"

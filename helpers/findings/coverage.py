@@ -18,7 +18,7 @@ EXACT = "identified viewers"  # a total of the account
 
 
 def describe_coverage(
-    engine: Engine, window: Window, min_cell: int, *, fetched: Iterable[date] | None = None
+    engine: Engine, window: Window, min_cell: int, *, fetched: Iterable[date]
 ) -> Section:
     """What the data cover and what they cannot tell: a row per limit.
 
@@ -26,8 +26,8 @@ def describe_coverage(
     ----------
     engine : Engine
         With sessions, viewers, visitors and medias.
-    fetched : iterable of date, optional
-        Days that the store holds; None: not known.
+    fetched : iterable of date
+        Days that the store holds.
 
     Returns
     -------
@@ -43,10 +43,9 @@ def describe_coverage(
     viewers = int(known["total"])
     shown = publish_counts(frame["value"], frame["total"], min_cell)
     frame["value"] = shown.mask(frame["topic"] == EXACT, int(known["value"]))
-    if fetched is not None:
-        meaning = "Days since the first one stored that were not fetched: run 01_fetch again."
-        missing = len(missing_days(fetched, window))
-        frame.loc[len(frame)] = ["days not fetched", missing, window.days, meaning]
+    meaning = "Days since the first one stored that were not fetched: run 01_fetch again."
+    missing = len(missing_days(fetched, window))
+    frame.loc[len(frame)] = ["days not fetched", missing, window.days, meaning]
     frame = with_share(frame, "value", "total", interval=False)
     finding = "No viewer had a session in the window."
     if viewers:

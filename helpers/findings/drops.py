@@ -48,13 +48,15 @@ def scale_curves(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> 
         media_id, title, second [s], watching and rewatched [0 to 1, whole percents].
     """
     first = engagement.groupby("media_id")["plays"].transform("first")
-    shown = engagement[first >= max(min_cell, 1)].reset_index(drop=True)
-    first = shown.groupby("media_id")["plays"].transform("first")
-    watching, rewatched = (shown["plays"] / first).clip(upper=1), shown["rewatches"] / first
-    curves = shown[["media_id"]].assign(title=shown["media_id"].map(titles))
-    return curves.assign(
-        second=shown["second"], watching=watching.round(2), rewatched=rewatched.round(2)
-    )
+    shown = engagement.assign(first=first)[first >= max(min_cell, 1)]
+    curves = {
+        "media_id": shown["media_id"],
+        "title": shown["media_id"].map(titles),
+        "second": shown["second"],
+        "watching": (shown["plays"] / shown["first"]).clip(upper=1).round(2),
+        "rewatched": (shown["rewatches"] / shown["first"]).round(2),
+    }
+    return pd.DataFrame(curves).reset_index(drop=True)
 
 
 def list_drops(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
@@ -117,12 +119,11 @@ def describe_retention(
         finding = "No video has plays enough for a curve of where viewers leave."
     known = videos.fillna({"cluster": "none"}).dropna(axis="columns", how="all")
     again = f"{len(peaks)} places are watched again twice as often as usual."
+    has = f"{len(videos)} videos have a curve."
     parts = {
         "curves": make_section("curves", "Share still watching, by second.", _thin_out(curves)),
         "peaks": make_section("peaks", again, peaks),
-        "videos_watched": make_section(
-            "videos_watched", f"{len(videos)} videos have a curve.", known
-        ),
+        "videos_watched": make_section("videos_watched", has, known),
     }
     return make_section("retention", finding, drops, parts)
 

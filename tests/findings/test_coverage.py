@@ -30,7 +30,7 @@ def test_each_limit_has_its_published_count():
 
 def test_small_counts_are_hidden():
     sessions = [session(f"a{n}", "v1", 0 if n < 3 else 0.5, org="Azure") for n in range(40)]
-    table = describe_coverage(tables(sessions), window(), 10).table.set_index("topic")
+    table = describe_coverage(tables(sessions), window(), 10, fetched=[]).table.set_index("topic")
     assert table.loc[["sessions of exactly 0 %"], ["value", "share"]].isna().all(axis=None)
     assert table.loc["sessions from data centres or VPNs", "value"] == 40
 
@@ -42,5 +42,5 @@ def test_days_are_missing_from_the_first_one_held_on():
 
 
 def test_nothing_watched_is_one_sentence():
-    section = describe_coverage(tables([]), window(), 10)
+    section = describe_coverage(tables([]), window(), 10, fetched=[])
     assert section.finding == "No viewer had a session in the window."
