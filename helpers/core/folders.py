@@ -18,14 +18,7 @@ from helpers.core import settings as settings_module
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.parameters import DEFAULTS, RUN_NAME
 
-STAGES = (
-    "01_fetch",
-    "02_enrich",
-    "03_cluster",
-    "04_personas",
-    "05_mave_analysis",
-    "06_retention",
-)
+STAGES = ("01_fetch", "02_enrich", "03_cluster", "04_personas", "05_mave_analysis", "06_retention")
 REPORTED_AFTER = "05_mave_analysis"
 MARK = ".viewer-personas"
 """Marks an outputs folder as the kit's."""

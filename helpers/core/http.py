@@ -168,38 +168,42 @@ class Client:
         self.close()
 
     def _request(self, method: str, path: str, attempts: int | None = None, **request) -> Any:
-        backoff = wait_exponential_jitter(multiplier=self.FIRST_WAIT, jitter=self.FIRST_WAIT / 4)
-
-        def wait(now: RetryCallState) -> float:
-            error = now.outcome.exception()
-            seconds = error.retry_after or backoff(now)
-            if error.status_code in THROTTLED:  # holds all threads back
-                until = time.monotonic() + min(seconds, self.THROTTLED_DEADLINE)
-                self._paused_until = max(self._paused_until, until)
-            return seconds
-
-        def give_up(now: RetryCallState) -> bool:
-            status = now.outcome.exception().status_code
-            limit = self.THROTTLED_DEADLINE if status == 429 else self.DEADLINE
-            is_late = now.seconds_since_start + now.upcoming_sleep >= limit
-            most = attempts or self.ATTEMPTS
-            return is_late or (status not in THROTTLED and now.attempt_number >= most)
-
+        most = attempts or self.ATTEMPTS
         retrying = Retrying(
             retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
-            wait=wait,
-            stop=give_up,
+            wait=self._choose_wait,
+            stop=lambda now: self._gives_up(now, most),
             before_sleep=lambda now: self._count(retries=1),
-            sleep=self._closed.wait,
+            sleep=self._sleep,
             reraise=True,
         )
+        self._wait_for_turn()  # not in the time that the service has
         return retrying(self._ask, method, path, **request)
+
+    def _choose_wait(self, now: RetryCallState) -> float:
+        """Seconds until the next try; throttling holds all threads back."""
+        error = now.outcome.exception()
+        backoff = wait_exponential_jitter(multiplier=self.FIRST_WAIT, jitter=self.FIRST_WAIT / 4)
+        seconds = error.retry_after or backoff(now)
+        if error.status_code in THROTTLED:
+            until = time.monotonic() + min(seconds, self.THROTTLED_DEADLINE)
+            self._paused_until = max(self._paused_until, until)
+        return seconds
+
+    def _gives_up(self, now: RetryCallState, most: int) -> bool:
+        status = now.outcome.exception().status_code
+        limit = self.THROTTLED_DEADLINE if status == 429 else self.DEADLINE
+        is_late = now.seconds_since_start + now.upcoming_sleep >= limit
+        return is_late or (status not in THROTTLED and now.attempt_number >= most)
+
+    def _sleep(self, seconds: float) -> None:
+        self._closed.wait(seconds)
+        self._wait_for_turn()
 
     def _ask(
         self, method: str, path: str, *, where: str, expect=dict, seconds=None, **content
     ) -> Any:
         place = f"{method} {path}" + (f" ({where})" if where else "")
-        self._wait_for_turn()
         try:
             answer, body = connections.exchange(
                 self._session, method, self.base_url + path, seconds or self.READ_TIMEOUT, **content
