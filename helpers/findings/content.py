@@ -156,28 +156,25 @@ def suggest_next_videos(
 
 
 def _describe_next(frame: pd.DataFrame, rules: ClusterRules, min_cell: int) -> Section:
-    own = frame[frame["basis"] == "this cluster"]
-    first = own.drop_duplicates("cluster").set_index("cluster")
-    runner_up = own[own.duplicated("cluster")].drop_duplicates("cluster").set_index("cluster")
-    second = runner_up["followers"].reindex(first.index).fillna(min_cell - 1)
+    own = frame[frame["basis"] == "this cluster"].groupby("cluster", sort=False)
+    leading = [rows.head(2) for _, rows in own]
     clear = [
-        is_clear_maximum(most, least, groups=len(first))
-        for most, least in zip(first["followers"], second, strict=True)
+        rows.iloc[0]
+        for rows in leading
+        if is_clear_maximum(*[*rows["followers"], min_cell - 1][:2], groups=len(leading))
     ]
+    first = {rows["title"].iloc[0] for rows in leading}
     finding = "No video is clearly what most go on to next."
     if frame.empty:
         finding = "No video was watched next often enough to suggest one."
-    elif len(first) > 1 and first["media_id"].nunique() == 1:
+    elif len(leading) > 1 and len(first) == 1:
         finding = (
-            f"“{first['title'].iloc[0]}” is what most go on to in {len(first)} clusters: it is "
-            "popular, and tells nothing of one of them."
+            f"“{first.pop()}” is what most go on to in {len(leading)} clusters: it is popular, and "
+            "tells nothing of one of them."
         )
-    elif any(clear):
-        best = first[clear].iloc[0]
-        finding = (
-            f"{rules.titles[best.name]} most often go on to “{best['title']}”: "
-            f"{best['followers']:,} did."
-        )
+    elif clear:
+        whom, title = rules.titles[clear[0]["cluster"]], clear[0]["title"]
+        finding = f"{whom} most often go on to “{title}”: {clear[0]['followers']:,} did."
     return make_section("next_video", finding, frame)
 
 
