@@ -27,11 +27,11 @@ from helpers.store.store import Store
 
 LOADED_ROWS = 300_000
 """Up to so many sessions are read into memory once; more are read from Parquet as needed."""
-SESSIONS_NAMES = (
-    "stored_sessions dropped_rows all_sessions window_sessions sessions viewer_emails "
-    "excluded_visitors"
-)
-MADE_ON_USE = {"sessions": set(SESSIONS_NAMES.split()), "plays": {"plays", "titles"}}
+MADE_ON_USE = {
+    "sessions": r"\b(\w+_sessions|sessions|dropped_rows|viewer_emails|excluded_visitors)\b",
+    "plays": r"\b(plays|titles)\b",
+}
+"""Tables that are made when a statement first names one of them."""
 
 
 def sql(name: str) -> str:
@@ -153,10 +153,7 @@ class Engine:
     def _prepare(self, statements: str) -> None:
         for part in parts_in(statements) - self._made if self.selection else ():
             self._made.add(part)
-            if part == "sessions":
-                self._make_sessions()
-            else:
-                self._make_plays()
+            {"sessions": self._make_sessions, "plays": self._make_plays}[part]()
 
     def _make_sessions(self) -> None:
         """Make ``stored_sessions``, each with its UTC day and its place (row), and what counts."""
@@ -188,16 +185,16 @@ class Engine:
 
 def parts_in(text: str) -> set[str]:
     """Which of the tables that are made on first use a statement names, comments apart."""
-    names = set(re.findall(r"\w+", re.sub("--.*", "", text)))
-    return {part for part, tables in MADE_ON_USE.items() if names & tables}
+    plain = re.sub("--.*", "", text)
+    return {part for part, tables in MADE_ON_USE.items() if re.search(tables, plain)}
 
 
 def _added_up(field: pa.Field) -> str:
     kind, name = field.type, '"' + field.name.replace('"', '""') + '"'
-    whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
-    if whole or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return f"sum({name})::{'BIGINT' if whole else 'DOUBLE'} AS {name}"
-    return name
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+        return f"sum({name})::BIGINT AS {name}"
+    is_number = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return f"sum({name})::DOUBLE AS {name}" if is_number else name
 
 
 def over_store(

@@ -29,11 +29,9 @@ KNOWN = NEEDED.replace(" or ", " ").replace("|", " ").split() + OPTIONAL.split()
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a sessions file: rows stored, their days, rows of erased people left out."""
+    """What became of a sessions file: rows stored, rows of erased people left out."""
 
     rows: int
-    first_day: date | None
-    last_day: date | None
     erased: int
     changed: bool
 
@@ -64,20 +62,14 @@ def read_sessions_file(path: str | Path) -> pa.Table:
     for columns in NEEDED.split("|"):
         if not set(columns.split(" or ")) & set(names):
             _refuse(path, 1, f"column {columns} is missing.", f"it beside {', '.join(names)[:300]}")
-    variables = {
-        "most": 1 if "percent_viewed" in names else 100,
-        "has_key": "visitor_key" in names,
-        "has_media": "media_id" in names,
-    }
     texts = {name: [row.get(name, "").strip() for _, row in rows] for name in KNOWN}
     lines = pa.array([line for line, _ in rows], pa.int64())
     table = pa.table({"line": lines} | {n: pa.array(t, pa.string()) for n, t in texts.items()})
-    with duck.connect(None, path.parent / ".spill") as connection:
+    with duck.connect(None, "") as connection:
         connection.register("sheet", table)
         connection.create_function("label", _label)
         connection.create_function("page", _page)
-        for name, value in variables.items():
-            connection.execute(f"SET VARIABLE {name} = {value}")
+        connection.execute(f"SET VARIABLE columns = {duck.texts(names)}")
         connection.execute(engine.sql("intake"))
         for line, _, name, value, expected in connection.execute("FROM problems").fetchall():
             what = f"{value[:60]!r} cannot be used." if value else "nothing is there."
@@ -115,12 +107,10 @@ def import_sessions(store: Store, path: str | Path) -> Imported:
         ):
             newest = kept.to_pandas().groupby(key, as_index=False)[list(names)].last()
             frame = newest.rename(columns=names).reindex(columns=schema.names).astype(object)
-            frame = frame.where(frame.notna(), None)
             files.write_parquet(target, pa.Table.from_pandas(frame, schema, preserve_index=False))
         store.settle(date.max)
         store.save_state(state)
-    ends = (listed[0], listed[-1]) if listed else (None, None)
-    return Imported(len(kept), *ends, erased=len(table) - len(kept), changed=changed)
+    return Imported(len(kept), len(table) - len(kept), changed)
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

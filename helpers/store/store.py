@@ -29,14 +29,6 @@ __all__ = ["MEDIAS", "SESSIONS", "VISITORS", "Store"]
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0
-OF_THE_STATEMENT = (
-    duckdb.ParserException,
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.ConversionException,
-    duckdb.OutOfMemoryException,
-)
-"""SQL errors that no file is to blame for."""
 
 
 class Store:
@@ -215,7 +207,8 @@ class Store:
         try:
             yield
         except duckdb.Error as error:
-            if not isinstance(error, OF_THE_STATEMENT):
+            of_statement = isinstance(error, duckdb.ProgrammingError | duckdb.DataError)
+            if not of_statement or isinstance(error, duckdb.InvalidInputException):
                 lists = [self.visitors_path, self.medias_path, *self.derived.glob("*.parquet")]
                 for path in [*filter(Path.is_file, lists), *self.sessions.files()]:
                     files.read_through(path)

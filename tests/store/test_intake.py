@@ -150,9 +150,8 @@ def test_a_store_holds_what_the_file_holds_and_later_stages_are_the_same(tmp_pat
     store, path = Store(tmp_path / "store" / "file"), written(tmp_path, COURSE)
     store.open("file")
     found = import_sessions(store, path)
-    assert (found.rows, found.first_day, found.last_day, found.changed) == (
-        3, date(2026, 3, 2), date(2026, 3, 9), True,
-    )  # fmt: skip
+    assert (found.rows, found.erased, found.changed) == (3, 0, True)
+    assert list(store.days()) == [date(2026, 3, 2), date(2026, 3, 9)]
     window = Window(date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 1))
     asked = engine.over_store(Settings(), store, window)
     asked.write_features(tmp_path / "features.parquet")

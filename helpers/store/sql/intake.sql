@@ -1,6 +1,11 @@
 -- Own sessions as they are stored, from the texts of a file. sheet: a column for each known name
 -- ('' where the file has none), and line, the place of a row in the file. label() hides addresses
 -- and what cannot be seen, page() gives a part of an address.
+-- columns are those of the file, most is what a whole viewing counts as.
+SET VARIABLE most = if(list_contains(getvariable('columns'), 'percent_viewed'), 1, 100);
+SET VARIABLE has_key = list_contains(getvariable('columns'), 'visitor_key');
+SET VARIABLE has_media = list_contains(getvariable('columns'), 'media_id');
+
 CREATE OR REPLACE TEMP TABLE parsed AS
 WITH named AS (
     SELECT
