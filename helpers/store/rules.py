@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -24,6 +24,7 @@ from helpers.core.settings import project_root
 from helpers.store import conditions
 from helpers.store.scores import Scores
 
+FILE_KEYS = ("name_prefix", "clusters", "scores")
 CLUSTER_KEYS = ("name", "title", "when", "description", "persona")
 
 
@@ -48,18 +49,12 @@ class Cluster:
     line: int = field(default=0, compare=False)
 
 
-class _File(BaseModel):
-    clusters: list[Cluster]
-    name_prefix: Annotated[str, Field(max_length=40)] = ""
-    scores: Scores
-
-
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True)
 class ClusterRules:
     """The rules of a clusters file in order; the first that matches names the cluster."""
 
     clusters: list[Cluster]
-    name_prefix: str = ""
+    name_prefix: Annotated[str, Field(max_length=40)] = ""
     source: str = field(default="built-in", compare=False)
     scores: Scores = field(default_factory=lambda: builtin_scores())
 
@@ -195,7 +190,7 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     rows = tree.get("clusters") if isinstance(tree, CommentedMap) else None
     if not isinstance(rows, CommentedSeq) or not rows:
         fail(1, "expected a list under clusters, and beside it name_prefix and scores")
-    check_keys(tree, _File.model_fields, fail, "the file")
+    check_keys(tree, FILE_KEYS, fail, "the file")
     content = {name: value for name, value in plain(tree).items() if value is not None}
     if isinstance(tree.get("scores", {}), dict):
         content["scores"] = builtin_scores().model_dump() | content.get("scores", {})
@@ -203,13 +198,13 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
         _checked_row(row, rows.lc.item(place)[0] + 1, fail) for place, row in enumerate(rows)
     ]
     try:
-        read = _File.model_validate(content)
+        read = ClusterRules(**content, source=source)
     except ValidationError as error:
         # A misspelt key before the one that is missing for it.
         problems = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         _refuse(problems[0], tree, fail)
     _check_together(read, fail)
-    return ClusterRules(read.clusters, read.name_prefix, source, read.scores)
+    return read
 
 
 def _checked_row(row: Any, line: int, fail: Fail) -> dict[str, Any]:
@@ -238,7 +233,7 @@ def _refuse(problem: Any, tree: CommentedMap, fail: Fail) -> None:
     fail(line, f"{': '.join(map(str, path))}: {what}")
 
 
-def _check_together(read: _File, fail: Fail) -> None:
+def _check_together(read: ClusterRules, fail: Fail) -> None:
     seen: set[str] = set()
     for cluster in read.clusters:
         if len(read.name_prefix) + len(cluster.title) > 99:  # together a persona's name, of 100
@@ -246,11 +241,8 @@ def _check_together(read: _File, fail: Fail) -> None:
         if seen & {cluster.name, cluster.title.casefold()}:
             fail(cluster.line, f"cluster {cluster.name}: the name or title is there twice")
         seen |= {cluster.name, cluster.title.casefold()}
-        is_last = cluster is read.clusters[-1]
-        if is_last != (cluster.when is None):
-            what = (
-                "the last cluster takes the rest and has"
-                if is_last
-                else "only the last cluster has"
-            )
-            fail(cluster.line, f"cluster {cluster.name}: {what} no when")
+        if cluster is read.clusters[-1] and cluster.when is not None:
+            what = "the last cluster takes the rest and has no when"
+            fail(cluster.line, f"cluster {cluster.name}: {what}")
+        if cluster is not read.clusters[-1] and cluster.when is None:
+            fail(cluster.line, f"cluster {cluster.name}: only the last cluster has no when")

@@ -147,19 +147,15 @@ class Store:
     @contextlib.contextmanager
     def _locked(self, name: str, wait: float) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / name, is_singleton=True)
         try:
-            lock.acquire(timeout=wait)
+            with FileLock(self.folder / name, is_singleton=True).acquire(timeout=wait):
+                yield
         except Timeout:
             raise LockError(
                 f"another run is in progress, and still was after {wait:.0f} s.",
                 where=f"Account {self.folder.name!r}",
                 remedy="One run at a time writes a store; wait for it to end, then run again.",
             ) from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     # ---- what is there
 
