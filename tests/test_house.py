@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 from ruamel.yaml import YAML
 
 from helpers.batch import kernels
@@ -91,14 +93,6 @@ def test_parameters_cells_are_typed_and_explained_without_an_equals_sign():
             assert pattern.fullmatch(line), f"{path.name}: {line}"
 
 
-def test_readme_tells_every_parameter_with_its_default():
-    text = (ROOT / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| (.+) \|$", text, re.M)
-    told = {name: default for name, default, _ in rows if name in parameters.DEFAULTS}
-    assert told == {k: json.dumps(v) if isinstance(v, str) else f"{v}"
-                    for k, v in parameters.DEFAULTS.items()}  # fmt: skip
-
-
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 def test_a_notebook_tells_a_story_in_thin_cells(path):
     cells = nbformat.read(path, 4).cells
@@ -135,10 +129,6 @@ def test_committed_figures_are_not_blank(path):
 
 def assert_drawn(png: bytes) -> None:
     """A figure has ink of several colours over a good part of it."""
-    import io
-
-    from PIL import Image
-
     image = Image.open(io.BytesIO(png)).convert("RGB")
     colours = image.getcolors(maxcolors=image.width * image.height)
     paper = max(count for count, _ in colours)

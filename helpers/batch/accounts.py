@@ -16,6 +16,7 @@ from helpers.batch.accounts_file import Account, read
 from helpers.batch.listing import align
 from helpers.core import clock, settings
 from helpers.core.folders import Manifest, make_outputs, newest_first, read_manifest
+from helpers.core.privacy import clean_text
 from helpers.report import report
 
 OWN = ("WISTIA_", "MAVERA_", "VIEWER_PERSONAS_")
@@ -172,7 +173,7 @@ def _run_account(outcome: Outcome, words: list[str], quiet: bool) -> None:
         notices = summary.notices(outcome.folder) if outcome.folder and not outcome.status else []
         told = [f"  {line}" for line in [*lines, *notices] if line]
         head = f"{outcome.account.name}: {outcome.words}, {seconds:.0f} s"
-        click.echo("\n".join([head, *told]), err=True)
+        click.echo(clean_text("\n".join([head, *told])), err=True)
     if interrupt:
         outcome.status = INTERRUPTED if outcome.status else 0
         raise interrupt
