@@ -158,16 +158,13 @@ def with_share(
     """
     from statsmodels.stats.proportion import proportion_confint
 
-    counts = frame[count].to_numpy(float, na_value=np.nan)
-    totals = frame[total].to_numpy(float, na_value=np.nan)
-    shown = (totals > 0) & ~np.isnan(counts)
-    columns = {suffix: np.full(len(frame), np.nan) for suffix in ("", "_low", "_high")}
-    columns[""][shown] = counts[shown] / totals[shown]
-    if shown.any():
-        ends = proportion_confint(counts[shown], totals[shown], method="wilson")
-        columns["_low"][shown], columns["_high"][shown] = ends
-    wanted = columns if interval else {"": columns[""]}
-    return frame.assign(**{f"{name}{suffix}": values for suffix, values in wanted.items()})
+    counts, totals = (frame[key].to_numpy(float, na_value=np.nan) for key in (count, total))
+    totals = np.where(totals > 0, totals, np.nan)
+    columns = {name: counts / totals}
+    if interval:
+        ends = proportion_confint(counts, totals, method="wilson")
+        columns[f"{name}_low"], columns[f"{name}_high"] = ends
+    return frame.assign(**columns)
 
 
 def adjust_p_values(p_values: Iterable[float]) -> np.ndarray:

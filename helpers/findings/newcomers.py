@@ -159,8 +159,8 @@ def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> 
 
 def _say_change(table: pd.DataFrame, unseen: float, rules: ClusterRules, spans: str) -> str:
     changed = table[table["q_value"] < LEVEL]
-    if math.isnan(unseen):  # such as where all newcomers are in one cluster
-        return f"The share of each cluster among newcomers is the same on every day of {spans}."
+    if math.isnan(unseen):
+        return f"All newcomers of {spans} are in one cluster."
     if changed.empty:
         points = math.ceil(unseen * 100)
         return (

@@ -93,7 +93,7 @@ def test_no_change_says_what_would_have_been_seen():
 
 def test_newcomers_who_are_all_in_one_cluster_differ_in_nothing():
     found = compare(*two_groups(3, [0, 0, 1, 0], [0, 0, 1, 0], viewers=150))
-    assert "the same on every day" in found.finding and found.table["detectable"].isna().all()
+    assert "are in one cluster" in found.finding and found.table["detectable"].isna().all()
 
 
 def newcomers_of(rows, before):
