@@ -49,9 +49,8 @@ def bill(run: Run) -> pd.DataFrame:
     -------
     DataFrame: item, status (reuse, ask), credits [at most]; then the total and the balance.
     """
-    asked = personas.questions(run, personas.read(run))
     with open_account(run) as account:
-        return account.bill([account.row(question) for question in asked]).table()
+        return account.bill([], personas.questions(run, personas.read(run))).table()
 
 
 def ask(run: Run) -> pd.DataFrame:
@@ -100,7 +99,7 @@ def _status(content: Analysis) -> pd.DataFrame:
 
 
 def _approve(account: Account, asked: list[Purchase]) -> None:
-    wanted = account.bill([account.row(question) for question in asked])
+    wanted = account.bill([], asked)
     if account.buys and wanted.total:
         account.approve(wanted)
 
@@ -216,14 +215,14 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
     _write(run, content)
     if found.status == "not_asked":
         return Section(f"Mave was not asked for edits, at most 75 credits. {found.reason}")
-    texts = found.by_cluster or {"": found.answer}
-    table = pd.DataFrame({"title": [titles.get(name, "all videos") for name in texts]})
-    plain = (answers.excerpt(t, found.figures, lines=99, length=1500) for t in texts.values())
-    table["edits"] = ["\n".join(lines) for lines in plain]
+    rows = [
+        (titles.get(name, "all videos"), "\n".join(answers.excerpt(text, found.figures, 99, 1500)))
+        for name, text in (found.by_cluster or {"": found.answer}).items()
+    ]
     places = f"{len(drops)} place{'s' if len(drops) > 1 else ''}"
     return Section(
         f"Mave proposes edits at {places} where viewers leave.",
-        table,
+        pd.DataFrame(rows, columns=["title", "edits"]),
         {"title": "video", "edits": "edits"},
         _origin(run, found),
     )

@@ -96,11 +96,8 @@ def read(run: Run) -> PersonasFile:
     """
     content = files.read_json(run.need(FILE, "04_personas"))
     if (content.get("schema_version"), content.get("min_cell")) != (2, run.params.min_cell):
-        raise DataError(
-            f"data/{FILE} was made with another min_cell, or by an earlier version.",
-            where=run.stage,
-            remedy="Run 04_personas again, then this notebook.",
-        )
+        told = f"data/{FILE} was made with another min_cell, or by an earlier version."
+        raise DataError(told, where=run.stage, remedy="Run 04_personas again, then this notebook.")
     return PersonasFile.model_validate(content)
 
 
@@ -137,12 +134,12 @@ def bill(run: Run) -> pd.DataFrame:
 def _bill(run: Run, account: Account, content: PersonasFile) -> Bill:
     """Of the personas, and of what later stages of this run will ask."""
     rows = drafting.plan_personas(account, content.personas)
-    if rows and (run.is_dev or LAST_STAGE in run.manifest().stages):
-        rows += [account.row(question) for question in questions(run, content)]
-        if run.params.ask_edits:
-            price = KINDS["mave"].price
-            rows.append(BillRow(item=prompts.EDITS, status="ask", credits=price))
-    return account.bill(rows)
+    if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
+        return account.bill(rows)
+    known = account.bill(rows, questions(run, content))
+    edits = BillRow(item=prompts.EDITS, status="ask", credits=KINDS["mave"].price)
+    known.rows += [edits] * run.params.ask_edits
+    return known
 
 
 def questions(run: Run, content: PersonasFile) -> list[Purchase]:

@@ -102,7 +102,7 @@ def _mark(text: str, figures: Sequence[Claim], before: str, after: str) -> str:
 
 
 def excerpt(
-    answer: str, figures: Sequence[Claim] = (), *, lines: int = 3, length: int = 160
+    answer: str, figures: Sequence[Claim] = (), lines: int = 3, length: int = 160
 ) -> list[str]:
     """The first lines of an answer as plain text; figures that are not in the data are marked."""
     marked = _mark(clean_text(answer), figures, "", f" [{MISSING}]")

@@ -61,8 +61,14 @@ class Purchase:
 
     def entry(self) -> dict[str, Any]:
         """What the ledger keeps of it."""
-        about = {"name": self.name, "cluster": self.cluster, "facts": self.facts}
-        return about | {"kind": self.kind, "fingerprint": self.fingerprint}
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "cluster": self.cluster,
+            "fingerprint": self.fingerprint,
+            "thread_id": getattr(self.payload, "thread_id", None),
+            "facts": self.facts,
+        }
 
 
 class BillRow(BaseModel):

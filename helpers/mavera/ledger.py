@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from helpers.core import clock, settings
-from helpers.core.errors import CreditError, ParameterError, ServiceError
+from helpers.core.errors import CreditError, ParameterError
 
 PENDING, SETTLED, VOID = "pending", "settled", "void"
 
@@ -116,24 +116,13 @@ class Ledger:
         date = clock.now().isoformat(timespec="seconds")
         return self._append(Entry(entry=key, kind=kind, state=state, name=name, date=date, **facts))
 
-    def settle(self, entry: Entry, **facts: Any) -> Entry:
-        """Write that an entry was made, or is made with other facts now."""
-        return self._append(entry.model_copy(update={"state": SETTLED, **facts}))
-
-    def void(self, entry: Entry, *, by: str = "answer") -> Entry:
-        """Write that an entry was not made and cost nothing."""
-        return self._append(entry.model_copy(update={"state": VOID, "credits": 0, "by": by}))
+    def settle(self, entry: Entry, *, state: str = SETTLED, **facts: Any) -> Entry:
+        """Write what became of an entry: made, made with other facts now, or with VOID not made."""
+        return self._append(entry.model_copy(update={"state": state, **facts}))
 
     def _append(self, entry: Entry) -> Entry:
-        try:
-            # The last writer may have died in mid-line, so a line brings its own beginning.
-            write_line(self.path, "\n" + entry.model_dump_json())
-        except OSError as error:
-            raise ServiceError(
-                f"It could not be written: {error.strerror or error}.",
-                where=f"Ledger {self.path.name}",
-                remedy="Nothing is bought without it. Make room or allow writing, then run again.",
-            ) from error
+        # The last writer may have died in mid-line, so a line brings its own beginning.
+        write_line(self.path, "\n" + entry.model_dump_json())
         self._entries[entry.entry] = entry
         return entry
 
@@ -181,11 +170,8 @@ def settle_by_hand(outputs: Path, entry: str, made: bool) -> Entry:
     every = [(book, known) for book in ledgers for known in book.entries()]
     for book, known in every:
         if known.entry == entry and (known.state == PENDING or known.by == "hand"):
-            return (
-                book.settle(known, credits=known.price, by="hand")
-                if made
-                else book.void(known, by="hand")
-            )
+            credits, state = (known.price, SETTLED) if made else (0, VOID)
+            return book.settle(known, state=state, credits=credits, by="hand")
     waiting = [known.entry for _, known in every if known.state == PENDING]
     is_known = any(known.entry == entry for _, known in every)
     raise ParameterError(

@@ -265,24 +265,20 @@ def build_clusters(
         A number is out of its range, or a text has no place among what may be sent.
     """
     kinds = {kind: group.drop(columns="kind") for kind, group in parts.groupby("kind")}
-    none, found = parts[:0], []
+    kinds["video"], found = videos, []
     for rule in rules.clusters:
         if rule.name not in clusters.index:
             continue
         numbers = clusters.loc[rule.name].dropna().to_dict()
         for name in numbers.keys() & set(QUARTILES):
             numbers[name] = dict(zip(PERCENTILES, numbers[name], strict=True))
-        numbers["countries"] = _records(kinds.get("country", none), rule.name)
-        numbers["top_videos"] = _records(videos, rule.name)
-        for kind in ("mobile", "most_active"):
-            numbers[kind] = next(iter(_records(kinds.get(kind, none), rule.name) or ()), None)
+        of = {kind: group[group["cluster"] == rule.name] for kind, group in kinds.items()}
+        of = {kind: rows.drop(columns="cluster").to_dict("records") for kind, rows in of.items()}
+        numbers |= {"countries": of.get("country") or None, "top_videos": of["video"] or None}
+        numbers |= {kind: of[kind][0] for kind in ("mobile", "most_active") if of.get(kind)}
         about = {"cluster": rule.name, "title": rule.title, "description": rule.description}
         found.append(checked(ClusterNumbers, rule=rule_text(rule.when), **about, **numbers))
     return found
-
-
-def _records(frame: pd.DataFrame, cluster: str) -> list[dict[str, Any]] | None:
-    return frame[frame["cluster"] == cluster].drop(columns="cluster").to_dict("records") or None
 
 
 def build_news(news: pd.DataFrame) -> list[News]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from helpers.core import clock
-from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
+from helpers.core.errors import CreditError, KitError, ServiceError, UnknownOutcome
 from helpers.core.http import Client
 from helpers.core.privacy import without_emails
 from helpers.core.progress import progress
+from helpers.mavera import ledger
 from helpers.mavera.bill import KINDS, Bill, BillRow, Purchase
 from helpers.mavera.client import Answer, Mavera, Row
-from helpers.mavera.ledger import PENDING, SETTLED, Entry, Ledger, fingerprint, path_for, unknown
+from helpers.mavera.ledger import PENDING, SETTLED, VOID, Entry, Ledger
+from helpers.mavera.payloads import Payload
 from helpers.run import Run
 
 KEPT = ("content", "output", "sources", "validation")
@@ -77,7 +79,8 @@ class Account:
     def __init__(self, run: Run):
         key = {"token_setting": "MAVERA_API_KEY", "permission": PERMISSION}
         self.run, self.mavera = run, Mavera(Client("Mavera", *run.mavera_address(), **key))
-        self.ledger = Ledger(path_for(run.store.folder, run.source.mavera_identity(run.settings)))
+        address = run.source.mavera_identity(run.settings)
+        self.ledger = Ledger(ledger.path_for(run.store.folder, address))
         self.limit = run.params.max_credits if run.source.mavera == "live" else None
         self.custom: dict[str, Row] = {}
         self.allowed = 0
@@ -116,15 +119,12 @@ class Account:
 
     # ---- what it will cost
 
-    def row(self, question: Purchase) -> BillRow:
-        """A question's row of the bill: nothing, where its answer is kept."""
-        price, status = KINDS[question.kind].price, "ask"
-        if self.kept(question):
-            price, status = 0, "reuse"
-        return BillRow(item=question.name, status=status, credits=price, cluster=question.cluster)
-
-    def bill(self, rows: list[BillRow]) -> Bill:
-        """A bill with the balance of the account."""
+    def bill(self, rows: list[BillRow], questions: Iterable[Purchase] = ()) -> Bill:
+        """A bill with the balance of the account; a question costs nothing once it is answered."""
+        for asked in questions:
+            price = 0 if self.kept(asked) else KINDS[asked.kind].price
+            about = {"status": "ask" if price else "reuse", "cluster": asked.cluster}
+            rows = [*rows, BillRow(item=asked.name, credits=price, **about)]
         usage = self.mavera.usage()
         return Bill(rows=rows, remaining=usage.remaining, auto_recharge=usage.auto_recharge)
 
@@ -208,9 +208,7 @@ class Account:
                 )
             before = {"used": self.mavera.usage().used, "listed": self._listed()}
             about = {"price": price, "run": self.run.folder.name, "before": before}
-            thread = getattr(wanted.payload, "thread_id", None)
-            entry = self.ledger.open(**wanted.entry(), thread_id=thread, **about)
-            entry = self._send(entry, wanted)
+            entry = self._send(self.ledger.open(**wanted.entry(), **about), wanted.payload)
             if entry.state == SETTLED:
                 return entry
         raise ServiceError(
@@ -219,16 +217,16 @@ class Account:
             remedy=f"Run again later. {ON}",
         )
 
-    def _send(self, entry: Entry, wanted: Purchase) -> Entry:
+    def _send(self, entry: Entry, payload: Payload) -> Entry:
         """Make the call; the entry settled, or void where it was not made."""
-        kind, payload = KINDS[entry.kind], wanted.payload.signed(entry.mark)
+        kind = KINDS[entry.kind]
         try:
             with progress(f"{entry.name}: waiting for Mavera"):
-                answer = self.mavera.buy(kind.path, payload, entry.name)
+                answer = self.mavera.buy(kind.path, payload.signed(entry.mark), entry.name)
         except UnknownOutcome as error:
             return self._find_out(entry, 0 if error.status_code == 500 else kind.quiet)
         except KitError as error:  # refused, or never sent
-            self.ledger.void(entry)
+            self.ledger.settle(entry, state=VOID)
             is_field = entry.kind == "persona" and error.status_code in (400, 422)
             error.remedy += f" {FIELDS} {ON}" if is_field else f" {ON}"
             error.args = (error._message(),)
@@ -238,7 +236,7 @@ class Account:
         return self._settle(entry, answer)
 
     def _listed(self) -> str:
-        return fingerprint(sorted(self.custom))
+        return ledger.fingerprint(sorted(self.custom))
 
     def _settle(self, entry: Entry, answer: dict[str, Any], by: str = "answer") -> Entry:
         """Close an entry with what was answered and charged; at its price where that is not told.
@@ -287,19 +285,18 @@ class Account:
                 pause(APART)
             try:
                 state, found = self._look(entry)
-            except AccessError:
-                raise
             except KitError as error:
-                raise unknown(entry, f"asking failed ({error})", outputs) from error
+                raise ledger.unknown(entry, f"asking failed ({error})", outputs) from error
             if state == "made":
                 return self._settle(entry, found, by="search")
             quiet = quiet + 1 if state == "unchanged" else 0
             if quiet >= 2 and look * APART >= grace:
-                return self.ledger.void(entry, by="search")
+                return self.ledger.settle(entry, state=VOID, by="search")
             if state == "changed" and look * APART >= max(grace, 30):
                 break
-        why = "the account's list or usage changed, but it is not in the list"
-        raise unknown(entry, why if state == "changed" else "its answer did not come", outputs)
+        changed = "the account's list or usage changed, but it is not in the list"
+        why = changed if state == "changed" else "its answer did not come"
+        raise ledger.unknown(entry, why, outputs)
 
     def _look(self, entry: Entry) -> tuple[str, dict[str, Any]]:
         """One look: ``made`` with the answer, ``working``, ``unchanged`` or ``changed``."""

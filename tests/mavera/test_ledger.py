@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.core.errors import ParameterError, ServiceError
+from helpers.core.errors import ParameterError
 from helpers.core.settings import project_root
 from helpers.mavera import ledger
 from helpers.mavera.ledger import PENDING, SETTLED, VOID, Ledger
@@ -51,15 +51,6 @@ def test_lines_that_are_no_entries_are_passed_over_and_later_fields_too(path):
     line = json.loads(path.read_text().strip()) | {"unheard_of": 1}
     path.write_text(f'[1]\n"x"\nnull\n{{"entry": 5}}\n\n{"[" * 99999}\n{json.dumps(line)}\n')
     assert Ledger(path).entries() == [entry]
-
-
-def test_a_full_disk_is_told_before_anything_is_bought(path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(ledger, "write_line", full)
-    with pytest.raises(ServiceError, match=r"ledger-0123abcd.*No space left.*Make room"):
-        Ledger(path).open("persona", "Skimmers")
 
 
 def test_marks_fingerprints_and_files_tell_apart_what_differs(path, tmp_path):
