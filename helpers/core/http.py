@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from pydantic import SecretStr
 from pyrate_limiter import Limiter, Rate
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from helpers.core import connections
 from helpers.core.connections import NoAnswer
@@ -183,7 +183,7 @@ class Client:
     def _choose_wait(self, now: RetryCallState) -> float:
         """Seconds until the next try; throttling holds all threads back."""
         error = now.outcome.exception()
-        backoff = wait_exponential_jitter(multiplier=self.FIRST_WAIT, jitter=self.FIRST_WAIT / 4)
+        backoff = wait_exponential(self.FIRST_WAIT) + wait_random(0, self.FIRST_WAIT / 4)
         seconds = error.retry_after or backoff(now)
         if error.status_code in THROTTLED:
             until = time.monotonic() + min(seconds, self.THROTTLED_DEADLINE)
