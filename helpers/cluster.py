@@ -297,7 +297,7 @@ def _compare(run: Run, previous: changes.Previous | None, known, then) -> Sectio
 
 def _selection(run: Run) -> dict[str, tuple[str, ...]]:
     names = ("media_ids", "exclude_domains")
-    return {name: tuple(getattr(run.params, name)) for name in names}
+    return {name: tuple(sorted(getattr(run.params, name))) for name in names}
 
 
 def _previous(run: Run) -> changes.Previous | None:

@@ -36,7 +36,7 @@ class Previous:
     people_path : Path or None
         Its private/crm_hubspot.csv; where there is none, people are those of its viewers.
     settings : mapping of str to sequence of str
-        What else decides who counts: media_ids, exclude_domains.
+        What else decides who counts: media_ids, exclude_domains, each sorted.
     """
 
     name: str
@@ -110,13 +110,10 @@ def _find_causes(
     settings: Mapping[str, tuple[str, ...]],
 ) -> Section:
     """Rules and settings that differ from the previous run's."""
-    compared = {
-        "rules": (previous.rules.fingerprint, rules.fingerprint),
-        "window": (previous.window.days, window.days),
-    }
-    for name, chosen in settings.items():
-        compared[name] = sorted(previous.settings.get(name, ())), sorted(chosen)
-    differing = [name for name, (then, now) in compared.items() if then != now]
+    then = {"rules": previous.rules.fingerprint, "window": previous.window.days}
+    now = {"rules": rules.fingerprint, "window": window.days, **settings}
+    then |= previous.settings
+    differing = [name for name in now if then[name] != now[name]]
     finding = "Rules and settings are those of the previous run."
     if differing:
         finding = f"Not as in the previous run: {', '.join(differing)}."
