@@ -16,6 +16,7 @@ from helpers.findings.conversions import compare_conversions
 from helpers.findings.counts import publish_counts
 from helpers.findings.coverage import describe_coverage
 from helpers.findings.groups import find_groups
+from helpers.findings.groups import label_viewers as label_viewers
 from helpers.findings.opt_out import OPT_OUT, read_opt_out
 from helpers.findings.people import list_people
 from helpers.findings.section import Section
@@ -26,7 +27,6 @@ from helpers.store import engine
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
-MOST_VIDEOS = 20  # viewers of more videos are shown as of so many
 QUARTILES_NEED = 4  # times min_cell viewers
 MOST_SUGGESTED = 10  # next videos of a cluster, so that each person has one not seen yet
 FINDINGS_VERSION = 2  # of insights.json
@@ -129,17 +129,26 @@ def moves(run: Run, *, rules: ClusterRules) -> pd.DataFrame:
     -------
     DataFrame, index the cluster now, columns the cluster then: viewers [published counts].
     """
-    moved = run.engine.query(
-        f"SELECT cluster AS now, {rules.case_sql()} AS by_other_rules, count(*) AS viewers "
-        f"FROM ({_clustered(run, None)}) GROUP BY ALL"
-    )
-    totals = moved.groupby("now")["viewers"].transform("sum")
-    moved["viewers"] = publish_counts(moved["viewers"], totals, run.params.min_cell)
-    counted = moved.pivot(index="now", columns="by_other_rules", values="viewers")
-    counted = counted.reindex(index=run.rules.names, columns=rules.names)
-    seen = moved.assign(seen=True).pivot(index="now", columns="by_other_rules", values="seen")
-    empty = seen.reindex_like(counted).isna()
-    return counted.astype("Int64").mask(empty, 0)
+    moved = compare(run, viewers(run, rules=rules)["cluster"])
+    moved = moved.reindex(index=run.rules.names, columns=rules.names, fill_value=0)
+    return moved.rename_axis(index="now", columns="by_other_rules")
+
+
+def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
+    """Other labels of the viewers beside their clusters.
+
+    Parameters
+    ----------
+    labels : Series, index visitor_key
+        Such as of :func:`label_viewers`.
+
+    Returns
+    -------
+    DataFrame, index cluster, columns the labels: viewers [published counts].
+    """
+    counted = pd.crosstab(viewers(run)["cluster"], labels)
+    sizes = counted.sum(axis=1)
+    return counted.apply(publish_counts, of=sizes, min_cell=run.params.min_cell)
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
@@ -151,15 +160,7 @@ def completion_by_videos(run: Run) -> pd.DataFrame:
         cluster, videos, viewers [published counts], avg_percent_watched [whole percent], and its
         quartiles low and high, of groups of four times ``min_cell`` viewers.
     """
-    counted = run.engine.query(
-        f"""
-        SELECT cluster, least(video_count, {MOST_VIDEOS}) AS videos, count(*) AS viewers,
-               round(avg(avg_percent_watched)) AS avg_percent_watched,
-               round(quantile_cont(avg_percent_watched, 0.25)) AS low,
-               round(quantile_cont(avg_percent_watched, 0.75)) AS high
-        FROM viewers GROUP BY ALL ORDER BY ALL
-        """
-    )
+    counted = run.engine.query(engine.sql("completion_by_videos"))
     least, sizes = run.params.min_cell, counted.groupby("cluster")["viewers"].transform("sum")
     few = counted["viewers"] < QUARTILES_NEED * least
     counted[["low", "high"]] = counted[["low", "high"]].mask(few)
@@ -248,9 +249,14 @@ def write_findings(run: Run) -> dict[str, Section]:
     news = changes.find_company_news(_tables(run), known, previous) if previous else None
     opt_out = read_opt_out(run.settings.outputs / OPT_OUT)
     crm.write_files(
-        run.private(""), known, run.rules, run.window,
-        people_then=then, opt_out=opt_out, company_news=news,
-    )  # fmt: skip
+        run.private(""),
+        known,
+        run.rules,
+        run.window,
+        people_then=then,
+        opt_out=opt_out,
+        company_news=news,
+    )
     run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
     written = {name: section.to_json() for name, section in found.items()}
     head = {"schema_version": FINDINGS_VERSION, "basis": run.basis()}
@@ -290,9 +296,15 @@ def _read_people(run: Run) -> pd.DataFrame:
 
 def _compare(run: Run, previous: changes.Previous | None, known, then) -> Section:
     return changes.compare_runs(
-        _tables(run), run.rules, run.window, previous=previous, people=known, people_then=then,
-        settings=_selection(run), min_cell=run.params.min_cell,
-    )  # fmt: skip
+        _tables(run),
+        run.rules,
+        run.window,
+        previous=previous,
+        people=known,
+        people_then=then,
+        settings=_selection(run),
+        min_cell=run.params.min_cell,
+    )
 
 
 def _selection(run: Run) -> dict[str, tuple[str, ...]]:

@@ -69,6 +69,37 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     return make_section("groups", finding, frame)
 
 
+def label_viewers(viewers: pd.DataFrame, *, groups: int, seed: int = 0) -> pd.Series:
+    """k-means labels of viewers, to set beside their clusters.
+
+    Parameters
+    ----------
+    viewers : DataFrame
+        video_count, total_visits, avg_percent_watched, a row per viewer.
+    groups : int
+        How many; fewer where there are fewer viewers.
+
+    Returns
+    -------
+    Series of str, index that of `viewers`: "group A" (the largest), "group B", ...
+
+    Examples
+    --------
+    >>> viewers["group"] = cluster.label_viewers(viewers, groups=5)
+    """
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    if viewers.empty:
+        return pd.Series([], viewers.index, dtype="str")
+    with threadpool_limits(1):
+        kmeans = KMeans(min(groups, len(viewers)), n_init=4, random_state=seed)
+        found = kmeans.fit_predict(_place(viewers, seed))
+    by_size = pd.Series(found).value_counts().index
+    names = {number: f"group {chr(ord('A') + place)}" for place, number in enumerate(by_size)}
+    return pd.Series(found, viewers.index).map(names)
+
+
 def _place(viewers: pd.DataFrame, seed: int) -> np.ndarray:
     """Viewers as points; the completion of few videos tells little and is drawn to the mean."""
     videos, visits, percent = (viewers[name].to_numpy(float) for name in COLUMNS)
