@@ -13,7 +13,7 @@ from helpers.findings import change as changes
 from helpers.findings import crm, scoring
 from helpers.findings.content import compare_content, suggest_next_videos
 from helpers.findings.conversions import compare_conversions
-from helpers.findings.counts import publish_counts
+from helpers.findings.counts import publish_counts, publish_parts
 from helpers.findings.coverage import describe_coverage
 from helpers.findings.groups import find_groups
 from helpers.findings.groups import label_viewers as label_viewers
@@ -130,7 +130,7 @@ def moves(run: Run, *, rules: ClusterRules) -> pd.DataFrame:
     DataFrame, index the cluster now, columns the cluster then: viewers [published counts].
     """
     moved = compare(run, viewers(run, rules=rules)["cluster"])
-    moved = moved.reindex(index=run.rules.names, columns=rules.names, fill_value=0)
+    moved = moved.reindex(columns=rules.names, fill_value=0)
     return moved.rename_axis(index="now", columns="by_other_rules")
 
 
@@ -147,8 +147,12 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     DataFrame, index cluster, columns the labels: viewers [published counts].
     """
     counted = pd.crosstab(viewers(run)["cluster"], labels)
-    sizes = counted.sum(axis=1)
-    return counted.apply(publish_counts, of=sizes, min_cell=run.params.min_cell)
+    counted = counted.reindex(run.rules.names, fill_value=0)
+    rows = {
+        name: publish_parts(row, row.sum(), run.params.min_cell)  # a cluster's size is known
+        for name, row in counted.iterrows()
+    }
+    return pd.DataFrame.from_dict(rows, "index", dtype="Int64", columns=counted.columns)
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
