@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 from pydantic import BaseModel, Field, computed_field
@@ -19,9 +18,6 @@ from helpers.wistia.client import Wistia
 from helpers.wistia.rows import to_table
 from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
 from helpers.wistia.visitors import VisitorFacts, update_visitors
-
-MEMORY_LIMIT = "256MB"
-"""For the engine while it sorts visitors, on disk beyond it."""
 
 WEEKLY_ABOVE = 120  # days of a window
 
@@ -54,8 +50,6 @@ class Fetched(BaseModel):
     def __repr__(self) -> str:
         return self.line
 
-    __str__ = __repr__
-
     @computed_field
     @property
     def dropped_rows(self) -> dict[str, int]:
@@ -67,12 +61,6 @@ class Fetched(BaseModel):
             "read twice while pages moved": self.sessions.repeated,
             "without an id or a time": sum(facts.unusable for facts in lists),
         }
-
-    @property
-    def details(self) -> pd.DataFrame:
-        """Every fact of this fetch, index ``fact``, column ``value``; differs from run to run."""
-        flat = pd.json_normalize(self.model_dump(), sep=" ").iloc[0].rename("value")
-        return flat.rename_axis("fact").to_frame()
 
 
 def everything(run: Run) -> Fetched:
@@ -117,7 +105,6 @@ def everything(run: Run) -> Fetched:
         shards.remove(run.settings, store)  # copies of rows outlive no row
         fetched = _import(run) if run.source.wistia == "file" else _fetch(run)
         run.forget_tables()
-        _TABLES.pop(run, None)
         counts = summary(run).iloc[0]
     run.record(
         counts={name: int(counts[name]) for name in ("visitors", "sessions")},
@@ -146,7 +133,10 @@ def _fetch(run: Run) -> Fetched:
         _update_sessions(run, wistia, progress, fetched)
         _update_visitors(run, wistia, progress, fetched)
         _update_medias(run, wistia, fetched)
-        _remove_old_days(run, fetched)
+        oldest, window = _oldest_kept(run), run.window
+        given = (window.start, window.end) if run.params.start_date else (oldest, oldest)
+        fetched.days_removed = run.store.drop_days(oldest, keep=given)
+        run.store.settle(_recent(run))
         progress.current.done = True
         _save(run.store, progress)
     finally:
@@ -164,7 +154,7 @@ def _record(run: Run, fetched: Fetched) -> None:
         requests=fetched.requests,
         retries=fetched.retries,
         dropped_rows=sum(fetched.dropped_rows.values()),
-        fetch=fetched.model_dump(),
+        fetch=fetched.model_dump(mode="json"),
     )
 
 
@@ -231,17 +221,10 @@ def _update_sessions(run: Run, wistia: Wistia, progress: _Progress, fetched: Fet
 
 
 def _update_visitors(run: Run, wistia: Wistia, progress: _Progress, fetched: Fetched) -> None:
-    known = progress.visitors.known_until
-    if run.params.full_sweep or not run.store.visitors_path.exists():
-        known = None
+    read_all = run.params.full_sweep or not run.store.visitors_path.exists()
+    known = None if read_all else progress.visitors.known_until
     with show_progress("visitors", "page") as bar:
-        fetched.visitors = update_visitors(
-            wistia,
-            run.store,
-            MEMORY_LIMIT,
-            known_until=known and datetime.fromisoformat(known),
-            on_page=bar.update,
-        )
+        fetched.visitors = update_visitors(wistia, run.store, known, on_page=bar.update)
     progress.visitors = fetched.visitors
     _save(run.store, progress)
 
@@ -257,13 +240,6 @@ def _update_medias(run: Run, wistia: Wistia, fetched: Fetched) -> None:
     files.write_parquet(run.store.medias_path, to_table(list(rows.values()), MEDIAS))
     unusable = sum(len(page.problems) for page in pages)
     fetched.medias = MediaFacts(pages=len(pages), rows=len(rows), unusable=unusable)
-
-
-def _remove_old_days(run: Run, fetched: Fetched) -> None:
-    window = run.window
-    keep = (window.start, window.end) if run.params.start_date else (date.max,) * 2
-    fetched.days_removed = run.store.drop_days(_oldest_kept(run), keep=keep)
-    run.store.settle(_recent(run))
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
@@ -283,14 +259,9 @@ def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
     return "; ".join(parts) + "."
 
 
-_TABLES: WeakKeyDictionary[Run, engine.Engine] = WeakKeyDictionary()
-
-
-def _store_tables(run: Run) -> engine.Engine:
-    """The store in the engine, nothing of the window left out; the same until the next fetch."""
-    if run not in _TABLES:
-        _TABLES[run] = engine.over_store(run.settings, run.store, run.window)
-    return _TABLES[run]
+def _ask_store(run: Run, question: str) -> pd.DataFrame:
+    """Ask the store of the window, whichever videos and domains the run leaves out."""
+    return engine.over_store(run.settings, run.store, run.window).query(question)
 
 
 def summary(run: Run) -> pd.DataFrame:
@@ -302,7 +273,7 @@ def summary(run: Run) -> pd.DataFrame:
         visitors, identified_visitors (account-wide), sessions, viewers, videos (in the window,
         repeated event_keys counted once), repeated_rows, first_day, last_day (UTC, with a session).
     """
-    return _store_tables(run).query(engine.sql("stored_summary"))
+    return _ask_store(run, engine.sql("stored_summary"))
 
 
 def days(run: Run) -> pd.DataFrame:
@@ -314,9 +285,5 @@ def days(run: Run) -> pd.DataFrame:
     last: sessions, viewers [published counts].
     """
     unit = "week" if run.window.days > WEEKLY_ABOVE else "day"
-    question = engine.sql("stored_days").replace("{unit}", unit)
-    counted = _store_tables(run).query(question).set_index(unit)
-    total = summary(run).iloc[0]
-    return counted.apply(
-        lambda counts: publish_counts(counts, total[counts.name], run.params.min_cell)
-    )
+    counted = _ask_store(run, engine.sql("stored_days").replace("{unit}", unit)).set_index(unit)
+    return counted.apply(lambda counts: publish_counts(counts, counts.sum(), run.params.min_cell))

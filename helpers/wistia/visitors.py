@@ -30,6 +30,7 @@ BLOCK = 10
 """Pages of a block: a whole list is read in the time of so many requests for each of few waves."""
 
 
+MEMORY_LIMIT = "256MB"  # of what sorts the rows, on disk beyond it
 TURN = pa.field("turn", pa.int64())  # of the page that a row was met on: a later one is newer
 
 
@@ -44,15 +45,14 @@ class VisitorFacts(BaseModel):
     complete: bool = False
     incremental: bool = False  # read until the last known activity
     order_broken: bool = False
-    known_until: str | None = None  # ISO 8601; the next reading begins from there
+    known_until: datetime | None = None  # the next reading begins from there
 
 
 def update_visitors(
     wistia: Wistia,
     store: Store,
-    memory_limit: str,
-    *,
     known_until: datetime | None = None,
+    *,
     on_page: Callable[[], Any] = lambda: None,
 ) -> VisitorFacts:
     """Bring ``visitors.parquet`` up to date; an interrupted reading leaves the old table whole.
@@ -62,8 +62,6 @@ def update_visitors(
     wistia : Wistia
     store : Store
         Locked by the caller.
-    memory_limit : str
-        For sorting the rows, on disk beyond it.
     known_until : datetime, optional
         All who were active before are stored as they are; None: read the whole list.
     on_page : callable, optional
@@ -80,7 +78,7 @@ def update_visitors(
     else:
         reading.read_blocks()
     reading.read_top_again()
-    reading.write(memory_limit)
+    reading.write()
     return reading.facts
 
 
@@ -158,14 +156,14 @@ class _Reading:
             if known is None or (oldest and oldest < known - LATE):
                 break
 
-    def write(self, memory_limit: str) -> None:
+    def write(self) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""
         facts, path = self.facts, self.store.visitors_path
         met = pa.concat_tables([VISITORS.append(TURN).empty_table(), *self.tables])
         refuse_unusable(self.problems, len(met), "visitors")
         keep = facts.incremental or facts.order_broken
         rows = engine.sql("visitors").replace("{keep}", str(keep))
-        with connect(memory_limit, self.store.folder / ".spill") as connection:
+        with connect(MEMORY_LIMIT, self.store.folder / ".spill") as connection:
             connection.register("met", met)
             stored = self.store.lists()["visitors"]
             with self.store.damage_told():
@@ -177,8 +175,7 @@ class _Reading:
                 connection.execute(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet)")
         facts.unusable, facts.complete = len(self.problems), True
         facts.rows = open_parquet(path).metadata.num_rows
-        if self.newest and not facts.order_broken:
-            facts.known_until = self.newest.isoformat()
+        facts.known_until = None if facts.order_broken else self.newest
 
 
 def _times(page: Page) -> tuple[datetime | None, datetime | None]:
