@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.http import Client
 from helpers.wistia import rows
-from helpers.wistia.rows import Row, RowProblem
+from helpers.wistia.rows import FORMAT_CHANGED, Row, RowProblem
 
 EVENTS_PATH = "/v1/stats/events.json"
 VISITORS_PATH = "/v1/stats/visitors.json"
@@ -32,8 +32,6 @@ WORKERS = 30
 
 UNUSABLE_SHARE = 0.01
 """Of the rows of a day, or of a list: so many may lack an id or a time, and one always may."""
-
-FORMAT_CHANGED = "The service's format may have changed: nothing was guessed. Look for a newer kit."
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def refuse_unusable(problems: Sequence[RowProblem], usable: int, where: str) -> 
     total = usable + len(problems)
     if len(problems) > max(1, UNUSABLE_SHARE * total):
         raise DataError(
-            f"{len(problems)} of {total} rows have no usable id or time: {problems[0]}.",
+            f"{len(problems)} of {total} rows have no usable id or time: {problems[0].what}.",
             where=f"Wistia: {where}",
             expected=f"at most {UNUSABLE_SHARE:.0%}",
             remedy=f"{FORMAT_CHANGED} None of these rows is stored.",
@@ -165,11 +163,7 @@ class Wistia:
 
     def _object(self, path: str, model: type[Row], media_id: str) -> Any:
         answer = self.client.get(path.format(quote(media_id, safe="")), expect=dict)
-        try:
-            return rows.parse_row(model, answer)
-        except RowProblem as problem:
-            where = f"Wistia: GET {path.format(media_id)}"
-            raise DataError(f"{problem}.", where=where, remedy=FORMAT_CHANGED) from None
+        return rows.parse_row(model, answer)
 
     def _pages(
         self, path: str, model: type[Row], first: int = 1, *, where: str = "", **query: str

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -73,7 +73,7 @@ def fetch_engagement(
         if media_id not in read_at
         or played_since.get(media_id, read_at[media_id]) > read_at[media_id]
     ]
-    videos: dict[str, _Video] = {}
+    videos: dict[str, tuple[MediaStats, Engagement]] = {}
     try:
         with side_by_side() as pool:
             answers = pool.map(partial(_read_video, client), to_read)
@@ -90,35 +90,30 @@ def fetch_engagement(
     }
 
 
-class _Video(NamedTuple):
-    stats: MediaStats = MediaStats()
-    curve: Engagement = Engagement(engagement_data=[])
-
-
-def _read_video(client: Wistia, media_id: str) -> _Video:
+def _read_video(client: Wistia, media_id: str) -> tuple[MediaStats, Engagement]:
     """What Wistia has of a video: nothing of a deleted one, no curve of an image."""
-    video = _Video()
+    stats, curve = MediaStats(), Engagement(engagement_data=[])
     try:
-        video = video._replace(stats=client.media_stats(media_id))
-        return video._replace(curve=client.engagement(media_id))
+        stats = client.media_stats(media_id)
+        curve = client.engagement(media_id)
     except DataError:
-        return video
+        pass
     except ServiceError as error:
-        if error.status_code == 404:
-            return video
-        raise
+        if error.status_code != 404:
+            raise
+    return stats, curve
 
 
-def _keep(store: Store, videos: dict[str, _Video], played_since: Mapping[str, datetime]) -> None:
+def _keep(store: Store, videos: dict, played_since: Mapping[str, datetime]) -> None:
     """Put what was read in the place of what was stored of the same videos."""
     lengths = {row["media_id"]: row["duration"] for row in _stored(store.medias_path)}
     stats = [row for row in _stored(store.media_stats_path) if row["media_id"] not in videos]
     cells = [row for row in _stored(store.engagement_path) if row["media_id"] not in videos]
-    for media_id, video in videos.items():
+    for media_id, (figures, curve) in videos.items():
         # A session may be stamped later than this machine's clock: it is in these figures.
         read_at = max(clock.now(), played_since.get(media_id, clock.now()))
-        stats.append({"media_id": media_id, "read_at": read_at, **video.stats.model_dump()})
-        cells += _cells(media_id, video.curve, lengths.get(media_id))
+        stats.append({"media_id": media_id, "read_at": read_at, **figures.model_dump()})
+        cells += _cells(media_id, curve, lengths.get(media_id))
     write_parquet(store.engagement_path, pa.Table.from_pylist(cells, ENGAGEMENT))
     write_parquet(store.media_stats_path, pa.Table.from_pylist(stats, MEDIA_STATS))
 

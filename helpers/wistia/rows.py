@@ -23,8 +23,10 @@ import pyarrow as pa
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 
+from helpers.core.errors import DataError
 from helpers.core.privacy import clean_text, page_of, without_emails
 
+FORMAT_CHANGED = "The service's format may have changed: nothing was guessed. Look for a newer kit."
 ROUNDING = 1e-9
 """So near 0 or 1, percent_viewed is 0 or 1: float noise, such as 1.0000000000000002."""
 
@@ -173,13 +175,14 @@ class Token(Row):
     scopes: Scopes | None = Field(None, validation_alias=AliasChoices("scopes", "scope"))
 
 
-class RowProblem(Exception):
+class RowProblem(DataError):
     """A row whose key `name` is needed and is not usable; `day` is None where its time is not."""
 
     def __init__(self, raw: Any, name: str):
         raw = raw if isinstance(raw, dict) else {}
         event = f" (event {raw['event_key']!r:.80})" if raw.get("event_key") else ""
-        super().__init__(f"{name} is {raw.get(name)!r:.80}{event}")
+        what = f"{name} is {raw.get(name)!r:.80}{event}"
+        super().__init__(what, where="Wistia", remedy=FORMAT_CHANGED)
         moment = read_time(raw.get("received_at"))
         self.day: date | None = moment.date() if isinstance(moment, datetime) else None
         self.name = name

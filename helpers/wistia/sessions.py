@@ -43,8 +43,7 @@ class SessionFacts(BaseModel):
     outside: int = 0  # of a day that was not asked for
     unusable: int = 0  # without an id or a time
     erased: int = 0  # of people who were erased
-    days_read: int = 0
-    days_refused: int = 0
+    days: int = 0  # stored
 
 
 @dataclass
@@ -87,7 +86,7 @@ class SessionReader:
         self.pass_number, self.today, self.recent = pass_number, today, recent
         self.facts = SessionFacts()
         self.refused: dict[date, DataError] = {}
-        self._stored: dict[date, tuple[int, int]] = {}  # day -> rows, unusable rows
+        self._rows_before: dict[date, int] = {}
         self._lock, self._ended = threading.Lock(), False
 
     def days_to_read(self, start: date, end: date) -> list[date]:
@@ -113,22 +112,17 @@ class SessionReader:
         DataError
             Sessions broke a rule; their days are not stored, all others are.
         """
-        before = {day: known.get("rows", 0) for day, known in self.store.days().items()}
+        self._rows_before = {day: known["rows"] for day, known in self.store.days().items()}
         try:
             with side_by_side() as pool:
                 while days := self.days_to_read(start, end):
                     lists = [pool.submit(self._read_list, listed) for listed in self._lists(days)]
                     for done in as_completed(lists):
                         done.result()
-                        on_days(len(self._stored))
+                        on_days(self.facts.days)
         finally:
             with self._lock:
                 self._ended = True  # whatever still comes in is too late to be stored
-            rows = {day: rows for day, (rows, _) in self._stored.items()}
-            self.facts.days_read, self.facts.days_refused = len(rows), len(self.refused)
-            self.facts.rows = sum(rows.values())
-            self.facts.new = sum(max(0, rows[day] - before.get(day, 0)) for day in rows)
-            self.facts.unusable = sum(unusable for _, unusable in self._stored.values())
         if self.refused:
             raise self._refusal()
 
@@ -202,7 +196,7 @@ class SessionReader:
         for problem in problems:
             if problem.name == "percent_viewed":
                 raise DataError(
-                    f"{problem}.",
+                    f"{problem.what}.",
                     where=f"Wistia: day {day}",
                     expected="a share from 0 to 1",
                     remedy="Its unit may have changed, so it is refused rather than rescaled: "
@@ -214,7 +208,10 @@ class SessionReader:
         facts = {"read_at": listed.begun.isoformat(), "pass": self.pass_number}
         table = pa.concat_tables([SESSIONS.empty_table(), *tables])
         self.store.sessions.write(day, table, unusable=len(problems), **facts)
-        self._stored[day] = rows, len(problems)
+        self.facts.days += 1
+        self.facts.rows += rows
+        self.facts.new += max(0, rows - self._rows_before.get(day, 0))
+        self.facts.unusable += len(problems)
 
     def _refusal(self) -> DataError:
         """The newest refused day, and how many more there are."""

@@ -42,7 +42,6 @@ class VisitorFacts(BaseModel):
     new: int = 0
     erased: int = 0  # of people who were erased
     unusable: int = 0  # without a visitor_key
-    complete: bool = False
     incremental: bool = False  # read until the last known activity
     order_broken: bool = False
     known_until: datetime | None = None  # the next reading begins from there
@@ -173,7 +172,7 @@ class _Reading:
             ).fetchone()[0]
             with replace_file(path) as staged:
                 connection.execute(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet)")
-        facts.unusable, facts.complete = len(self.problems), True
+        facts.unusable = len(self.problems)
         facts.rows = open_parquet(path).metadata.num_rows
         facts.known_until = None if facts.order_broken else self.newest
 

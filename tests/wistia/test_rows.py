@@ -87,7 +87,7 @@ def test_a_percent_viewed_outside_0_to_1_is_a_problem_of_its_day(percent):
     assert [row.event_key for row in page.rows] == ["event-1"]
     (problem,) = page.problems
     assert (problem.name, problem.day) == ("percent_viewed", DAY)
-    assert str(problem) == f"percent_viewed is {percent!r} (event 'event-2')"
+    assert problem.what == f"percent_viewed is {percent!r} (event 'event-2')"
 
 
 @pytest.mark.parametrize(
