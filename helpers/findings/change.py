@@ -14,7 +14,7 @@ from helpers.findings.counts import count_people, publish, publish_counts, publi
 from helpers.findings.newcomers import compare_newcomers
 from helpers.findings.section import Section, make_section
 from helpers.store import duck
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 BACK_AFTER = timedelta(30)  # a company that is seen again after so long is news
@@ -88,11 +88,8 @@ def compare_runs(
     if previous is not None:
         causes = _find_causes(rules, window, previous, settings)
         others = [name for name in causes.table["setting"] if name != "window"]
-        pairs = engine.query(
-            "SELECT earlier.cluster AS cluster_then, viewers.cluster AS cluster_now, "
-            f"count(*) AS viewers FROM {duck.parquet(previous.viewers_path)} AS earlier "
-            "FULL JOIN viewers USING (visitor_key) GROUP BY ALL"
-        )
+        viewers_then = duck.parquet(previous.viewers_path)
+        pairs = engine.query(sql("moves").format(viewers=viewers_then))
         news = count_news(engine, rules, previous, pairs, people, people_then, min_cell=min_cell)
         moves = count_moves(rules, previous, pairs, min_cell)
         parts = {"news": news, **parts, "causes": causes, "moves": moves}
@@ -143,10 +140,7 @@ def count_news(
         table: cluster, viewers, people, to_call, companies [published counts]. Part totals: kind,
         new, gone, now [exact].
     """
-    known = engine.query(
-        "SELECT DISTINCT lower(trim(email)) AS person "
-        f"FROM {duck.parquet(previous.viewers_path)} WHERE identified"
-    )["person"]
+    known = find_people_then(engine, previous)["person"]
     came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
     counts = {"viewers": [part.groupby("cluster_now")["viewers"].sum() for part in (came, pairs)]}
     rows = [("viewers", came["viewers"].sum(), left["viewers"].sum(), counts["viewers"][1].sum())]
@@ -180,6 +174,11 @@ def count_news(
     return make_section("news", finding, table, shown, **past)
 
 
+def find_people_then(engine: Engine, previous: Previous) -> pd.DataFrame:
+    """Identified people among the previous run's viewers; see ``sql/people_then.sql``."""
+    return engine.query(sql("people_then").format(viewers=duck.parquet(previous.viewers_path)))
+
+
 def find_company_news(engine: Engine, people: pd.DataFrame, previous: Previous) -> pd.Series:
     """Companies that the previous run did not have, or that are back after 30 days.
 
@@ -193,19 +192,11 @@ def find_company_news(engine: Engine, people: pd.DataFrame, previous: Previous) 
     Series of str, index domain: ``"new"`` or ``"back"``
     """
     since = datetime.combine(previous.window.end + timedelta(1), time(), UTC)
-    then = engine.query(
-        "SELECT lower(split_part(trim(email), '@', -1)) AS domain, max(last_active) AS seen "
-        f"FROM {duck.parquet(previous.viewers_path)} WHERE identified GROUP BY domain"
-    )
-    now = engine.rows(
-        "SELECT lower(split_part(trim(viewers.email), '@', -1)) AS domain, "
-        "min(received_at) AS seen FROM sessions JOIN viewers USING (visitor_key) "
-        "WHERE identified AND received_at >= $since GROUP BY domain",
-        {"since": since},
-    )
-    away = now.groupby("domain")["seen"].min() - then.set_index("domain")["seen"]
+    then = find_people_then(engine, previous).groupby("domain")["last_active"].max()
+    now = engine.rows(sql("company_visits"), {"since": since}).groupby("domain")["seen"].min()
+    away = now - then
     news = pd.Series("new", index=pd.Index(people["domain"].unique(), name="domain"), dtype=object)
-    news[news.index.isin(then["domain"])] = None
+    news[news.index.isin(then.index)] = None
     news[news.index.isin(away.index[away >= BACK_AFTER])] = "back"
     return news.dropna()
 

@@ -15,9 +15,8 @@ from ruamel.yaml import YAML
 
 from helpers.core import files, privacy
 from helpers.core.parameters import Window
-from helpers.findings.change import Previous
+from helpers.findings.change import Previous, find_people_then
 from helpers.findings.opt_out import is_opted_out
-from helpers.store import duck
 from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
@@ -53,12 +52,7 @@ def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
         called = then["to_call"].astype(str).str.lower() == "true"
         then = then.assign(to_call=called, person=then["email"].str.strip().str.lower())
     else:
-        then = engine.query(
-            "SELECT lower(trim(email)) AS person, arg_max(email, last_active) AS email, "
-            "arg_max(cluster, last_active) AS cluster, NULL AS cluster_changed_on, "
-            f"false AS to_call FROM {duck.parquet(previous.viewers_path)} "
-            "WHERE identified GROUP BY person"
-        )
+        then = find_people_then(engine, previous).assign(cluster_changed_on=None, to_call=False)
         then["cluster"] = then["cluster"].map(previous.rules.titles)
     return then[columns].drop_duplicates("person")
 

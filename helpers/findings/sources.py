@@ -11,8 +11,6 @@ from helpers.store import engine as tables
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
-MOST_SOURCES = 300  # of each kind, those that brought most viewers are looked at
-
 
 def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
     """Which pages and campaigns bring one cluster more than others, by preference.
@@ -29,7 +27,10 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
         value, cluster, viewers [published], share and share_of_all [0 to 1], preference with low
         and high [times], q_value. Part all: the same of every cell that may be shown.
     """
-    viewers, chosen = _count_sources(engine)
+    days = {"days": choose_period(engine)}
+    viewers = engine.counts(tables.sql("viewer_choices"), days)
+    viewers = viewers.assign(stratum="all", number="1", choices=viewers["viewers"])
+    chosen = engine.counts(tables.sql("first_sources"), days).assign(stratum="all")
     sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
     cells = chosen.groupby(["value", "cluster"], as_index=False)["viewers"].sum()
     shown = publish_shares(cells.rename(columns={"viewers": "count"}), sizes, min_cell)
@@ -49,26 +50,6 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     everything = f"Pages and values by cluster: {len(listed)} rows."
     parts = {"all": make_section("all_sources", everything, listed)}
     return make_section("sources", finding, clear, parts)
-
-
-def _count_sources(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Viewers, and who came from where, as :func:`.preference.compare_choices` takes them."""
-    days = {"days": choose_period(engine)}
-    viewers = engine.counts(tables.sql("viewer_choices"), days)
-    viewers = viewers.assign(stratum="all", number="1", choices=viewers["viewers"])
-    engine.define(tables.sql("first_sources"), days)
-    popular = engine.counts(
-        "SELECT kind, source, count(*) AS viewers FROM first_sources GROUP BY kind, source "
-        "QUALIFY row_number() OVER (PARTITION BY kind ORDER BY viewers DESC, source) <= $most",
-        {"most": MOST_SOURCES},
-    )
-    chosen = engine.counts(
-        "SELECT kind || ' ' || source AS value, cluster, period, 'all' AS stratum, "
-        "count(*) AS viewers FROM first_sources WHERE source IN (SELECT unnest($sources)) "
-        "GROUP BY ALL",
-        {"sources": list(popular["source"].unique())},
-    )
-    return viewers, chosen
 
 
 def _with_kinds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,5 @@
--- Where viewers came from: page and utm values of each viewer's first session, a row for each.
--- A period, of the first visit, is $days long.
-CREATE OR REPLACE TEMP TABLE first_sources AS
+-- Where viewers came from: page and utm values of each viewer's first session, in viewers by cluster
+-- and period of the first visit, which is $days long.
 WITH first_sessions AS (
     SELECT
         visitor_key,
@@ -20,5 +19,7 @@ WITH first_sessions AS (
     WHERE received_at = first_seen
     GROUP BY visitor_key
 )
+SELECT kind || ' ' || source AS value, cluster, period, count(*) AS viewers
 FROM (SELECT cluster, period::VARCHAR AS period, unnest(came) FROM first_sessions)
 UNPIVOT (source FOR kind IN (page, utm_source, utm_medium, utm_campaign))
+GROUP BY ALL
