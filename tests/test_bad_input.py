@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import date
 
+import pandas as pd
 import pytest
 
 from helpers import __main__ as command
-from helpers import cluster, enrich, fetch
+from helpers import enrich, fetch
 from helpers.batch import plan
-from helpers.core.errors import AccessError, DataError, LockError, ParameterError
 from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.server import create_app, start_in_thread
-from helpers.store.store import Store
 from notebooks import plain_report, write  # noqa: F401
 
 WINDOW = {"start_date": "2026-06-01", "end_date": "2026-06-30"}
@@ -51,13 +49,12 @@ def wistia(monkeypatch):
     """Serve rows as a live Wistia; the environment then has its address and a token."""
     stops = []
 
-    def serve(visitors=(), events=(), medias=(MEDIA,), token="any-token", **options) -> str:
-        account = Account.of_rows(visitors, events, medias)
-        url, stop = start_in_thread(create_app(account, **options))
+    def serve(visitors, events) -> None:
+        account = Account.of_rows(visitors, events, [MEDIA])
+        url, stop = start_in_thread(create_app(account))
         stops.append(stop)
         monkeypatch.setenv("WISTIA_BASE_URL", url)
-        monkeypatch.setenv("WISTIA_API_TOKEN", token)
-        return url
+        monkeypatch.setenv("WISTIA_API_TOKEN", "any-token")
 
     yield serve
     for stop in stops:
@@ -154,57 +151,6 @@ def test_a_persona_field_that_mavera_has_not_is_refused_before_anything_starts(
     assert not bare_environment.exists()
 
 
-def test_a_wrong_key_is_an_access_error_and_the_store_is_kept(wistia, monkeypatch):
-    wistia([visitor("v1")], [event(1)])
-    run = Run.open("01_fetch", **WINDOW)
-    fetch.everything(run)
-    before = run.store.days()
-    monkeypatch.setenv("WISTIA_API_TOKEN", "wrong")
-    with pytest.raises(AccessError, match="WISTIA_API_TOKEN") as caught:
-        fetch.everything(Run.open("01_fetch", **WINDOW))
-    assert caught.value.exit_status == 3
-    assert run.store.days().keys() == before.keys()
-
-
-def test_a_key_without_permission_names_what_it_needs(wistia):
-    wistia([], [], token="m", scopes={"m": ("media:read",)})
-    with pytest.raises(AccessError, match="Read detailed stats"):
-        fetch.everything(Run.open("01_fetch", **WINDOW))
-
-
-def test_a_stats_only_key_goes_on_without_medias(wistia):
-    wistia([visitor("v1")], [event(1)], token="s", scopes={"s": ("stats:read",)})
-    run = Run.open("01_fetch", **WINDOW)
-    fetch.everything(run)
-    assert enrich.features(run)["rows"]["viewers"] == 1
-
-
-def test_an_empty_account_is_no_error_and_has_no_viewers(wistia):
-    wistia()
-    run = Run.open("01_fetch", **WINDOW)
-    fetch.everything(run)
-    enrich.features(run)
-    table = cluster.assign(run)
-    assert table["viewers"].tolist() == [0] * 5
-    assert run.manifest().counts["viewers"] == 0
-
-
-def test_sessions_without_visitor_rows_are_viewers_all_the_same(wistia):
-    wistia([visitor("v1")], [event(1), event(2), event(3, email="a@example.com")])
-    run = Run.open("01_fetch", **WINDOW)
-    fetch.everything(run)
-    enrich.features(run)
-    viewers = read_viewers(run)
-    assert sorted(viewers["visitor_key"]) == ["v1", "v2", "v3"]
-    assert viewers.set_index("visitor_key").loc["v3", "identified"]
-
-
-def read_viewers(run):
-    import pandas as pd
-
-    return pd.read_parquet(run.find("features.parquet"))
-
-
 def test_a_null_identity_and_ids_like_numbers_stay_what_they_are(wistia):
     people = [
         visitor("5e98765432", visitor_identity=None),
@@ -221,54 +167,10 @@ def test_a_null_identity_and_ids_like_numbers_stay_what_they_are(wistia):
     fetch.everything(run)
     run = Run.open("02_enrich", run, media_ids=["5e12345678", "0012345678"])
     enrich.features(run)
-    viewers = read_viewers(run).set_index("visitor_key")
+    viewers = pd.read_parquet(run.find("features.parquet")).set_index("visitor_key")
     assert viewers.loc["5e98765432", "top_video"] == "5e12345678"
     assert viewers.loc["0098765432", "top_video"] == "0012345678"
     assert not viewers["identified"].any() and viewers["name"].isna().all()
-
-
-@pytest.mark.parametrize("percent", [55, None])
-def test_a_percent_viewed_outside_0_to_1_is_refused_and_other_days_are_kept(wistia, percent):
-    wistia([visitor("v1")], [event(1), event(5, percent_viewed=percent), event(9)])
-    run = Run.open("01_fetch", **WINDOW)
-    with pytest.raises(DataError, match="percent_viewed is") as caught:
-        fetch.everything(run)
-    assert caught.value.exit_status == 7
-    days = run.store.days()
-    assert date(2026, 6, 11) in days and date(2026, 6, 15) not in days
-
-
-def test_a_store_of_another_address_is_wrong_use_and_stays_as_it_was(wistia):
-    wistia([visitor("v1")], [event(1)])
-    run = Run.open("01_fetch", **WINDOW)
-    fetch.everything(run)
-    wistia([visitor("w1")], [event(2)])
-    with pytest.raises(ParameterError, match="filled from http://127.0.0.1") as caught:
-        fetch.everything(Run.open("01_fetch", **WINDOW))
-    assert caught.value.exit_status == 2
-    assert run.store.identify("v1")[0] == {"v1"} and run.store.identify("w1")[0] == set()
-
-
-def test_a_second_writer_waits_then_gives_way(wistia, bare_environment, monkeypatch):
-    wistia([visitor("v1")], [event(1)])
-    run = Run.open("01_fetch", **WINDOW)
-    patient = Store.lock
-    monkeypatch.setattr(Store, "lock", lambda self: patient(self, wait=0.2))
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, time; from pathlib import Path; from helpers.store.store import Store\n"
-        "with Store(Path(sys.argv[1])).run_lock(): print(1, flush=True); time.sleep(60)"
-    )
-    command_line = [sys.executable, "-c", code, str(run.store.folder)]
-    with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as other:
-        other.stdout.readline()
-        with pytest.raises(LockError, match="another run is in progress") as caught:
-            fetch.everything(run)
-        other.kill()
-    assert caught.value.exit_status == 6
-    fetch.everything(run)  # the lock of a dead process is free
 
 
 def test_an_error_from_a_stage_reaches_the_command_as_its_status(
