@@ -41,6 +41,13 @@ def test_a_blank_value_counts_as_unset_and_blanks_around_one_are_cut(monkeypatch
     assert found.wistia_base_url == "https://w.example/x"
 
 
+@given(st.text("abc ${}#=%", min_size=1).filter(str.strip))
+def test_a_quoted_value_is_what_stands_in_the_file(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "quoted.env"
+    path.write_text(f"VIEWER_PERSONAS_DASK_PATH='{value}' # a remark\n")
+    assert settings.of_file(path).dask_path == value.strip()
+
+
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_the_file_is_read_and_the_environment_wins(monkeypatch, env_file, mark):
     path = env_file(f"{mark}MAVERA_API_KEY=only-file\nWISTIA_API_TOKEN=from-file\n# a remark\n\n")
