@@ -180,19 +180,6 @@ def test_a_lost_reply_is_said_to_be_lost(make_world):
     assert len(world.sent("POST", "/responses")) == 5
 
 
-def test_stage_05_counts_what_stage_04_spent(make_world):
-    world = make_world()
-    run = world.run(max_credits=1575)
-    for step in (personas.drafts, personas.bill, personas.buy):
-        step(run)
-    run = world.run("05_mave_analysis", max_credits=1574)
-    with pytest.raises(CreditError, match="bill is 75 on top of 1500 spent in this run.*1574"):
-        analysis.ask(run)
-    assert world.sent("POST", "/mave/chat") == []
-    run = world.run("05_mave_analysis", max_credits=1575)
-    assert analysis.ask(run).at[0, "status"] == "answered"
-
-
 def test_a_refused_question_leaves_a_readable_analysis(make_world):
     world = make_world()
     strike(world, "404", path="/mave/chat")

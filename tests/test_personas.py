@@ -216,14 +216,6 @@ def test_a_changed_title_or_prefix_renames_the_persona_instead_of_buying_another
     assert sorted(bought(world)) == ["EMEA Fans", "EMEA Others"]
 
 
-def test_a_wrong_persona_field_stops_before_anything_is_asked(make_world):
-    world = make_world()
-    ruled(world, "2026-07-02", "clusters:\n  - {name: all, title: All, persona: {gaols: [x]}}\n")
-    with pytest.raises(ParameterError, match="cluster all .*gaols"):
-        personas.drafts(world.run(name="2026-07-02"))
-    assert world.log == []
-
-
 def test_drafts_of_another_min_cell_are_not_gone_on_with(make_world):
     world = make_world()
     personas.drafts(world.run(min_cell=10))

@@ -57,11 +57,6 @@ def test_headings_begin_at_the_level_asked_for_and_keep_their_order():
     assert "<h3>One</h3>" in html and "<h4>Two</h4>" in html and "<h6>Six</h6>" in html
 
 
-def test_tables_and_lists_are_kept():
-    html = answers.markdown_html("| a | b |\n|---|---|\n| 1 | 2 |\n\n- x")
-    assert "<td>2</td>" in html and "<li>x</li>" in html
-
-
 def claim(text, line, verdict=MISSING):
     return Claim(text, line, verdict, 0)
 
@@ -154,10 +149,6 @@ def test_the_longer_title_wins_and_points_at_the_same_level_stay_inside():
     named, closing = parts(text, ["Persona profile", "Content gaps"])
     assert named == {"b2": "## Persona profile\nTom.", "bouncers": "Wait.\n## Content gaps\nNone."}
     assert closing == "Bye."
-
-
-def test_an_answer_without_sections_has_no_parts():
-    assert parts("Just call them.") == ({}, None)
 
 
 def test_what_is_shown_has_a_text_for_a_terminal():

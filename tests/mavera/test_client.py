@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 from money import strike
 
-from helpers.core.errors import BY_NAME, AccessError, CreditError, ServiceError
-from helpers.mavera import payloads
+from helpers.core.errors import AccessError, CreditError, ServiceError
 from helpers.mavera.client import Mavera
 from helpers.mavera.purchases import Account
-from helpers.sandbox.faults import Faults
 
 pytest_plugins = ("money_fixtures",)
 
@@ -54,10 +52,6 @@ def test_a_list_without_cursor_is_read_by_offset_to_its_end(answers):
     client = Pages(*answers)
     assert len(Mavera(client).custom_personas()) == 130
     assert client.asked[1:] == [("/personas", {"limit": 100, "offset": 100})][: len(answers) - 1]
-
-
-def test_a_short_page_without_has_more_is_the_last():
-    assert len(Mavera(Pages({"data": [row(1)]})).custom_personas()) == 1
 
 
 FULL = {"data": [row(n) for n in range(100)]}
@@ -136,35 +130,3 @@ def test_each_refusal_has_its_exit_status_and_names_the_page_to_go_to(
     assert caught.value.exit_status == status
     assert len(world.sent("GET", "/usage")) == 1  # never retried
     assert "mvra_live" not in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", ["429", "429_retry_after", "500", "503", "truncated", "reset"])
-def test_what_passes_by_itself_is_asked_again(make_world, kind):
-    world = make_world()
-    strike(world, kind, path="/usage", method="GET")
-    assert Account(world.run()).mavera.usage().used == 0
-    assert len(world.sent("GET", "/usage")) == 2
-
-
-def test_a_service_that_keeps_failing_is_told_by_a_name_the_runner_knows(make_world):
-    world = make_world()
-    account = Account(world.run())
-    world.app.faults = Faults(rate=1.0, kinds=("500",))
-    with pytest.raises(ServiceError) as caught:
-        account.mavera.usage()
-    assert type(caught.value).__name__ in BY_NAME and caught.value.exit_status == 4
-
-
-def test_a_missing_field_is_named_with_exit_status_4(make_world):
-    account = Account(make_world().run())
-    with pytest.raises(ServiceError, match="400.*pipeline_type") as caught:
-        account.mavera.client.post("/personas", {"name": "Skimmers", "description": "x"})
-    assert caught.value.exit_status == 4
-
-
-def test_what_is_sent_to_make_a_persona_always_has_pipeline_and_type(make_world):
-    account = Account(make_world().run())
-    payload = payloads.Persona(name="Skimmers", description="Look for one answer.")
-    made = account.mavera.buy("/personas", payload, "Skimmers")
-    assert made["pipeline_type"] == "north_star" and made["type"] == "B2B"
-    assert account.mavera.persona(made["id"]).name == "Skimmers"
