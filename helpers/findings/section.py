@@ -111,13 +111,13 @@ def to_plain(value: Any) -> Any:
     """A value in types that JSON knows; NaN, infinity and missing become null."""
     if isinstance(value, list | tuple | np.ndarray):
         return [to_plain(item) for item in value]
-    if value is None or value is pd.NaT or value is pd.NA:
+    if pd.isna(value):
         return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
         # Sums differ in the last digits with the order of rows; a run repeated does not.
         return float(f"{value:.12g}") if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
