@@ -13,6 +13,7 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TENTHS = ["0 exactly", *(f"{n}–{n + 10}" for n in range(0, 100, 10)), "100 exactly"]
 VIDEO_GROUPS = ("1", "2", "3", "4", "5–9", "10–49", "50+")
 MOST_COUNTRIES = 10
+LEFT_OVER = ("session_rows", "left_out_sessions", "visitors_without_session")
 
 
 def features(run: Run) -> pd.DataFrame:
@@ -26,8 +27,7 @@ def features(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame, one row per step, index ``step``: ``rows``
-        Rows fetched for the window, repeated rows dropped, sessions left out by videos or domains,
-        sessions that count, viewers, identified viewers, visitors without a session.
+        Repeated rows dropped, sessions that count, viewers, identified viewers, visitors.
 
     Raises
     ------
@@ -48,6 +48,8 @@ def features(run: Run) -> pd.DataFrame:
     run.record(
         repeated_rows=counts.pop("repeated_rows"), counts=counts, unmatched=_find_unmatched(run)
     )
+    # Exact totals would tell what is left of them: rows fetched, left out, without a session.
+    steps = steps[~steps["name"].isin(LEFT_OVER)]
     few = steps["whole"].notna()
     shown = publish_counts(steps["rows"][few], steps["whole"][few], run.params.min_cell)
     rows = shown.reindex(steps.index).where(few, steps["rows"]).astype("Int64")
@@ -151,7 +153,7 @@ def videos_per_viewer(run: Run) -> pd.DataFrame:
     counted = counted.reindex(VIDEO_GROUPS).fillna({"viewers": 0, "identified": 0})
     total, least = int(counted["viewers"].sum()), run.params.min_cell
     shown = publish_counts(counted["viewers"], total, least)
-    identified = publish_counts(counted["identified"], counted["viewers"], least)
+    identified = publish_counts(counted["identified"], counted["viewers"], least, known=False)
     return counted.assign(
         viewers=shown,
         identified=identified.mask(shown.isna()),

@@ -98,7 +98,7 @@ def videos(run: Run) -> pd.DataFrame:
     cluster = preferred.sort_values("preference").groupby("media_id")["cluster"].last()
     return frame.assign(
         minutes=(seconds / 60).round(1),
-        plays=publish_counts(plays, plays, run.params.min_cell).where(plays > 0),
+        plays=publish_counts(plays, plays, run.params.min_cell, known=False).where(plays > 0),
         play_rate=stats["play_rate"],
         hours_watched=stats["hours_watched"],
         opening=(1 - left).round(2),

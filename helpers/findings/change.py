@@ -159,7 +159,7 @@ def count_news(
     table = pd.DataFrame({"cluster": rules.names})
     for kind, both in counts.items():
         new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)
-        table[kind] = publish_parts(new, of, min_cell).to_numpy()
+        table[kind] = publish_parts(new, of, min_cell, known=kind == "viewers").to_numpy()
     totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"])
     totals["gone"] = totals["gone"].astype("Int64").mask(totals["kind"] == "companies")
     viewers, persons, calls, firms = totals["new"]
@@ -171,7 +171,8 @@ def count_news(
     )
     shown = {"totals": make_section("totals", "In all.", totals)}
     past = {"run": previous.name, "end": previous.window.end, "days": BACK_AFTER.days}
-    return make_section("news", finding, table, shown, **past)
+    # What is hidden whole is no column: some of it would be told by what it is a part of.
+    return make_section("news", finding, table.dropna(axis=1, how="all"), shown, **past)
 
 
 def find_people_then(engine: Engine, previous: Previous) -> pd.DataFrame:
@@ -224,7 +225,7 @@ def count_moves(
     shown = publish(count, of=total, min_cell=min_cell)
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
-    table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell))
+    table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell, known=False))
     table = table.dropna(subset="viewers").sort_values("viewers", ascending=False)
     few = f"{'all but ' * (count >= min_cell)}fewer than {min_cell}"
     finding = (

@@ -117,7 +117,9 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     cells = cells.assign(value=cells["value"].map(titles["folder"]).fillna(""))
     counted = cells.groupby(["value", "cluster"], as_index=False)["count"].agg(["sum", "max"])
     counted = counted.rename(columns={"sum": "count"})
-    shown = publish_shares(counted, sizes.assign(viewers=sizes["choices"]), min_cell, sums=True)
+    shown = publish_shares(
+        counted, sizes.assign(viewers=sizes["choices"]), min_cell, sums=True, known=False
+    )
     shown = shown.merge(counted[counted["max"].ge(min_cell) & counted["value"].ne("")])
     names = {"value": "folder", "viewers": "viewings", "share": "share_of_viewings"}
     shown = _in_order(shown, rules, "viewers").rename(columns=names)

@@ -75,7 +75,9 @@ def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     frame = frame.rename(columns={"rate_low": "low", "rate_high": "high"})
     everything = int(counted["sessions"].sum())
     frame["sessions"] = publish_counts(counted["sessions"], everything, min_cell)
-    frame["acted"] = publish_counts(counted["converting_sessions"], counted["sessions"], min_cell)
+    frame["acted"] = publish_counts(
+        counted["converting_sessions"], counted["sessions"], min_cell, known=False
+    )
     frame = with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
     return frame.drop(columns="acted")
 

@@ -19,7 +19,7 @@ TOO_FEW = 30
 """Groups of fewer viewers are not compared: a 95 % interval of a share is up to 36 points wide."""
 
 
-def publish(count: int, *, of: int, min_cell: int) -> int | None:
+def publish(count: int, *, of: int, min_cell: int, known: bool = True) -> int | None:
     """A count as it may be shown, or None where it is hidden.
 
     Parameters
@@ -28,19 +28,22 @@ def publish(count: int, *, of: int, min_cell: int) -> int | None:
         People counted, and the people they are counted among.
     min_cell : int
         Groups of fewer people are hidden, and so are all but so few; 1 turns the rule off.
+    known : bool
+        Whether a reader knows `of`. Where not, a count is not cut to it, which would tell it.
 
     Returns
     -------
     int or None
         None where 0 < count < min_cell or 0 < of - count < min_cell; else rounded half up to a
-        multiple of max(5, min_cell // 2), never above `of`.
+        multiple of max(5, min_cell // 2), never above a known `of`.
     """
     if min_cell <= 1 or count == 0:
         return count
     if count < min_cell or 0 < of - count < min_cell:
         return None
     step = max(LEAST_STEP, min_cell // 2)
-    return min((2 * count + step) // (2 * step) * step, of)
+    rounded = (2 * count + step) // (2 * step) * step
+    return min(rounded, of) if known else rounded
 
 
 def read_counts(
@@ -96,25 +99,29 @@ def are_solved(
     return (hidden & (high - low < np.minimum(most - least, 2))).any(axis=1)
 
 
-def publish_counts(counts: pd.Series, of: pd.Series | int, min_cell: int) -> pd.Series:
+def publish_counts(
+    counts: pd.Series, of: pd.Series | int, min_cell: int, *, known: bool = True
+) -> pd.Series:
     """:func:`publish` for each row; Int64, hidden is missing."""
     totals = of if isinstance(of, pd.Series) else pd.Series(of, index=counts.index)
     shown = [
-        publish(int(count), of=int(total), min_cell=min_cell)
+        publish(int(count), of=int(total), min_cell=min_cell, known=known)
         for count, total in zip(counts, totals, strict=True)
     ]
     return pd.Series(shown, index=counts.index, dtype="Int64")
 
 
-def publish_parts(counts: pd.Series, of: pd.Series | int, min_cell: int) -> pd.Series:
+def publish_parts(
+    counts: pd.Series, of: pd.Series | int, min_cell: int, *, known: bool = True
+) -> pd.Series:
     """:func:`publish_counts` of groups whose exact sum a reader knows.
 
     All are hidden where subtraction would leave fewer than three values for one that is hidden.
     """
     totals = of if isinstance(of, pd.Series) else pd.Series(of, index=counts.index)
-    shown = publish_counts(counts, totals, min_cell)
+    shown = publish_counts(counts, totals, min_cell, known=known)
     sets = [
-        _values(None if pd.isna(value) else int(value), int(total), min_cell)
+        _values(None if pd.isna(value) else int(value), int(total), min_cell, known)
         for value, total in zip(shown, totals, strict=True)
     ]
     for place in range(len(sets)):
@@ -128,13 +135,13 @@ def publish_parts(counts: pd.Series, of: pd.Series | int, min_cell: int) -> pd.S
     return shown
 
 
-def _values(shown: int | None, total: int, min_cell: int) -> list[int]:
+def _values(shown: int | None, total: int, min_cell: int, known: bool) -> list[int]:
     """Counts that are published as `shown` among `total`."""
     near = {*range(min_cell), *(total - n for n in range(min_cell))}
     if shown is not None:
         near |= set(range(shown - min_cell, shown + min_cell + 1))
     possible = sorted(n for n in near if 0 <= n <= total)
-    return [n for n in possible if publish(n, of=total, min_cell=min_cell) == shown]
+    return [n for n in possible if publish(n, of=total, min_cell=min_cell, known=known) == shown]
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:

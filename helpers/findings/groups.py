@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from helpers.findings.counts import publish
 from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
@@ -50,11 +51,12 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
             "method": method,
             "groups": len(set(found) - {-1}),
             "silhouette": _silhouette(points, found, seed),
-            "outside": (found < 0).mean(),
+            "outside": publish(int((found < 0).sum()), of=len(sample), min_cell=min_cell),
             "agreement": round(adjusted_rand_score(sample["cluster"], found), 2),
         }
         for method, found in labels.items()
     )
+    frame["outside"] = frame["outside"].astype("Float64") / len(sample)
     same = adjusted_rand_score(*labels.values())
     clear = same >= SAME and frame["silhouette"].min() >= REASONABLE
     finding = (

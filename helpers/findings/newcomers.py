@@ -147,14 +147,18 @@ def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> 
     """The table: published counts, what follows from them, intervals of whole points."""
     table = compared.drop(columns="p_value")
     for name, size in zip(("then", "now"), sizes, strict=True):
-        table[f"viewers_{name}"] = publish_counts(compared[f"viewers_{name}"], size, min_cell)
-        total = publish(size, of=size, min_cell=min_cell)
+        counted = compared[f"viewers_{name}"]
+        table[f"viewers_{name}"] = publish_counts(counted, size, min_cell, known=False)
+        total = publish(size, of=size, min_cell=min_cell, known=False)
         table[f"share_{name}"] = (table[f"viewers_{name}"] / total).clip(upper=1).astype(float)
     table["difference"] = table["share_now"] - table["share_then"]
     for name, outwards in (("low", np.floor), ("high", np.ceil), ("detectable", np.ceil)):
         ends = outwards(compared[name] * 100) / 100
-        table[name] = ends.mask(table["difference"].isna())
-    return table.assign(q_value=table["q_value"].round(3)).reset_index()
+        table[name] = ends
+    hidden = table["difference"].isna()
+    told = ["low", "high", "detectable", "q_value"]
+    table[told] = table[told].round({"q_value": 3}).mask(hidden)
+    return table.reset_index()
 
 
 def _say_change(table: pd.DataFrame, unseen: float, rules: ClusterRules, spans: str) -> str:

@@ -42,13 +42,15 @@ def list_people(
     marks = people.assign(people=1, seen_7_days=people["days"] <= 7).groupby("cluster")
     counted = marks[["people", "to_call", "seen_7_days"]].sum()
     counted = counted.reindex(rules.names, fill_value=0).astype(int)
+    of = counted["people"]
     table = pd.DataFrame(
         {
-            "people": publish_parts(counted["people"], len(people), min_cell),
-            "to_call": publish_parts(counted["to_call"], counted["people"], min_cell),
-            "seen_7_days": publish_counts(counted["seen_7_days"], counted["people"], min_cell),
+            "people": publish_parts(of, len(people), min_cell),
+            "to_call": publish_parts(counted["to_call"], of, min_cell, known=False),
+            "seen_7_days": publish_counts(counted["seen_7_days"], of, min_cell, known=False),
         }
     )
+    table["seen_7_days"] = table["seen_7_days"].mask(table["people"].isna())
     out = publish(int(people["opted_out"].sum()), of=len(people), min_cell=min_cell)
     left = f" On the opt-out list: {count_people(out, 'e-mail', min_cell=min_cell)}."
     parts = {
@@ -59,7 +61,7 @@ def list_people(
     return make_section(
         "people",
         _say_people(people, rules.scores),
-        table.rename_axis("cluster").reset_index(),
+        table.dropna(axis=1, how="all").rename_axis("cluster").reset_index(),
         parts,
         weights=rules.scores.weights,
         half_life=rules.scores.half_life_days,
@@ -104,33 +106,31 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     Returns
     -------
     Section
-        table: score, people and to_call (of those, seen in the last call_days) [published counts],
-        clicked [published count of people with a click], caught (0 to 1 of all people with one),
-        caught_by_rest (the same by the score without its points for clicks, on the same scale).
+        table: score, people and clicked (with a click) [published counts], caught (0 to 1 of all
+        people with one), caught_by_rest (the same by the score without its points for clicks, on
+        the same scale).
     """
-    clicked, recent = people["clicked"].astype(bool), people["days"] <= scores.call_days
+    clicked = people["clicked"].astype(bool)
     rest = (
         (people["score"] - people["clicks_points"]) * 100 / max(100 - scores.weights.clicks, 1e-9)
     )
     counted = {
         "people": people["score"],
-        "to_call": people["score"][recent],
         "clicked": people["score"][clicked],
         "by_rest": rest[clicked].round(1),
     }
     table = pd.DataFrame({"score": CUTS})
     for name, values in counted.items():
-        of = len(people) if name in ("people", "to_call") else len(values)
         high = pd.Series([int((values >= cut).sum()) for cut in CUTS])
-        table[name] = publish_counts(high, of, min_cell)
+        table[name] = publish_counts(high, len(values), min_cell, known=False)
     table["total"] = publish(int(clicked.sum()), of=len(people), min_cell=min_cell) or 0
     table = with_share(table, "clicked", "total", "caught", interval=False)
     table = with_share(table, "by_rest", "total", "caught_by_rest", interval=False)
     return make_section(
         "catch",
         "How long the list is at each score, and what share of those with a click it has.",
-        table.drop(columns=["by_rest", "total"]),
-        call_days=scores.call_days,
+        # Without the people to call: their number is exact, and would tell hidden ones beside it.
+        table.dropna(subset="people").drop(columns=["by_rest", "total"]),
     )
 
 
@@ -150,8 +150,12 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
     shown["minutes_per_viewer"] = (summed["minutes"] / summed["viewers"]).mask(few).round(1)
     shown["minutes"] = summed["minutes"].mask(few).round()
-    shown["known_sessions"] = publish_counts(summed["known_sessions"], summed["sessions"], min_cell)
-    shown["sessions"] = publish_counts(summed["sessions"], summed["sessions"], min_cell)
+    shown["known_sessions"] = publish_counts(
+        summed["known_sessions"], summed["sessions"], min_cell, known=False
+    )
+    shown["sessions"] = publish_counts(
+        summed["sessions"], summed["sessions"], min_cell, known=False
+    )
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
     clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
     videos = shown.dropna(subset="media_id").merge(

@@ -22,7 +22,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import adjust_p_values, are_solved, publish_counts, read_counts
+from helpers.findings.counts import (
+    adjust_p_values,
+    are_solved,
+    publish,
+    publish_counts,
+    read_counts,
+)
 from helpers.store.engine import Engine
 
 LEVEL = 0.05
@@ -196,7 +202,12 @@ def coarsen_p_values(p_values: pd.Series) -> pd.Series:
 
 
 def publish_shares(
-    cells: pd.DataFrame, sizes: pd.DataFrame, min_cell: int, *, sums: bool = False
+    cells: pd.DataFrame,
+    sizes: pd.DataFrame,
+    min_cell: int,
+    *,
+    sums: bool = False,
+    known: bool = True,
 ) -> pd.DataFrame:
     """Who chose what, as it may be shown: published counts, and shares of them.
 
@@ -209,6 +220,8 @@ def publish_shares(
     sums : bool
         Whether `cells` holds every choice, so that those of a cluster of one choice each add up to
         its size, which a reader knows.
+    known : bool
+        Whether a reader knows the sizes.
 
     Returns
     -------
@@ -224,17 +237,20 @@ def publish_shares(
     for cluster, size in sizes["viewers"].items():
         if sums and size == sizes["choices"][cluster]:
             listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, min_cell)
-    total = publish_counts(grid.sum(axis=1), everybody, min_cell)
+    total = publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
     readings = read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
     sums = read_counts(grid.sum(axis=1).to_frame(), total.notna().to_frame(), everybody, min_cell)
     total = total.mask(are_solved(*readings, sums[0][:, 0], sums[1][:, 0]))
 
     frame = grid.stack()[listed.stack()].rename("count").reset_index()
     own = sizes.loc[frame["cluster"]].set_index(frame.index)
-    frame["viewers"] = publish_counts(frame.pop("count"), own["viewers"], min_cell)
+    frame["viewers"] = publish_counts(frame.pop("count"), own["viewers"], min_cell, known=known)
     frame["reach"] = frame["viewers"] / own["viewers"]
-    of = publish_counts(own["choices"], choices, min_cell)
-    of = of.mask(own["choices"] == own["viewers"], own["viewers"])  # a size is no secret
+    of = publish_counts(own["choices"], choices, min_cell, known=False)
+    if known:  # a size is no secret
+        of = of.mask(own["choices"] == own["viewers"], own["viewers"])
+    if not known or choices != everybody:
+        choices = publish(choices, of=choices, min_cell=min_cell, known=False)
     frame["share"] = (frame["viewers"] / of).clip(upper=1)  # choices may be rounded down
     frame["share_of_all"] = total.loc[frame["value"]].set_axis(frame.index) / choices
     frame["preference"] = frame["share"] / frame["share_of_all"]

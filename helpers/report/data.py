@@ -33,6 +33,7 @@ NOT_MADE = {
     "retention": "Where viewers leave was not looked at in this run.",
     "people": "Lists of people were not made in this run.",
 }
+TOTALS = ("sessions", "viewers", "identified_viewers", "people", "visitors")  # exact
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
 STATUS = {"draft": "drafted, not bought", "bought": "new at Mavera"}
 CLUSTER_COLUMNS = {
@@ -223,7 +224,7 @@ def _method(source: _Source) -> dict[str, Any]:
     viewers = count_people(int(source.clusters["viewers"].sum()))
     return {
         "finding": f"This report is based on {sessions} of {viewers}.",
-        "counts": source.manifest.model_dump(include={"repeated_rows"}) | source.counts,
+        "counts": {name: source.counts[name] for name in TOTALS if name in source.counts},
         "min_cell": source.params.get("min_cell", 10),
         "rules": [{"title": rule.title, "when": rule.when} for rule in source.rules],
         "parts": {"coverage": source.section("coverage")},
