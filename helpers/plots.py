@@ -32,7 +32,6 @@ COLOURS = ("#0067a8", "#00785a", "#b3540a", "#a1437c", "#5c6470", "#806000", "#5
 DARK = ("#62b5ea", "#35c495", "#f0a158", "#e39cc4", "#a9b1bd", "#d9b443", "#a9a5f2", "#f09484")
 """The same hues for a dark page."""
 
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BINS = {1: "1", 2: "2", 3: "3–4", 5: "5–9", 10: "10–19", 20: "20+"}  # videos of a viewer
 SHARP = 2  # pixels of an image to one of its size on the page, for screens that have more of them
 INK, QUIET = "#1b1e24", "#3d424b"
@@ -64,11 +63,11 @@ def trend(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     counts : DataFrame
-        Index (or first column) the first UTC day of each ``day``, ``week``, ``month`` or
-        ``period``; the other columns are counts, such as viewers and people. A hidden one is a gap.
+        Index the first UTC day of each ``day``, ``week`` or ``month``; columns are counts, such as
+        viewers and people. A hidden one is a gap.
     """
     ax = _axes(ax, height=2.8)
-    lines = (counts if counts.index.name else counts.set_index(counts.columns[0])).astype(float)
+    lines = counts.astype(float)
     if not lines.sum().sum():
         return _nothing(ax)
     unit, days = lines.index.name, pd.to_datetime(lines.index)
@@ -93,13 +92,11 @@ def when_people_watched(
     Parameters
     ----------
     times : DataFrame
-        Index weekday ("Mon" to "Sun"), columns hour (0 to 23), values viewers [viewers]; or the
-        same in long form: weekday, hour, viewers. A hidden count is missing.
+        Index weekday ("Mon" to "Sun"), columns hour (0 to 23), values viewers [viewers]. A hidden
+        count is missing.
     """
     ax = _axes(ax, height=3)
-    if "hour" in times:
-        times = times.pivot(index="weekday", columns="hour", values=times.columns[-1])
-    grid = times.reindex(index=WEEKDAYS, columns=range(24)).astype(float)
+    grid = times.astype(float)
     if not grid.sum().sum():
         return _nothing(ax)
     _shade(ax, grid, form="{:.0f}", hidden="")

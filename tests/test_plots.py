@@ -19,7 +19,7 @@ CLUSTERS = pd.DataFrame(
     {"viewers": [89, 234, 412, 187, 325], "identified_viewers": [67, 142, 51, 89, 118]},
     index=pd.Index(plots.CLUSTERS, name="cluster"),
 ).assign(share=lambda frame: frame["viewers"] / frame["viewers"].sum())
-TIMES = pd.DataFrame({"weekday": ["Mon", "Tue"], "hour": [3, 14], "viewers": [None, 60]})
+TIMES = pd.DataFrame({3: [None, 0], 14: [0, 60]}, index=["Mon", "Tue"], dtype=float)
 COMPLETION = pd.DataFrame(
     {"sessions": [10, 30, 60]}, index=pd.Index(["exactly 0", "0–10", "exactly 100"])
 )
@@ -94,19 +94,12 @@ def test_retention_is_a_small_figure_for_each_video_with_its_drops_marked():
     assert "no video has a curve" in words(nothing)
 
 
-def test_watch_times_may_be_wide_or_long():
-    wide = TIMES.pivot(index="weekday", columns="hour", values="viewers")
-    drawn = [pixels(plots.when_people_watched(times)) for times in (wide, TIMES)]
-    assert (drawn[0] == drawn[1]).all()
-
-
 def test_axes_carry_their_units():
     assert "[%]" in plots.cluster_sizes(CLUSTERS).get_xlabel()
     assert "[%]" in plots.completion_by_videos(COUNTS).get_xlabel()
     assert "[Europe/Oslo]" in plots.when_people_watched(TIMES, time_zone="Europe/Oslo").get_xlabel()
     assert plots.trend(WEEKS).get_ylabel() == "viewers and people in a week"
-    table = WEEKS.rename_axis("period").reset_index()
-    assert plots.trend(table).get_xlabel() == "first UTC day of the period"
+    assert plots.trend(WEEKS).get_xlabel() == "first UTC day of the week"
 
 
 def test_a_hidden_count_is_a_gap_in_the_trend_and_few_in_a_table():

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,51 +83,51 @@ class Kernel(AsyncKernelManager):
 
 
 @contextlib.contextmanager
-def start_kernels(names: Sequence[str]) -> Iterator[Iterator[Kernel]]:
+def start_kernels(
+    names: Sequence[str], environment: Mapping[str, str] = {}
+) -> Iterator[Iterator[Kernel]]:
     """A started kernel for each notebook in turn, always one ahead; all are stopped at the end.
 
     Parameters
     ----------
     names : sequence of str
         Of the notebooks, for what is imported beforehand; see ``WARM_UP``.
+    environment : mapping
+        What kernels have beside this process's own.
     """
-    started: list[Kernel] = []
-    with tempfile.TemporaryDirectory(prefix="vp-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vp-") as folder, contextlib.ExitStack() as stack:
         # A backend set for scripts, as cron jobs do, would leave notebooks without figures; a
         # command given in a notebook's cell is no notebook that somebody looks at.
         left_out = ("MPLBACKEND", "JPY_SESSION_NAME")
-        environment = {name: value for name, value in os.environ.items() if name not in left_out}
+        inherited = {name: value for name, value in os.environ.items() if name not in left_out}
         if not os.access(Path.home(), os.W_OK):
-            environment |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
+            inherited |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
+        # Two runs at once may pick one TCP port; sockets in a folder of their own cannot meet.
+        apart_from_others = os.name == "posix" and len(folder) < LONGEST_SOCKET_FOLDER
+        options = {"transport": "ipc" if apart_from_others else "tcp"}
 
-        def start(name: str) -> Kernel:
-            # Two runs at once may pick one TCP port; sockets in a folder of their own cannot meet.
-            apart_from_others = os.name == "posix" and len(folder) < LONGEST_SOCKET_FOLDER
-            kernel = Kernel(
-                transport="ipc" if apart_from_others else "tcp",
-                connection_file=f"{folder}/{len(started)}.json",
-            )
-            apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names are not the notebook's
-            # Its connections never leave 127.0.0.1: what it says of encryption would be noise.
-            options = [f"--IPKernelApp.exec_lines={apart}", "--log-level=ERROR"]
-            options.append("--InteractiveShellApp.ignore_cwd=True")  # another package `helpers`
-            started.append(kernel)
-            run_sync(kernel.start_kernel)(extra_arguments=options, env=environment)
+        def start(number: int) -> Kernel:
+            kernel = Kernel(connection_file=f"{folder}/{number}.json", **options)
+            stack.callback(_stop, kernel)
+            apart = f"exec({WARM_UP.get(names[number], '')!r}, {{}})"  # its names stay its own
+            arguments = [
+                f"--IPKernelApp.exec_lines={apart}",
+                # Its connections never leave 127.0.0.1: what it says of encryption is noise.
+                "--log-level=ERROR",
+                "--InteractiveShellApp.ignore_cwd=True",  # another package `helpers`
+            ]
+            run_sync(kernel.start_kernel)(extra_arguments=arguments, env=inherited | environment)
             return kernel
 
         def one_ahead() -> Iterator[Kernel]:
-            following = start(names[0]) if names else None
-            for name in [*names[1:], None]:
-                present, following = following, start(name) if name is not None else None
-                if present is not None:
-                    yield present
-                    _stop(present)
+            kernels = {0: start(0)}
+            for number in range(len(names)):
+                if number + 1 < len(names):
+                    kernels[number + 1] = start(number + 1)
+                yield kernels[number]
+                _stop(kernels[number])
 
-        try:
-            yield one_ahead()
-        finally:
-            for kernel in started:
-                _stop(kernel)
+        yield one_ahead() if names else iter(())
 
 
 def _stop(kernel: Kernel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from helpers.batch import summary
 from helpers.core import files, privacy
 from helpers.core.folders import read_manifest
 from helpers.core.settings import Settings
@@ -47,7 +48,6 @@ def compose(folder: Path) -> tuple[str, str]:
     if clusters.is_file():
         table = files.read_csv(clusters)
         lines += [f"{row.cluster}: {row.viewers:,}" for row in table.itertuples()]
-    insights = files.read_json(folder / "data" / "insights.json")
-    lines += [insights[part]["finding"] for part in ("change", "people") if part in insights]
+    lines += summary.headlines(folder)
     lines.append(f"Report: {folder.name}/report.html")
     return title, privacy.without_emails("\n".join(lines))

@@ -110,7 +110,7 @@ def plan(
     settings = settings_module.load()
     folder, manifest = settings.outputs, Manifest()
     if resume:
-        folder, manifest = _find_run(settings, resume)
+        folder, manifest = find_run(settings, resume)
         params = _resumed(resume, params, manifest)
     done = _done_stages(manifest, params)
     wanted = tuple(stage for stage in wanted if stage not in done)
@@ -152,12 +152,13 @@ def _check_owner(run: Run, params: Parameters) -> None:
         )
 
 
-def _find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
+def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
+    """A run folder and its run.json; ParameterError where there is none."""
     folder = settings.outputs / name
     manifest = read_manifest(folder) if RUN_NAME.match(name) else Manifest()
     if name.startswith("dev") or not manifest.stages:
         raise ParameterError(
-            f"--resume {name}: there is no such run in {settings.outputs.name}/.",
+            f"There is no run {name!r} in {settings.outputs.name}/.",
             remedy="`viewer-personas runs` lists those there are.",
         )
     return folder, manifest

@@ -18,12 +18,11 @@ from typing import Any
 import nbformat
 
 from helpers.batch import kernels, notify
-from helpers.batch.plan import Plan, log, plan
+from helpers.batch.plan import Plan, find_run, log, plan
 from helpers.batch.summary import shown
 from helpers.core import clock, privacy
 from helpers.core import settings as settings_module
-from helpers.core.errors import ParameterError
-from helpers.core.folders import REPORTED_AFTER, RUN_NAME, new_folder, read_manifest
+from helpers.core.folders import REPORTED_AFTER, new_folder, read_manifest
 from helpers.core.parameters import parse_day
 from helpers.core.settings import Settings
 from helpers.report import notebook_page, report
@@ -66,7 +65,7 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
             error=None,
         )
         try:
-            stack.enter_context(_environment(work))
+            stack.callback(stop_sandboxes)
             _execute(work)
             _finish(work)
         except BaseException as error:
@@ -88,22 +87,13 @@ def _in_new_folder(run: Run) -> Run:
     return Run(run.stage, folder, run.settings, type(run.params).check(values), source=run.source)
 
 
-@contextlib.contextmanager
-def _environment(work: Plan) -> Iterator[None]:
+def _environment(run: Run) -> dict[str, str]:
     """What kernels inherit: where to write, which sandbox to ask, that the lock is held."""
-    settings = work.run.settings
-    extra = {"VIEWER_PERSONAS_OUTPUTS": str(settings.outputs), "VIEWER_PERSONAS_LOCK": "held"}
-    if work.run.source.uses_sandbox and not settings.sandbox and work.stages:
-        state = work.run.store.folder / "sandbox.json"
-        extra["VIEWER_PERSONAS_SANDBOX"] = start_sandbox(state).url
-    before = {name: os.environ.get(name) for name in extra}
-    os.environ.update(extra)
-    try:
-        yield
-    finally:
-        stop_sandboxes()
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    held = {"VIEWER_PERSONAS_OUTPUTS": str(run.settings.outputs), "VIEWER_PERSONAS_LOCK": "held"}
+    if run.source.uses_sandbox and not run.settings.sandbox:
+        url = start_sandbox(run.store.folder / "sandbox.json").url
+        return held | {"VIEWER_PERSONAS_SANDBOX": url}
+    return held
 
 
 @contextlib.contextmanager
@@ -113,11 +103,7 @@ def stop_on_sigterm() -> Iterator[None]:
     def stop(*_):
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: whoever calls handles signals
-        yield
-        return
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
@@ -127,9 +113,11 @@ def stop_on_sigterm() -> Iterator[None]:
 def _execute(work: Plan) -> None:
     """The notebooks one after another; meanwhile their HTML is made and what is next warms up."""
     count, folder = len(work.stages), work.run.folder
-    with kernels.start_kernels(work.stages) as started, ThreadPoolExecutor(1) as renderer:
+    environment = _environment(work.run) if count else {}
+    started = kernels.start_kernels(work.stages, environment)
+    with started as ready, ThreadPoolExecutor(1) as renderer:
         pages = []
-        for number, (stage, kernel) in enumerate(zip(work.stages, started, strict=True), 1):
+        for number, (stage, kernel) in enumerate(zip(work.stages, ready, strict=True), 1):
             work.say(f"[{number}/{count}] {stage}")
             output = folder / f"{stage}.ipynb"
             try:
@@ -214,17 +202,10 @@ def render(name: str, *, pdf: bool = False) -> Path:
         The scan found what must not be there.
     """
     settings = settings_module.load()
-    folder = settings.outputs / name
-    if not RUN_NAME.match(name) or not read_manifest(folder).stages:
-        raise ParameterError(
-            f"There is no run {name!r} in {settings.outputs.name}/.",
-            remedy="`viewer-personas runs` lists those there are.",
-        )
+    folder, manifest = find_run(settings, name)
     for path in sorted(folder.glob("0*.ipynb")):
         notebook_page.notebook_html(path)
-    page = folder
-    if read_manifest(folder).is_done(REPORTED_AFTER):
-        page = report.build(folder)
+    page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else folder
     _refuse_leaks(folder, settings)
     report.index(settings.outputs)
     return report.render_pdf(page) if pdf else page
@@ -261,21 +242,14 @@ class _Formatter(logging.Formatter):
 
 @contextlib.contextmanager
 def _log_to_folder(folder: Path) -> Iterator[None]:
-    """run.log of the run folder: our lines, papermill's and tracebacks."""
+    """run.log of the run folder: our lines, warnings of the libraries and tracebacks."""
     handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
     handler.setFormatter(_Formatter(folder))
     handler.handleError = lambda record: None  # a full disk is told once, by the run itself
-    loggers = [log, logging.getLogger("papermill"), logging.getLogger("traitlets")]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO if logger is log else logging.WARNING)
-        logger.propagate = False
+    log.setLevel(logging.INFO)
+    logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
-        for logger, (level, propagate) in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
+        logging.getLogger().removeHandler(handler)
         handler.close()

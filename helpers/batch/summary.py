@@ -10,6 +10,7 @@ from helpers.core import files
 from helpers.core.folders import Manifest, read_manifest
 from helpers.mavera import answers
 from helpers.mavera.claims import Claim
+from helpers.report.pages import account_name
 
 
 def shown(path: Path) -> str:
@@ -21,22 +22,18 @@ def summarize(folder: Path) -> list[str]:
     """The lines that a run ends by printing."""
     manifest = read_manifest(folder)
     counts, window = manifest.counts, manifest.window
-    account = "not named" if manifest.account == "live" else manifest.account
+    account = account_name(manifest.account)
+    told = [name for name in ("visitors", "sessions", "viewers") if name in counts]
     lines = [
         f"Run {folder.name} · account: {account} · {window['start_date']} to {window['end_date']}",
-        " · ".join(
-            f"{name}: {counts[name]:,}"
-            for name in ("visitors", "sessions", "viewers")
-            if name in counts
-        ),
+        " · ".join(f"{name}: {counts[name]:,}" for name in told),
     ]
     if counts.get("viewers") == 0:
         lines.append("No viewers in the window: nothing to cluster, nothing to buy.")
     sessions = manifest.model_extra.get("fetch", {}).get("sessions", {})
     if sessions and not sessions.get("new", 1) and not sessions.get("changed", 1):
         lines.append("No new sessions since the last run.")
-    insights = files.read_json(folder / "data" / "insights.json")
-    lines += [insights[part]["finding"] for part in ("change", "people") if part in insights]
+    lines += headlines(folder)
     clusters = folder / "data" / "clusters.csv"
     lines += _table(files.read_csv(clusters)) if clusters.is_file() else []
     lines += _advice(folder, manifest)
@@ -47,6 +44,14 @@ def summarize(folder: Path) -> list[str]:
     lines += notices(folder)
     lines.append(f"Report: {shown(page)}" if page.is_file() else f"Folder: {shown(folder)}")
     return [line for line in lines if line]
+
+
+def headlines(folder: Path) -> list[str]:
+    """What is new since the last run, whether shares changed, how many people are worth a call."""
+    insights = files.read_json(folder / "data" / "insights.json")
+    change, people = insights.get("change", {}), insights.get("people", {})
+    sections = (change.get("parts", {}).get("news", {}), change, people)
+    return [section["finding"] for section in sections if section]
 
 
 def _table(clusters: pd.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import TOO_FEW, count_people, share_interval
-from helpers.findings.section import to_plain
+from helpers.findings.section import Section, to_plain
 from helpers.mavera import answers
 from helpers.report.pages import account_name
 from helpers.store import rules
@@ -29,10 +29,6 @@ STATED = re.compile(
     rf"{LEVEL}(?:\s*(?:to|[-–/])\s*{LEVEL})?",
     re.I,
 )
-NOT_MADE = {
-    "retention": "Where viewers leave was not looked at in this run.",
-    "people": "Lists of people were not made in this run.",
-}
 TOTALS = ("sessions", "viewers", "identified_viewers", "people", "visitors")  # exact
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
 STATUS = {"draft": "drafted, not bought", "bought": "new at Mavera"}
@@ -115,8 +111,8 @@ class _Source:
         """A finding as it was written down, others among its parts; what was not made says so."""
         found = self.sections.get(name)
         if not isinstance(found, dict) or not found.keys() >= KEYS:
-            finding = NOT_MADE.get(name, f"{name.capitalize()} was not computed in this run.")
-            found = {"finding": finding, "rows": [], "columns": {}, "note": "", "parts": {}}
+            missing = f"{name.capitalize()}: not looked at in this run."
+            found = Section(missing).to_json()
         more = {other: self.section(other) for other in others if other in self.sections}
         return found | {"parts": found["parts"] | more}
 
@@ -209,14 +205,15 @@ def _advice(source: _Source) -> dict[str, Any]:
     texts = [said, *(said.get("follow_ups") or []), said.get("edits") or {}]
     missing = [figure for text in texts for figure in text.get("unsupported_figures") or []]
     keys = ("question", "answer", "closing", "asked_on", "credits", "thread_id", "confidence")
-    return (
-        {"finding": finding, "status": status, "reused": bool(said.get("reused"))}
-        | {key: said.get(key) for key in keys}
-        | {"follow_ups": said.get("follow_ups") or [], "edits": said.get("edits")}
-        | {"sources": [asdict(source) for source in answers.links(said.get("sources"))]}
-        | {"unsupported_figures": list(dict.fromkeys(missing))}
-        | {"figures": said.get("figures") or said.get("unsupported_figures") or []}
-    )
+    return {key: said.get(key) for key in (*keys, "edits")} | {
+        "finding": finding,
+        "status": status,
+        "reused": bool(said.get("reused")),
+        "follow_ups": said.get("follow_ups") or [],
+        "sources": [asdict(source) for source in answers.links(said.get("sources"))],
+        "figures": said.get("figures") or [],
+        "unsupported_figures": list(dict.fromkeys(missing)),
+    }
 
 
 def _method(source: _Source) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def test_a_resumed_run_keeps_its_parameters_but_for_the_budget(tmp_path, bare_en
 
 @pytest.mark.parametrize("name", ["2026-07-09", "dev", "../2026-07-01", "2026-07-01.11", "x"])
 def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path, name):
-    with pytest.raises(ParameterError, match="there is no such run"):
+    with pytest.raises(ParameterError, match="There is no run"):
         runner.run({}, resume=name, notebooks=write(tmp_path / "books"))
 
 
