@@ -152,7 +152,8 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
         name: publish_parts(row, row.sum(), run.params.min_cell)  # a cluster's size is known
         for name, row in counted.iterrows()
     }
-    return pd.DataFrame.from_dict(rows, "index", dtype="Int64", columns=counted.columns)
+    published = pd.DataFrame.from_dict(rows, "index", "Int64", counted.columns)
+    return published.rename_axis("cluster")
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
