@@ -167,7 +167,7 @@ def with_kit(outputs: Path) -> dict:
     enrich.features(run)
     run = Run.open("03_cluster", min_cell=1)
     cluster.assign(run)
-    watched = cluster.write_affinity(run).parts["videos"].table
+    watched = cluster.content(run).parts["videos"].table
     con = enrich.run.engine
     summary = con.execute(
         "SELECT cluster, count(*) AS viewers, sum(video_count)::BIGINT AS videos, "

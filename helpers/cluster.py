@@ -198,9 +198,7 @@ def conversions(run: Run) -> Section:
 
 def change(run: Run) -> Section:
     """What is new since the run before; see :func:`.change.compare_runs`."""
-    previous = _previous(run)
-    then = crm.read_people_then(_tables(run), previous)
-    return _compare(run, previous, _read_people(run), then)
+    return _compare(run, _previous(run), _read_people(run))
 
 
 def sensitivity(run: Run) -> Section:
@@ -239,13 +237,12 @@ def write_findings(run: Run) -> dict[str, Section]:
     DataError
         Stage 03 has not named the clusters yet.
     """
-    watched, previous, known = write_affinity(run), _previous(run), _read_people(run)
-    then = crm.read_people_then(_tables(run), previous)
+    previous, known = _previous(run), _read_people(run)
     found = {
-        "content": watched,
+        "content": content(run),
         "sources": sources(run),
         "conversions": conversions(run),
-        "change": _compare(run, previous, known, then),
+        "change": _compare(run, previous, known),
         "sensitivity": sensitivity(run),
         "groups": groups(run),
         "people": list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell),
@@ -258,23 +255,17 @@ def write_findings(run: Run) -> dict[str, Section]:
         known,
         run.rules,
         run.window,
-        people_then=then,
+        people_then=crm.read_people_then(_tables(run), previous),
         opt_out=opt_out,
         company_news=news,
     )
     run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
+    videos = found["content"].parts["videos"]
+    run.write_csv("affinity.csv", videos.table[list(videos.labels)])
     written = {name: section.to_json() for name, section in found.items()}
     head = {"schema_version": FINDINGS_VERSION, "basis": run.basis()}
     run.write_json("insights.json", head | written)
     return found
-
-
-def write_affinity(run: Run) -> Section:
-    """Write ``data/affinity.csv``, the part videos of :func:`content`, and return the latter."""
-    section = content(run)
-    videos = section.parts["videos"]
-    run.write_csv("affinity.csv", videos.table[list(videos.labels)])
-    return section
 
 
 def list_findings(found: dict[str, Section]) -> pd.DataFrame:
@@ -299,14 +290,14 @@ def _read_people(run: Run) -> pd.DataFrame:
     )
 
 
-def _compare(run: Run, previous: changes.Previous | None, known, then) -> Section:
+def _compare(run: Run, previous: changes.Previous | None, known: pd.DataFrame) -> Section:
     return changes.compare_runs(
         _tables(run),
         run.rules,
         run.window,
         previous=previous,
         people=known,
-        people_then=then,
+        people_then=crm.read_people_then(_tables(run), previous),
         settings=_selection(run),
         min_cell=run.params.min_cell,
     )

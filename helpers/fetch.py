@@ -14,7 +14,7 @@ from helpers.findings.counts import publish_counts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
 from helpers.store.store import MEDIAS, Store
-from helpers.wistia.client import Wistia
+from helpers.wistia.client import Wistia, refuse_unusable
 from helpers.wistia.rows import to_table
 from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
 from helpers.wistia.visitors import VisitorFacts, update_visitors
@@ -235,11 +235,11 @@ def _update_medias(run: Run, wistia: Wistia, fetched: Fetched) -> None:
     except AccessError:
         fetched.medias = MediaFacts(readable=False)
         return
-    # The first row of an id counts: one that a list that moves repeats is the same.
-    rows = {row.media_id: row for page in reversed(pages) for row in reversed(page.rows)}
+    rows = {row.media_id: row for page in pages for row in page.rows}
+    problems = [problem for page in pages for problem in page.problems]
+    refuse_unusable(problems, len(rows), "videos")
     files.write_parquet(run.store.medias_path, to_table(list(rows.values()), MEDIAS))
-    unusable = sum(len(page.problems) for page in pages)
-    fetched.medias = MediaFacts(pages=len(pages), rows=len(rows), unusable=unusable)
+    fetched.medias = MediaFacts(pages=len(pages), rows=len(rows), unusable=len(problems))
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers import cluster
+from helpers import cluster, enrich
 from helpers.core.errors import DataError, ParameterError
 from helpers.run import Run
 from helpers.store import rules
@@ -22,8 +22,6 @@ SESSIONS = [
 
 @pytest.fixture
 def clustered(new_run):  # noqa: F811
-    from helpers import enrich
-
     enrich.features(new_run(SESSIONS, [visitor("anna", email="anna@example.com")]))
     run = Run.open("03_cluster", source="sandbox", min_cell=1)
     return run, cluster.assign(run)
@@ -64,6 +62,25 @@ def test_a_preview_says_who_would_move_and_saves_nothing(clustered):
     assert moves.loc["engaged_explorers", "engaged_explorers"] == 0
     assert moves.to_numpy().sum() == 4
     assert run.data("viewers.parquet").read_bytes() == before
+
+
+def test_other_labels_stand_beside_the_clusters_in_published_counts(new_run):  # noqa: F811
+    viewers = [f"v{n}" for n in range(40)]
+    whole = [session(f"e{n}", v, "m1", "2026-06-01T10:00:00", 1.0) for n, v in enumerate(viewers)]
+    left = [session(f"l{v}", f"left-{v}", "m1", "2026-06-01T10:00:00", 0.1) for v in viewers[:22]]
+    enrich.features(new_run([*whole, *left]))
+    run = Run.open("03_cluster", source="sandbox")
+    cluster.assign(run)
+    frame = cluster.viewers(run)
+    labels = cluster.label_viewers(frame, groups=2)
+    assert labels.value_counts().to_dict() == {"group A": 40, "group B": 22}
+    found = cluster.compare(run, labels)
+    assert found.index.tolist() == run.rules.names and found.index.name == "cluster"
+    assert found.loc["casual_viewers"].tolist() == [40, 0]
+    assert found.loc["bouncers"].tolist() == [0, 20]  # 22, rounded to fives
+    labels[viewers[:3]] = "group B"  # three of 40: hidden, and so is the rest
+    assert cluster.compare(run, labels).loc["casual_viewers"].isna().all()
+    assert cluster.label_viewers(frame.iloc[:0], groups=2).empty
 
 
 def test_a_clusters_file_of_one_s_own_names_the_clusters(clustered, tmp_path):

@@ -38,12 +38,8 @@ UNUSABLE_SHARE = 0.01
 class Page:
     """One page of a list: its usable rows, in the service's order, and why the others are not."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
     problems: Sequence[RowProblem] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.rows and not self.problems
 
 
 @contextlib.contextmanager
@@ -170,21 +166,14 @@ class Wistia:
     ) -> Iterator[Page]:
         """Pages until an empty one, which no list goes on after."""
         for number in count(first):
-            place = f"{where}page {number}"
             numbered = {**query, "page": number, "per_page": self.per_page}
-            page = _parse_page(model, self.client.get(path, numbered, where=place))
-            if page.is_empty:
+            answer = self.client.get(path, numbered, where=f"{where}page {number}")
+            if not answer:
                 return
-            if not page.rows and not any(problem.day for problem in page.problems):
-                refuse_unusable(page.problems, 0, f"GET {path} ({place})")
-            yield page
-
-
-def _parse_page(model: type[Row], answer: list[Any]) -> Page:
-    usable, problems = [], []
-    for raw in answer:
-        try:
-            usable.append(rows.parse_row(model, raw))
-        except RowProblem as problem:
-            problems.append(problem)
-    return Page(usable, problems)
+            usable, problems = [], []
+            for raw in answer:
+                try:
+                    usable.append(rows.parse_row(model, raw))
+                except RowProblem as problem:
+                    problems.append(problem)
+            yield Page(usable, problems)

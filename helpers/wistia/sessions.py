@@ -29,6 +29,7 @@ PAGES = 10
 MOST_PAGES = 4 * PAGES
 """A list that is longer than expected is left here; the days not reached make new lists."""
 
+UNIT_CHANGED = "Its unit may have changed: it is refused, not rescaled. Other days are kept."
 TOO_MANY_REFUSED = 3  # days: no odd row any more, the unit or the format has changed
 ONE_DAY = timedelta(days=1)
 
@@ -131,7 +132,7 @@ class SessionReader:
         oldest, missing = days[-1], set(days)
         while oldest - ONE_DAY in missing:
             oldest -= ONE_DAY
-        page = next(self.wistia.sessions(oldest, days[-1]), Page([]))
+        page = next(self.wistia.sessions(oldest, days[-1]), Page())
         times = [row.received_at for row in page.rows]
         longest = timedelta.max
         if len(times) + len(page.problems) >= self.wistia.per_page and times:
@@ -199,9 +200,7 @@ class SessionReader:
                     f"{problem.what}.",
                     where=f"Wistia: day {day}",
                     expected="a share from 0 to 1",
-                    remedy="Its unit may have changed, so it is refused rather than rescaled: "
-                    "nothing of that day is stored, other days are kept. Ask Wistia's support, or "
-                    "look for a newer kit.",
+                    remedy=UNIT_CHANGED,
                 )
         rows = sum(map(len, tables))
         refuse_unusable(problems, rows, f"day {day}")
