@@ -151,7 +151,7 @@ def fetch_here(start: str, end: str) -> None:
     from fetching import go
 
     begun = time.monotonic()
-    facts = go(start_date=start, end_date=end).model_dump()
+    facts = go(start_date=start, end_date=end).model_dump(mode="json")
     facts["wall"] = round(time.monotonic() - begun, 1)
     facts["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(facts))
