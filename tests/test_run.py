@@ -239,3 +239,15 @@ def test_the_previous_run_is_the_newest_done_one_whose_window_ends_earlier(bare_
     make(bare_environment, "2026-06-02", window=window("2026-06-01"), status="failed")
     make(bare_environment, "2026-07-01", window=window("2026-06-30"))
     assert Run.open("03_cluster", "2026-07-01").previous().folder.name == "2026-06-01"
+
+
+@pytest.mark.parametrize("place", ["dev", "store", "2026-07-01"])
+def test_nothing_is_written_through_a_link_out_of_the_outputs_folder(bare_environment, place):
+    outside = bare_environment.parent / "elsewhere"
+    for folder in (outside, bare_environment):
+        folder.mkdir(mode=0o700)
+    (bare_environment / ".viewer-personas").touch()
+    (bare_environment / place).symlink_to(outside)
+    with pytest.raises(ParameterError, match=f"^{place} in the outputs folder is a link"):
+        Run.open("01_fetch", source="sandbox")
+    assert list(outside.iterdir()) == []
