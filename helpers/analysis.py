@@ -135,18 +135,17 @@ def _ask(account: Account, asked: Purchase, data: dict, titles: dict[str, str]) 
 
 def _reply(account: Account, row: PersonaRow) -> list[Reply]:
     """One persona's own words; as text when they break the schema; none when not bought."""
-    entry, about = account.obtain(prompts.ask_persona(row)), {"cluster": row.cluster}
+    entry = account.obtain(prompts.ask_persona(row))
     if entry is None:
         return []
     try:
         text = str(entry.answer["output"][0]["content"][0]["text"] or "")
-    except (TypeError, KeyError, IndexError):
-        return [Reply(**about, name=row.name, text=LOST)]
-    try:
         said = payloads.Reply.model_validate_json(text).body()
+    except (TypeError, KeyError, IndexError):
+        said = {"text": LOST}
     except ValidationError:
         said = {"text": payloads.clean(text, 1500) or EMPTY}
-    return [Reply(**about, name=row.name, **said)]
+    return [Reply(cluster=row.cluster, name=row.name, **said)]
 
 
 def follow_up(run: Run, text: str) -> Shown:
@@ -166,11 +165,8 @@ def follow_up(run: Run, text: str) -> Shown:
     """
     plain, content = payloads.check_question(text), read(run)
     if not content.thread_id:
-        raise ParameterError(
-            "Mave has not answered in this run, so there is no thread to go on in.",
-            where="Follow-up question",
-            remedy="Run analysis.ask(run) with credits allowed first.",
-        )
+        told = "Mave has not answered in this run, so there is no thread to go on in."
+        raise ParameterError(told, remedy="Run analysis.ask(run) with credits allowed first.")
     chat = payloads.Chat(message=plain, thread_id=content.thread_id)
     asked = Purchase("mave", prompts.FOLLOW_UP, chat)
     data = personas.numbers_of(run, personas.read(run)).body()

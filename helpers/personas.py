@@ -50,12 +50,9 @@ def drafts(run: Run) -> pd.DataFrame:
     """
     table, params = cluster.read_table(run), run.params
     for name in set(params.persona_clusters) - set(run.rules.names):
-        raise ParameterError(
-            f"persona_clusters names {name!r}, and there is no such cluster.",
-            where=run.stage,
-            expected=f"some of {', '.join(run.rules.names)}",
-            remedy=suggest(name, run.rules.names),
-        )
+        told = f"persona_clusters names {name!r}, and there is no such cluster."
+        there = f"some of {', '.join(run.rules.names)}"
+        raise ParameterError(told, expected=there, remedy=suggest(name, run.rules.names))
     profiles = describe_profiles(run.engine, table, params.min_cell, time_zone=params.time_zone)
     numbers = sending.build_clusters(run.rules, profiles.clusters, profiles.parts, profiles.videos)
     rows = [_draft(run, of_cluster) for of_cluster in numbers]

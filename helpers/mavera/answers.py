@@ -14,6 +14,7 @@ from helpers.core.privacy import clean_text
 from helpers.mavera import payloads
 from helpers.mavera.claims import MISSING, Claim
 
+TOP = 4  # level that a text's highest heading becomes
 TAGS = "p br hr h2 h3 h4 h5 h6 ul ol li strong em s code pre blockquote"
 TAGS += " table thead tbody tr th td a"
 MARKED = f'<mark class="unsupported" title="{MISSING}">'
@@ -51,7 +52,7 @@ def to_text(shown: str) -> str:
     return re.sub(r"\n\s*\n+", "\n", html.unescape(nh3.clean(spaced, tags=set()))).strip()
 
 
-def markdown_html(text: str, figures: Sequence[Claim] = (), *, top: int = 4) -> str:
+def markdown_html(text: str, figures: Sequence[Claim] = ()) -> str:
     """Markdown from outside as HTML: no HTML of its own, no image; the host beside each link.
 
     Parameters
@@ -61,13 +62,11 @@ def markdown_html(text: str, figures: Sequence[Claim] = (), *, top: int = 4) -> 
     figures : sequence of Claim
         Figures that were looked up; those not in the data are marked in their line, or wherever
         they stand where they have none.
-    top : int
-        Level that the text's highest heading becomes, 2 to 6.
     """
     text = clean_text(re.sub(f"[{_START}{_END}]", "", text))
     tokens = _PARSER.parse(_mark(text, figures, _START, _END))
     levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
-    shift = top - min(levels, default=top)
+    shift = TOP - min(levels, default=TOP)
     for token in tokens:
         if token.type.startswith("heading_"):
             token.tag = f"h{min(6, int(token.tag[1]) + shift)}"

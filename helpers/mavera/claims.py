@@ -59,13 +59,12 @@ class SentData:
         sent += [fact for row in rows for fact in _anonymous(row)]
         total = data.get("total_viewers") or sum(row.get("viewers") or 0 for row in rows)
         self.facts = [Fact(ALL, "size", "count", total), *sent]
-        for measure in {fact.measure for fact in sent} - {"size"}:
-            for kind in ("count", "hours"):
-                same = [fact.value for fact in sent if (fact.measure, fact.kind) == (measure, kind)]
-                self.facts.append(Fact(ALL, measure, kind, sum(same), DERIVED))
-                if kind == "count" and total:
-                    share = 100 * sum(same) / total
-                    self.facts.append(Fact(ALL, measure, "percent", share, DERIVED))
+        counted = {fact.measure for fact in sent if fact.kind == "count"} - {"size"}
+        for measure in counted:
+            same = [f.value for f in sent if (f.measure, f.kind) == (measure, "count")]
+            self.facts.append(Fact(ALL, measure, "count", sum(same), DERIVED))
+            share = 100 * sum(same) / max(total, 1)
+            self.facts.append(Fact(ALL, measure, "percent", share, DERIVED))
         others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
         self.titles = {name for name in others if len(name) > 2}
         countries = {name: f"(?-i:{name})" for name in others - self.titles if name.isalpha()}

@@ -148,8 +148,5 @@ class Mavera:
 
 
 def _refuse(path: str, why: str) -> ServiceError:
-    return ServiceError(
-        f"The answer is not as documented: {why}.",
-        where=f"Mavera, GET {path}",
-        remedy=NOT_BOUGHT,
-    )
+    told = f"The answer is not as documented: {why}."
+    return ServiceError(told, where=f"Mavera, GET {path}", remedy=NOT_BOUGHT)

@@ -97,13 +97,10 @@ def _plan(account: Account, row: PersonaRow) -> str:
         return "update" if changed else "reuse"
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
+            told = f"{entry.entry} was settled by hand as made, and no {row.name!r} is listed."
             place = settings.flag(account.run.settings.outputs)
-            raise CreditError(
-                f"Ledger entry {entry.entry} was settled by hand as made, and the account lists no "
-                f"persona {row.name!r}. Nothing is bought.",
-                where="Mavera",
-                remedy=f"If so, run `viewer-personas settle {entry.entry} not-made{place}`.",
-            )
+            remedy = f"If so, run `viewer-personas settle {entry.entry} not-made{place}`."
+            raise CreditError(told, where="Ledger", remedy=remedy)
     if row.chosen:
         return "buy"
     return "too few viewers" if row.numbers.viewers is None else "not chosen"

@@ -140,13 +140,11 @@ def write_line(path: Path, line: str) -> None:
 def unknown(entry: Entry, why: str, outputs: Path) -> CreditError:
     """The error of an outcome that could not be known; it names the entry and the way out."""
     command, place = f"viewer-personas settle {entry.entry}", settings.flag(outputs)
-    return CreditError(
-        f"Whether {entry.kind} {entry.name!r} was made, and charged, could not be known: {why}. "
-        f"Ledger entry {entry.entry} stays pending and nothing more is bought.",
-        where="Mavera",
-        remedy="Run again to ask the service once more; or look at Mavera's pages yourself, then "
-        f"run `{command} made{place}` or `{command} not-made{place}`.",
-    )
+    told = f"Whether {entry.kind} {entry.name!r} was made, and charged, could not be known: {why}."
+    told += f" Ledger entry {entry.entry} stays pending and nothing more is bought."
+    remedy = "Run again to ask the service once more; or look at Mavera's pages yourself, then run "
+    remedy += f"`{command} made{place}` or `{command} not-made{place}`."
+    return CreditError(told, where="Mavera", remedy=remedy)
 
 
 def settle_by_hand(outputs: Path, entry: str, made: bool) -> Entry:

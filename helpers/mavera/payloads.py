@@ -226,12 +226,10 @@ def persona_fields(cluster: Cluster) -> PersonaFields:
     try:
         return PersonaFields.model_validate(cluster.persona)
     except ValidationError as error:
-        raise ParameterError(
-            f"persona: field {first_of(error)}.",
-            where=f"Clusters file, cluster {cluster.name} (line {cluster.line})",
-            expected=f"some of {', '.join(PersonaFields.model_fields)}",
-            remedy="Correct it and run again.",
-        ) from None
+        where = f"Clusters file, cluster {cluster.name} (line {cluster.line})"
+        fields = f"some of {', '.join(PersonaFields.model_fields)}"
+        told = f"persona: field {first_of(error)}."
+        raise ParameterError(told, where=where, expected=fields) from None
 
 
 def first_of(error: ValidationError) -> str:
@@ -307,12 +305,8 @@ def checked(model: type[P], **content: Any) -> P:
     try:
         return model(**content)
     except ValidationError as error:
-        raise DataError(
-            f"{first_of(error)}.",
-            where="What would be sent to Mavera",
-            expected="aggregates within their range",
-            remedy="Run 03_cluster again.",
-        ) from None
+        where, remedy = "What would be sent to Mavera", "Run 03_cluster again."
+        raise DataError(f"{first_of(error)}.", where=where, remedy=remedy) from None
 
 
 def rule_text(when: str | None) -> str | None:
@@ -331,9 +325,6 @@ def check_question(text: str) -> str:
         It is empty, over 2,000 characters, or holds an e-mail address.
     """
     if not 1 <= len(text.strip()) <= 2000 or re.search(r"\S@\S", text):
-        raise ParameterError(
-            "The follow-up question is empty or too long, or it names a person by e-mail.",
-            expected="1 to 2,000 characters, and nothing about one person",
-            remedy="Ask about clusters instead.",
-        )
+        told = "The follow-up question is empty or too long, or it names a person by e-mail."
+        raise ParameterError(told, expected="1 to 2,000 characters, about clusters")
     return "\n".join(clean(line, 2000) for line in text.strip().split("\n"))

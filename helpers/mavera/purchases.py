@@ -148,11 +148,8 @@ class Account:
         for room, limit, remedy in sorted(limits):
             if bill.total > room:
                 before = f" on top of {spent} spent in this run" if spent else ""
-                raise CreditError(
-                    f"The bill is {bill.total}{before}, and {limit}. Nothing was bought.",
-                    where="Credits",
-                    remedy=f"{remedy}. {bill.advise(room)}".strip(),
-                )
+                told = f"The bill is {bill.total}{before}, and {limit}. Nothing was bought."
+                raise CreditError(told, where="Credits", remedy=f"{remedy}. {bill.advise(room)}")
         self.allowed = bill.total
         self.run.record(credits={"bill": spent + bill.total})
 
@@ -201,21 +198,15 @@ class Account:
         price = KINDS[wanted.kind].price
         for _ in range(2):
             if price > self.allowed:
-                raise CreditError(
-                    f"{wanted.name} may cost {price}, and {self.allowed} of the bill are left.",
-                    where="Credits",
-                    remedy=f"Run again to see a new bill. {ON}",
-                )
+                told = f"{wanted.name} may cost {price}, and {self.allowed} of the bill are left."
+                raise CreditError(told, where="Credits", remedy=f"Run again for a new bill. {ON}")
             before = {"used": self.mavera.usage().used, "listed": self._listed()}
             about = {"price": price, "run": self.run.folder.name, "before": before}
             entry = self._send(self.ledger.open(**wanted.entry(), **about), wanted.payload)
             if entry.state == SETTLED:
                 return entry
-        raise ServiceError(
-            f"{wanted.name} failed twice, and by list and usage nothing was made, nothing charged.",
-            where="Mavera",
-            remedy=f"Run again later. {ON}",
-        )
+        told = f"{wanted.name} failed twice; by list and usage nothing was made, nothing charged."
+        raise ServiceError(told, where="Mavera", remedy=f"Run again later. {ON}")
 
     def _send(self, entry: Entry, payload: Payload) -> Entry:
         """Make the call; the entry settled, or void where it was not made."""
@@ -256,13 +247,9 @@ class Account:
         self.custom.setdefault(told.id, Row.model_validate(answer))
         settled = self.ledger.settle(entry, persona_id=told.id, **facts)
         if told.is_custom is False or charged > entry.price:
-            raise CreditError(
-                f"{entry.name!r} was answered with is_custom {told.is_custom} and {charged} "
-                "credits charged. It is kept; nothing more is bought.",
-                where="Mavera",
-                expected=f"a custom persona for {entry.price}",
-                remedy="Ask Mavera what it charges before running again.",
-            )
+            odd = f"{entry.name!r}: is_custom {told.is_custom}, {charged} credits charged."
+            remedy = "It is kept; nothing more is bought. Ask Mavera before running again."
+            raise CreditError(odd, expected=f"a custom one for {entry.price}", remedy=remedy)
         return settled
 
     # ---- an outcome that is not known

@@ -52,9 +52,9 @@ def test_signs_that_hide_or_turn_text_are_removed():
     assert html == "<p>abcde</p>\n<p>g</p>\n"
 
 
-def test_headings_begin_at_the_level_asked_for_and_keep_their_order():
-    html = answers.markdown_html("## One\n\n### Two\n\n###### Six", top=3)
-    assert "<h3>One</h3>" in html and "<h4>Two</h4>" in html and "<h6>Six</h6>" in html
+def test_headings_begin_at_level_four_and_keep_their_order():
+    html = answers.markdown_html("## One\n\n### Two\n\n###### Six")
+    assert "<h4>One</h4>" in html and "<h5>Two</h5>" in html and "<h6>Six</h6>" in html
 
 
 def claim(text, line, verdict=MISSING):
