@@ -330,8 +330,17 @@ def test_a_notebook_runs_again_after_a_parameter_was_edited(ran, desk, stage):
 SIZES = r"(?m)^(\w+) +(\d+) "  # of a cluster table
 
 
+@pytest.fixture(scope="module")
+def enriched(lab, desk) -> None:
+    """Notebooks 01 and 02 have run, by the tests before or now."""
+    for stage in STAGES[:2]:
+        if not (desk / "outputs" / "dev" / "data" / "features.parquet").is_file():
+            lab.open(stage)
+            lab.run_all()
+
+
 @pytest.fixture
-def clusters(ran, lab) -> Window:
+def clusters(enriched, lab) -> Window:
     """Notebook 03 as it is committed, run to the end."""
     lab.open("03_cluster")
     assert_good(lab.run_all())
@@ -354,7 +363,8 @@ def test_an_interrupt_a_restart_and_a_run_from_the_middle_give_no_wrong_number(c
     clusters.page.wait_for_function(f"stage => !{IS_IDLE}(stage)", arg=clusters.stage)
     clusters.command("kernelmenu:interrupt")
     (stopped,) = clusters.wait_for_cells(len(clusters.cells()) - 1)
-    assert stopped["outputs"][-1]["ename"] == "KeyboardInterrupt"
+    error = stopped["outputs"][-1]  # where the engine was at work it says RuntimeError
+    assert "interrupt" in f"{error['ename']} {error['evalue']}".lower()
     assert re.search(r"(?m)^binge_watchers +86 ", said(clusters.type("cluster.table(run)")))
     clusters.command("notebook:delete-cell")
     clusters.select(-1)
