@@ -21,7 +21,7 @@ from helpers.run import STAGES
 from helpers.store.store import Store
 from notebooks import plain_report, write  # noqa: F401
 
-pytestmark = pytest.mark.usefixtures("plain_report")
+pytestmark = [pytest.mark.usefixtures("plain_report"), pytest.mark.xdist_group("kernels")]
 WORDS = {"source": "sandbox", "run_date": "2026-07-01"}
 
 
