@@ -153,11 +153,9 @@ def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> 
         table[f"share_{name}"] = (table[f"viewers_{name}"] / total).clip(upper=1).astype(float)
     table["difference"] = table["share_now"] - table["share_then"]
     for name, outwards in (("low", np.floor), ("high", np.ceil), ("detectable", np.ceil)):
-        ends = outwards(compared[name] * 100) / 100
-        table[name] = ends
-    hidden = table["difference"].isna()
+        table[name] = outwards(compared[name] * 100) / 100
     told = ["low", "high", "detectable", "q_value"]
-    table[told] = table[told].round({"q_value": 3}).mask(hidden)
+    table[told] = table[told].round({"q_value": 3}).mask(table["difference"].isna())
     return table.reset_index()
 
 

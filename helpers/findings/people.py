@@ -150,12 +150,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
     shown["minutes_per_viewer"] = (summed["minutes"] / summed["viewers"]).mask(few).round(1)
     shown["minutes"] = summed["minutes"].mask(few).round()
-    shown["known_sessions"] = publish_counts(
-        summed["known_sessions"], summed["sessions"], min_cell, known=False
-    )
-    shown["sessions"] = publish_counts(
-        summed["sessions"], summed["sessions"], min_cell, known=False
-    )
+    for name in ("known_sessions", "sessions"):
+        shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
     clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
     videos = shown.dropna(subset="media_id").merge(
