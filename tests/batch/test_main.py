@@ -52,39 +52,25 @@ def test_every_kind_of_error_is_in_this_table():
     assert set(STATUS) == set(BY_NAME)
 
 
-def test_an_unexpected_error_is_one_line_and_status_1(viewer_personas, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ZeroDivisionError("by zero\nmore"), 1, "Unexpected: ZeroDivisionError: by zero\n"),
+        (KeyboardInterrupt(), 130, "Interrupted. What was fetched and bought is kept.\n"),
+        (OSError(28, "No space left"), 4, "The disk is full. Free some space and run again.\n"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_and_how_to_go_on(
+    viewer_personas, monkeypatch, error, status, said
+):
     def fail(*_, **__):
-        error = ZeroDivisionError("division by zero\nmore")
-        error.add_note("Run x failed; its log is outputs/x/run.log.")
         raise error
 
+    error.add_note("To go on with it: viewer-personas run --resume x")
     monkeypatch.setattr(runner, "run", fail)
-    status, out, err = viewer_personas("run")
-    assert status == 1 and out == ""
-    assert err == (
-        "Unexpected: ZeroDivisionError: division by zero\n"
-        "Run x failed; its log is outputs/x/run.log.\n"
-    )
-
-
-def test_ctrl_c_is_told_and_is_130(viewer_personas, monkeypatch):
-    def fail(*_, **__):
-        error = KeyboardInterrupt()
-        error.add_note("To go on with it: viewer-personas run --resume x")
-        raise error
-
-    monkeypatch.setattr(runner, "run", fail)
-    status, _, err = viewer_personas("run")
-    assert status == 130 and "Interrupted" in err and "--resume x" in err
-
-
-def test_a_full_disk_is_a_failed_service(viewer_personas, monkeypatch):
-    def fail(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(runner, "run", fail)
-    status, _, err = viewer_personas("run")
-    assert status == 4 and "The disk is full" in err
+    told = f"{said}To go on with it: viewer-personas run --resume x\n"
+    code, out, err = viewer_personas("run")
+    assert (code, out, err.lstrip("\n")) == (status, "", told)  # click ends the line of ^C
 
 
 def test_flags_win_over_p_and_p_over_the_file(viewer_personas, monkeypatch, tmp_path):
@@ -123,18 +109,9 @@ def test_help_names_every_command_of_the_design_and_the_exit_statuses(viewer_per
     for name in ("run", "run-all", "sandbox", "doctor", "runs", "render", "erase", "settle"):
         assert re.search(rf"^  {name} ", out, re.M), name
     assert "7 the data broke a rule" in out
-    status, out, _ = viewer_personas("run", "--help")
-    options = [
-        "--outputs",
-        "--run-date",
-        "-p",
-        "-f",
-        "--stages",
-        "--resume",
-        "--max-credits",
-        "--quiet",
-    ]
-    assert all(option in out for option in options)
+    _, out, _ = viewer_personas("run", "--help")
+    options = "--outputs --run-date -p -f --stages --resume --max-credits --quiet"
+    assert all(option in out for option in options.split())
 
 
 def test_sandbox_hands_its_options_on():

@@ -257,17 +257,21 @@ def test_a_run_that_crosses_midnight_keeps_its_date(tmp_path, bare_environment, 
     assert "2026-02-28" in nbformat.read(folder / "02_enrich.ipynb", 4).cells[-2].outputs[0].text
 
 
-def test_source_live_without_a_key_is_refused_before_anything_is_written(
-    tmp_path, bare_environment
+@pytest.mark.parametrize(
+    ("given", "kind", "said"),
+    [
+        ({"source": "live"}, AccessError, "WISTIA_API_TOKEN is not set"),
+        (
+            {"start_date": "2026-02-01", "end_date": "2026-01-01"},
+            ParameterError,
+            "end_date 2026-01-01 comes before",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused_before_anything_is_written(
+    tmp_path, bare_environment, given, kind, said
 ):
-    with pytest.raises(AccessError, match="WISTIA_API_TOKEN is not set"):
-        runner.run({"source": "live"}, notebooks=write(tmp_path / "books"))
-    assert not bare_environment.exists()
-
-
-def test_a_failed_run_before_a_folder_is_made_leaves_none(tmp_path, bare_environment):
-    with pytest.raises(ParameterError, match="end_date 2026-01-01 comes before"):
-        given = {"start_date": "2026-02-01", "end_date": "2026-01-01"}
+    with pytest.raises(kind, match=said):
         runner.run(given, notebooks=write(tmp_path / "books"))
     assert not bare_environment.exists()
 
@@ -296,24 +300,33 @@ def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment)
     assert "Credits spent: 1,550 (play credits of the sandbox)" in lines
 
 
-@pytest.mark.parametrize(("changed", "said"), [(0, True), (2, False)])
-def test_no_new_data_is_said(bare_environment, changed, said):
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"fetch": {"sessions": {"new": 0, "changed": 0}}}, "No new sessions since the last run."),
+        (
+            {"counts": {"viewers": 0}},
+            "No viewers in the window: nothing to cluster, nothing to buy.",
+        ),
+    ],
+)
+def test_nothing_new_and_nobody_at_all_are_said(bare_environment, facts, line):
     folder = bare_environment / "2026-07-01"
-    folders.record(
-        folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 5},
-        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
-        fetch={"sessions": {"new": 0, "changed": changed}},
-    )  # fmt: skip
-    assert ("No new sessions since the last run." in summary.summarize(folder)) is said
+    base = {"account": "a", "source": {"wistia": "live", "mavera": "live"}}
+    window = {"start_date": "2026-06-01", "end_date": "2026-06-30"}
+    changed = {"counts": {"viewers": 5}, "fetch": {"sessions": {"new": 0, "changed": 2}}}
+    folders.record(folder, **base, window=window, **changed)
+    assert line not in summary.summarize(folder)
+    folders.record(folder, **facts)
+    assert line in summary.summarize(folder)
 
 
-def test_no_viewers_in_the_window_is_said(bare_environment):
+def test_news_comes_before_shares_and_people(bare_environment):
     folder = bare_environment / "2026-07-01"
-    folders.record(
-        folder, account="a", source={"wistia": "live", "mavera": "live"}, counts={"viewers": 0},
-        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
-    )  # fmt: skip
-    assert any(line.startswith("No viewers in the window") for line in summary.summarize(folder))
+    news = {"news": {"finding": "New: 284 viewers."}}
+    told = {"change": {"finding": "No share changed.", "parts": news}, "people": {"finding": "20."}}
+    files.write_json(folder / "data" / "insights.json", told)
+    assert summary.headlines(folder) == ["New: 284 viewers.", "No share changed.", "20."]
 
 
 def told(folder, *, mavera="live", bill=None, answer=None, **facts):
