@@ -119,6 +119,13 @@ def test_a_clarifying_question_is_shown_as_such_and_not_as_advice(make_world):
     assert "Mave asks back" in repr(analysis.answer(run))
 
 
+def test_an_empty_answer_is_said_to_be_empty_and_asked_for_anew(make_world):
+    world = make_world()
+    assert analysis.read(asked(world, {"content": ""})).reason == "Mave's answer was empty."
+    assert analysis.read(asked(world, ADVICE, name="2026-07-02")).status == "answered"
+    assert len(world.sent("POST", "/mave/chat")) == 2
+
+
 def test_the_same_question_is_answered_from_the_store_and_other_numbers_are_not(
     make_world, monkeypatch
 ):

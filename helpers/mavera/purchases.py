@@ -242,7 +242,8 @@ class Account:
         self.allowed -= charged
         facts = {"credits": charged, "by": by, "thread_id": told.thread_id or entry.thread_id}
         if entry.kind != "persona":
-            kept = {key: answer[key] for key in KEPT if answer.get(key) is not None}
+            said = answer.get("content") or answer.get("output")  # an empty answer is asked anew
+            kept = {key: answer[key] for key in KEPT if said and answer.get(key) is not None}
             return self.ledger.settle(entry, answer=without_emails(kept), **facts)
         self.custom.setdefault(told.id, Row.model_validate(answer))
         settled = self.ledger.settle(entry, persona_id=told.id, **facts)
