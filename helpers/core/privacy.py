@@ -10,6 +10,7 @@ import traceback
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -82,7 +83,7 @@ def clean_text(text: str) -> str:
 
     Line ends become ``\\n``, and they and tabs stay.
     """
-    if text.isprintable() and not any(blank in text for blank in BLANKS):
+    if text.isprintable() and (text.isascii() or not any(blank in text for blank in BLANKS)):
         return text
     lines = re.sub("\r\n?|[\u2028\u2029]", "\n", text)
     return "".join(
@@ -173,7 +174,7 @@ def rearm(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _map_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    changed = frame.copy()
+    changed, change = frame.copy(), cache(change)  # most cells of a long list are like others
     for place, kind in enumerate(frame.dtypes):
         if kind.kind not in "iufb":
             texts = frame.iloc[:, place].map(lambda v: change(v) if isinstance(v, str) else v)
