@@ -1,16 +1,18 @@
-"""Enrich, cluster, summary and affinity at size: plain pandas and the kit, in one run.
+"""Features, clusters and affinity at size, five ways in one run, and whole notebooks 02 and 03.
 
-Usage: ``python benchmarks/scale.py [sessions …] [--spill] [--cluster] [--keep DIR]``; 1 and 10
-million unless said otherwise. Makes sessions (heavy-tailed, a fifth as many viewers, string keys as
-long as Wistia's) as Parquet in the store's layout, runs each job in a process of its own, and
-prints seconds, peak memory and whether the results are equal. ``--spill`` adds 50 million within
-4 GB for the kit alone, ``--cluster`` a Dask scheduler with two workers on the same two cores; its
-memory is that of the process that asks and of both workers.
+Usage: ``python benchmarks/scale.py [sessions …] [--keep DIR]``, with the extra ``benchmarks``; 1,
+10 and 50 million unless said otherwise. Makes sessions (heavy-tailed, a fifth as many viewers,
+string keys as long as Wistia's) in the store's layout and as one file sorted by viewer, runs each
+job in a process of its own, and prints seconds, seconds of all cores, peak memory of the largest
+process and whether the results are equal. Over 10 million pandas and polars are left out, and the
+kit has a limit of 2.5 GB. Of the job on two Dask workers, memory is that of the process that asks
+and of both workers, and core seconds are those of the former.
 """
 
 from __future__ import annotations
 
 import argparse
+import calendar
 import json
 import os
 import resource
@@ -19,83 +21,88 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
+START, END = date(2024, 7, 1), date(2026, 6, 30)
+MOST_IN_MEMORY = 10_000_000
+KEYS = {
+    "WISTIA_API_TOKEN": "benchmark",
+    "MAVERA_API_KEY": "benchmark",
+    "VIEWER_PERSONAS_ENV_FILE": os.devnull,
+}
 
 
 def make(folder: Path, sessions: int) -> Path:
-    """A store with so many sessions; the same rows at every call."""
-    import duckdb
+    """A store with so many sessions, and ``single.parquet``; the same rows at every call."""
+    from helpers.store import duck
+    from helpers.store.store import SESSIONS, Store
 
-    home = folder / f"{sessions}" / "store" / "live"
-    if (home / "store.json").exists():
-        return folder / f"{sessions}"
-    home.mkdir(parents=True)
-    viewers = sessions // 5
-    con = duckdb.connect()
-    con.execute("SET threads = 2; SET memory_limit = '4GB'; SET preserve_insertion_order = false")
-    con.execute(f"SET temp_directory = '{folder / 'spill'}'; SET TimeZone = 'UTC'")
+    outputs = folder / f"{sessions}"
+    if (outputs / "single.parquet").exists():
+        return outputs
+    store, viewers = Store(outputs / "store" / "live"), sessions // 5
+    store.open("https://api.wistia.com")
+    con = duck.connect("4GB", folder / "spill")
     # One month at a time, so that making the rows needs no more memory than reading them.
     for part in range(24):
+        year, month = divmod(START.month - 1 + part, 12)
+        first = date(START.year + year, month + 1, 1)
+        days = calendar.monthrange(first.year, first.month)[1]
         con.execute(
             f"""
-            COPY (
-                WITH base AS (
-                    SELECT i, hash(i, 4) AS h4, (hash(i, 5) % 1000000) / 1e6 AS u,
-                        (hash(i, 6) % 100000) / 1e5 AS m, hash(i, 7) AS h7,
-                        CASE WHEN hash(i, 1) % 100 < 45 THEN hash(i, 2) % {viewers}
-                             ELSE floor({viewers} * pow((hash(i, 3) % 1000000) / 1e6, 6))::UBIGINT
-                        END AS viewer
-                    FROM range({sessions}) rows(i) WHERE i % 24 = {part}
-                )
-                SELECT
-                    '1733874_' || md5((i - (h4 % 200 = 0)::INT * 24)::VARCHAR) || '-961a2-c223-281c'
-                        AS event_key,
-                    '1733874_' || md5('v' || viewer) || '-a9a0b209b-4bfb0b934b90' AS visitor_key,
-                    substr(md5('m' || floor(m * m * 200)::INT), 1, 10) AS media_id,
-                    'Video ' || floor(m * m * 200)::INT AS media_name,
-                    TIMESTAMPTZ '2024-07-01 00:00:00+00'
-                        + to_seconds(({part} * 2628000 + h7 % 2628000)::BIGINT) AS received_at,
-                    CASE WHEN u < 0.036 THEN 0 WHEN u > 0.79 THEN 1 ELSE (u - 0.036) / 0.754 END
-                        AS percent_viewed,
-                    CASE WHEN viewer % 4 = 0 AND h4 % 3 = 0 THEN 'p' || viewer || '@example.com' END
-                        AS email,
-                    CASE WHEN h4 % 50 > 0 THEN ['US', 'DE', 'FR', 'GB'][(1 + h4 % 4)::INT] END
-                        AS country,
-                    CASE WHEN h4 % 40 > 0 THEN 'Region ' || h4 % 60 END AS region,
-                    CASE WHEN h4 % 22 > 0 THEN 'City ' || h4 % 3000 END AS city,
-                    NULL::VARCHAR AS org, 'example.com/page' || h4 % 40 AS page,
-                    NULL::VARCHAR AS utm_source, NULL::VARCHAR AS utm_medium,
-                    NULL::VARCHAR AS utm_campaign, NULL::VARCHAR AS utm_term,
-                    NULL::VARCHAR AS utm_content, NULL::VARCHAR AS conversion_type,
-                    'Chrome' AS browser, 'iOS' AS platform, true AS mobile,
-                    received_at::DATE AS day
-                FROM base
-            ) TO '{home / "sessions"}' (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day),
-                OVERWRITE_OR_IGNORE, FILENAME_PATTERN 'part-{part:03}-{{i}}')
+            CREATE OR REPLACE TEMP TABLE of_month AS
+            WITH base AS (
+                SELECT i, hash(i, 4) AS h4, (hash(i, 5) % 1000000) / 1e6 AS u,
+                    (hash(i, 6) % 100000) / 1e5 AS m, hash(i, 7) AS h7,
+                    CASE WHEN hash(i, 1) % 100 < 45 THEN hash(i, 2) % {viewers}
+                         ELSE floor({viewers} * pow((hash(i, 3) % 1000000) / 1e6, 6))::UBIGINT
+                    END AS viewer
+                FROM range({sessions}) rows(i) WHERE i % 24 = {part}
+            )
+            SELECT
+                '1733874_' || md5((i - (h4 % 200 = 0)::INT * 24)::VARCHAR) || '-961a2-c223-281c'
+                    AS event_key,
+                '1733874_' || md5('v' || viewer) || '-a9a0b209b-4bfb0b934b90' AS visitor_key,
+                substr(md5('m' || floor(m * m * 200)::INT), 1, 10) AS media_id,
+                TIMESTAMPTZ '{first} 00:00:00+00'
+                    + to_seconds((h7 % ({days} * 86400))::BIGINT) AS received_at,
+                CASE WHEN u < 0.036 THEN 0 WHEN u > 0.79 THEN 1 ELSE (u - 0.036) / 0.754 END
+                    AS percent_viewed,
+                'Video ' || floor(m * m * 200)::INT AS media_name,
+                CASE WHEN viewer % 4 = 0 AND h4 % 3 = 0 THEN 'p' || viewer || '@example.com' END
+                    AS email,
+                CASE WHEN h4 % 50 > 0 THEN ['US', 'DE', 'FR', 'GB'][(1 + h4 % 4)::INT] END
+                    AS country,
+                CASE WHEN h4 % 40 > 0 THEN 'Region ' || h4 % 60 END AS region,
+                CASE WHEN h4 % 22 > 0 THEN 'City ' || h4 % 3000 END AS city,
+                NULL::VARCHAR AS org, 'example.com/page' || h4 % 40 AS page,
+                NULL::VARCHAR AS utm_source, NULL::VARCHAR AS utm_medium,
+                NULL::VARCHAR AS utm_campaign, NULL::VARCHAR AS conversion_type, true AS mobile
+            FROM base
             """
         )
+        for number in range(days):
+            day = first.replace(day=number + 1)
+            query = f"SELECT {', '.join(SESSIONS.names)} FROM of_month WHERE received_at::DATE = ?"
+            table = con.sql(query, params=[day]).to_arrow_table()
+            store.sessions.write(day, table, read_at="2026-07-05T00:00:00+00:00")
+    store.settle(date.max)
     con.execute(
         f"""
         COPY (SELECT '1733874_' || md5('v' || viewer) || '-a9a0b209b-4bfb0b934b90' AS visitor_key,
-            NULL::TIMESTAMPTZ AS created_at, NULL::TIMESTAMPTZ AS last_active_at,
-            1::BIGINT AS load_count, 1::BIGINT AS play_count,
             CASE WHEN viewer % 10 = 0 THEN 'Name ' || viewer END AS name,
-            CASE WHEN viewer % 5 = 0 THEN 'q' || viewer || '@example.com' END AS email,
-            NULL::VARCHAR AS org_name, NULL::VARCHAR AS org_title, NULL::VARCHAR AS browser,
-            NULL::VARCHAR AS platform, NULL::BOOLEAN AS mobile
-        FROM range({viewers}) rows(viewer)) TO '{home / "visitors.parquet"}'
+            CASE WHEN viewer % 5 = 0 THEN 'q' || viewer || '@example.com' END AS email
+        FROM range({viewers}) rows(viewer)) TO {duck.quoted(store.visitors_path)}
         (FORMAT parquet, COMPRESSION zstd)
         """
     )
-    for day in (home / "sessions").iterdir():
-        rows = con.execute(f"SELECT count(*) FROM '{day}/*.parquet'").fetchone()[0]
-        facts = {"rows": rows, "read_at": "2026-07-05T00:00:00+00:00", "pass": "made"}
-        (day / "day.json").write_text(json.dumps(facts))
-    address = {"schema_version": 1, "wistia": "https://api.wistia.com"}
-    (home / "store.json").write_text(json.dumps(address))
-    return folder / f"{sessions}"
+    con.execute(
+        f"COPY (SELECT * EXCLUDE (day, row) FROM ({store.sessions.sql()}) ORDER BY visitor_key) "
+        f"TO {duck.quoted(outputs / 'single.parquet')} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    return outputs
 
 
 def with_pandas(outputs: Path) -> dict:
@@ -108,7 +115,7 @@ def with_pandas(outputs: Path) -> dict:
         "event_key", "visitor_key", "media_id", "received_at", "percent_viewed", "email", "city",
         "region", "country",
     ]  # fmt: skip
-    files = sorted(str(path) for path in (home / "sessions").glob("*/*.parquet"))
+    files = sorted(str(path) for path in (home / "sessions").glob("*.parquet"))
     rows = ds.dataset(files).to_table(columns=columns).to_pandas()
     visitors = pd.read_parquet(home / "visitors.parquet", columns=["visitor_key", "name", "email"])
     rows = rows.sort_values(
@@ -153,33 +160,147 @@ def with_pandas(outputs: Path) -> dict:
     return answer(summary, len(reach), int(reach.sum()), int(table["active_days"].sum()))
 
 
+def with_polars(outputs: Path) -> dict:
+    """The same job in polars, lazy, by its streaming engine."""
+    import polars as pl
+
+    home = outputs / "store" / "live"
+    rows = pl.scan_parquet(str(home / "sessions" / "*.parquet")).sort(
+        ["percent_viewed", "received_at", "visitor_key", "media_id"],
+        descending=[True, False, False, False],
+    )
+    rows = rows.unique("event_key", keep="first", maintain_order=True)
+    visitors = pl.scan_parquet(home / "visitors.parquet").filter(pl.col("email").is_not_null())
+    by_video = rows.group_by("visitor_key", "media_id").agg(pl.max("percent_viewed") * 100)
+    watched = by_video.group_by("visitor_key").agg(
+        video_count=pl.len(), percent=pl.mean("percent_viewed")
+    )
+    moment, place = pl.col("received_at"), pl.struct("city", "region", "country")
+    has_place = pl.any_horizontal(pl.col("city", "region", "country").is_not_null())
+    behaviour = rows.group_by("visitor_key").agg(
+        session_count=pl.len(),
+        total_visits=1 + (moment.sort().diff() >= pl.duration(minutes=30)).sum(),
+        active_days=moment.dt.date().n_unique(),
+        last_active=moment.max(),
+        place=place.filter(has_place).sort_by(moment.filter(has_place)).last(),
+        typed=pl.col("email").is_not_null().any(),
+    )
+    known = visitors.select("visitor_key", listed=pl.lit(True))
+    videos, percent = pl.col("video_count"), pl.col("percent")
+    table = (
+        behaviour.join(watched, on="visitor_key")
+        .join(known, on="visitor_key", how="left")
+        .with_columns(
+            identified=pl.col("typed") | pl.col("listed").fill_null(False),
+            cluster=pl.when((videos >= 5) & (percent >= 75))
+            .then(pl.lit("binge_watchers"))
+            .when((videos >= 3) & (percent >= 50))
+            .then(pl.lit("engaged_explorers"))
+            .when((videos == 1) & (percent < 30))
+            .then(pl.lit("bouncers"))
+            .when((videos >= 2) & (percent < 50))
+            .then(pl.lit("skimmers"))
+            .otherwise(pl.lit("casual_viewers")),
+        )
+        .collect(engine="streaming")
+    )
+    named = by_video.join(table.lazy().select("visitor_key", "cluster"), on="visitor_key")
+    reach = named.group_by("cluster", "media_id").len().collect(engine="streaming")
+    summary = table.group_by("cluster").agg(
+        viewers=pl.len(),
+        videos=pl.sum("video_count"),
+        visits=pl.sum("total_visits"),
+        identified=pl.sum("identified"),
+        percent=pl.mean("percent"),
+    )
+    summary = summary.to_pandas(use_pyarrow_extension_array=False).set_index("cluster")
+    return answer(summary, len(reach), int(reach["len"].sum()), int(table["active_days"].sum()))
+
+
+SUMMARY = """
+    SELECT cluster, count(*) AS viewers, sum(video_count)::BIGINT AS videos,
+        sum(total_visits)::BIGINT AS visits, count(*) FILTER (identified) AS identified,
+        favg(avg_percent_watched) AS percent, sum(active_days)::BIGINT AS days
+    FROM viewers GROUP BY cluster
+"""
+
+
+def with_duckdb(outputs: Path) -> dict:
+    """The kit's SQL by DuckDB alone, over one file sorted by viewer."""
+    from helpers.core.parameters import Window
+    from helpers.store import duck, engine, rules
+    from helpers.store.store import MEDIAS, VISITORS
+
+    con = duck.connect(None, outputs / ".spill")
+    rows = f"read_parquet({duck.quoted(outputs / 'single.parquet')}, file_row_number = true)"
+    day = "make_timestamp(epoch_us(received_at))::DATE AS day, file_row_number AS row"
+    visitors = duck.rows(VISITORS, [outputs / "store" / "live" / "visitors.parquet"])
+    con.execute(f"CREATE TEMP VIEW stored_sessions AS SELECT *, {day} FROM {rows}")
+    con.execute(f"CREATE TEMP VIEW visitors AS {visitors}")
+    con.execute(f"CREATE TEMP VIEW medias AS {duck.rows(MEDIAS, [])}")
+    window = Window(START, END, date(2026, 7, 1))
+    con.execute(engine.sql("repeats") + engine.Selection(None, window).statements)
+    con.execute(engine.features_sql())
+    con.execute("CREATE TEMP TABLE features AS FROM new_features")
+    viewers = engine.sql("viewers").format(rules=rules.load().case_sql())
+    con.execute(f"CREATE TEMP TABLE viewers AS {viewers}")
+    reach = con.sql(
+        "SELECT cluster, media_id, count(*) AS n FROM new_plays JOIN viewers USING (visitor_key) "
+        "GROUP BY ALL"
+    ).df()
+    summary = con.sql(SUMMARY).df().set_index("cluster")
+    return answer(summary, len(reach), int(reach["n"].sum()), int(summary["days"].sum()))
+
+
 def with_kit(outputs: Path) -> dict:
     """The stages' own functions over the same store."""
-    os.environ |= {"VIEWER_PERSONAS_OUTPUTS": str(outputs), "WISTIA_API_TOKEN": "benchmark"}
-    os.environ["MAVERA_API_KEY"] = "benchmark"
     from helpers import cluster, enrich
     from helpers.run import Run
 
     shutil.rmtree(outputs / "dev", ignore_errors=True)
+    shutil.rmtree(outputs / "store" / "live" / ".shards", ignore_errors=True)
     # The window stands in run.json, where 01_fetch would have put it.
-    Run.open("01_fetch", start_date="2024-07-01", end_date="2026-07-31")
-    run = Run.open("02_enrich")
-    enrich.features(run)
+    Run.open("01_fetch", start_date=f"{START}", end_date=f"{END}")
+    enrich.features(Run.open("02_enrich"))
     run = Run.open("03_cluster", min_cell=1)
     cluster.assign(run)
-    watched = cluster.content(run).parts["videos"].table
-    con = enrich.run.engine
-    summary = con.execute(
-        "SELECT cluster, count(*) AS viewers, sum(video_count)::BIGINT AS videos, "
-        "sum(total_visits)::BIGINT AS visits, count(*) FILTER (identified) AS identified, "
-        "avg(avg_percent_watched) AS percent FROM viewers GROUP BY cluster"
-    ).df().set_index("cluster")  # fmt: skip
-    days = con.execute("SELECT sum(active_days)::BIGINT FROM viewers").fetchone()[0]
-    return answer(summary, len(watched), int(watched["viewers"].sum()), int(days))
+    reach = run.engine.counts(
+        "SELECT cluster, media_id, count(*) AS n FROM plays JOIN viewers USING (visitor_key) "
+        "GROUP BY ALL"
+    )
+    cluster.content(run)
+    summary = run.sql(SUMMARY).set_index("cluster")
+    return answer(summary, len(reach), int(reach["n"].sum()), int(summary["days"].sum()))
+
+
+def by_papermill(outputs: Path) -> dict:
+    """Notebooks 02 and 03 whole, all findings and figures, as the command runs them."""
+    from helpers.run import Run
+
+    shutil.rmtree(outputs / "store" / "live" / ".shards", ignore_errors=True)
+    shutil.rmtree(outputs / "2026-08-01", ignore_errors=True)
+    (outputs / "2026-08-01").mkdir()
+    window = {"start_date": f"{START}", "end_date": f"{END}"}
+    Run.open("01_fetch", "2026-08-01", run_date="2026-08-01", **window).done()
+    command = [sys.executable, "-m", "helpers", "run", "--outputs", str(outputs), "--quiet"]
+    command += ["--resume", "2026-08-01", "--stages", "2-3"]
+    subprocess.run(command, check=True, cwd=Path(__file__).parent.parent)
+    manifest = json.loads((outputs / "2026-08-01" / "run.json").read_text("utf-8"))
+    stages = manifest["stages"]
+    return {name: round(stages[name]["seconds"], 1) for name in ("02_enrich", "03_cluster")}
+
+
+JOBS = {
+    "pandas": with_pandas,
+    "polars, lazy and streaming": with_polars,
+    "DuckDB over one sorted file": with_duckdb,
+    "kit": with_kit,
+    "notebooks 02 and 03 by papermill": by_papermill,
+}
 
 
 def answer(summary, cells: int, seen: int, days: int) -> dict:
-    """What both jobs must agree on."""
+    """What all jobs must agree on."""
     rows = summary.reindex(CLUSTERS).fillna(0)
     counts = rows[["viewers", "videos", "visits", "identified"]].astype(int).to_numpy().tolist()
     percent = [round(value, 6) for value in rows["percent"]]
@@ -189,9 +310,8 @@ def answer(summary, cells: int, seen: int, days: int) -> dict:
 def timed(job: str, outputs: Path, **environment: str) -> dict:
     """Run one job in a process of its own."""
     command = [sys.executable, __file__, "--job", job, "--keep", str(outputs)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+    environment = os.environ | KEYS | {"VIEWER_PERSONAS_OUTPUTS": str(outputs)} | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         return {"failed": done.stderr.strip().splitlines()[-1:]}
     return json.loads(done.stdout.splitlines()[-1])
@@ -201,7 +321,6 @@ def on_cluster(outputs: Path) -> dict:
     """The kit's job on two Dask workers, the splitting of the store included."""
     import psutil
 
-    shutil.rmtree(outputs / "store" / "live" / ".shards", ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scheduler.json"
         common = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
@@ -230,50 +349,56 @@ def on_cluster(outputs: Path) -> dict:
     return found
 
 
+def say(count: int, job: str, found: dict, pandas: dict, duckdb: dict) -> None:
+    """One row of the table."""
+    if "failed" in found:
+        print(f"| {count:,} | {job} | failed: {found['failed']} | | | | | | |", flush=True)
+        return
+    against = ((pandas, "cores"), (pandas, "gb"), (duckdb, "cores"))
+    ratios = [f"{found[of] / other[of]:.2f}" if other else "" for other, of in against]
+    is_equal = {True: "yes", False: "NO"}[found["result"] == duckdb["result"]]
+    note = found["result"] if job.startswith("notebooks") else is_equal
+    measured = [f"{found['seconds']:.1f}", f"{found['cores']:.1f}", f"{found['gb']:.2f}"]
+    cells = [f"{count:,}", job, *measured, *ratios, note]
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sessions", nargs="*", type=int, default=[1_000_000, 10_000_000])
-    parser.add_argument("--spill", action="store_true")
-    parser.add_argument("--cluster", action="store_true")
+    default = [1_000_000, 10_000_000, 50_000_000]
+    parser.add_argument("sessions", nargs="*", type=int, default=default)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--job")
     options = parser.parse_args()
     if options.job:
         began = time.monotonic()
-        result = {"pandas": with_pandas, "kit": with_kit}[options.job](options.keep)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(json.dumps({"seconds": time.monotonic() - began, "gb": peak, "result": result}))
+        result = JOBS[options.job](options.keep)
+        whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        usage = [resource.getrusage(who) for who in whose]
+        found = {"seconds": time.monotonic() - began, "result": result}
+        found["cores"] = sum(used.ru_utime + used.ru_stime for used in usage)
+        print(json.dumps(found | {"gb": max(used.ru_maxrss for used in usage) / 1e6}))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.keep or Path(temporary)
-        print("| sessions | job | seconds | peak GB | of pandas' time | of its memory | equal |")
-        print("|---|---|---|---|---|---|---|")
+        print("| sessions | job | seconds | core seconds | peak GB", end=" | ")
+        print("of pandas' core seconds | of its memory | of DuckDB's core seconds | equal |")
+        print("|--:|---|--:|--:|--:|--:|--:|--:|---|")
         for count in options.sessions:
-            outputs = make(folder, count)
-            first, kit = timed("pandas", outputs), timed("kit", outputs)
-            say(count, "pandas", first, first)
-            say(count, "kit", kit, first)
-            if options.cluster:
-                say(count, "kit, two Dask workers", on_cluster(outputs), first)
-        if options.spill:
-            outputs = make(folder, 50_000_000)
-            limited = timed("kit", outputs, VIEWER_PERSONAS_MEMORY_LIMIT="2500MB")
-            say(50_000_000, "kit, memory limit 2.5 GB", limited, {})
+            measure(make(options.keep or Path(temporary), count), count)
 
 
-def say(count: int, job: str, found: dict, against: dict) -> None:
-    if "failed" in found:
-        print(f"| {count:,} | {job} | failed: {found['failed']} | | | | |", flush=True)
-        return
-    ratios = [
-        f"{found[key] / against[key]:.2f}" if against.get(key) else "" for key in ("seconds", "gb")
-    ]
-    equal = {True: "yes", False: "NO"}[found["result"] == against["result"]] if against else ""
-    print(
-        f"| {count:,} | {job} | {found['seconds']:.1f} | {found['gb']:.2f} | {ratios[0]} "
-        f"| {ratios[1]} | {equal} |",
-        flush=True,
-    )
+def measure(outputs: Path, count: int) -> None:
+    """All jobs over so many sessions, one after the other."""
+    is_small = count <= MOST_IN_MEMORY
+    limit = {} if is_small else {"VIEWER_PERSONAS_MEMORY_LIMIT": "2500MB"}
+    duckdb = timed("DuckDB over one sorted file", outputs)
+    pandas = timed("pandas", outputs) if is_small else {}
+    for job in JOBS:
+        if is_small or job not in ("pandas", "polars, lazy and streaming"):
+            first = {"pandas": pandas, "DuckDB over one sorted file": duckdb}
+            found = first.get(job) or timed(job, outputs, **limit)
+            say(count, job, found, pandas, duckdb)
+    say(count, "kit, two Dask workers", on_cluster(outputs), pandas, duckdb)
 
 
 if __name__ == "__main__":
