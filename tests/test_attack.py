@@ -349,9 +349,10 @@ class Published:
             if column not in table:  # hidden whole
                 continue
             truth = cluster[chosen].value_counts()
-            names = self.column(
-                column, table[column], truth, lambda name: self.name("people", name)
-            )
+            shown = table[column]
+            if column == "seen_7_days":  # hidden wherever the people are
+                shown = shown[table["people"].notna()]
+            names = self.column(column, shown, truth, lambda name: self.name("people", name))
             if column == "to_call":
                 self.attack.equal(names, exact["people_to_call"])
         catch = self.rows("people", "catch").set_index("score")
