@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 LAST = date(2026, 9, 30)
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 PAUSE = 0.1  # seconds, after each page of the published loop
-KILLS = 200
+KILLS = 40
 
 
 def serve(a_day: int, visitors: int, latency: float, per_minute: int, days: int) -> None:
@@ -273,7 +273,8 @@ of pause.
 {speed}
 
 The limit is kept by counting 600 in 61 s, so that none is refused however unevenly requests travel:
-590 a minute is the most there can be.
+590 a minute is the most there can be. Sessions come in lists of about ten pages: each list has a last
+page that is not full and a request that finds its end, and these are the requests beyond the pages.
 
 ## Memory and requests, no latency, no limit
 | sessions | visitors | requests | beyond the pages | peak memory |

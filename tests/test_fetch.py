@@ -420,7 +420,7 @@ def test_a_fault_at_15_percent_of_the_requests_changes_nothing(small, kinds, mon
 
 
 def test_a_fetch_killed_anywhere_goes_on_and_ends_with_the_same_tables(small, bare_environment):
-    """4 kill points over a fetch; benchmarks/fetch.py has 200."""
+    """4 kill points over a fetch; benchmarks/fetch.py has 40."""
     served, expected, requests = small
     environment = fetching.settings(bare_environment, served.url)
     for point in range(4):
