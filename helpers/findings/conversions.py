@@ -64,6 +64,10 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     known = "The e-mail gate identified no viewer, or few."
     if gate["by_gate"].fillna(0).any():
         known = "The e-mail gate identified viewers; that is no conversion."
+    else:
+        gate = gate[:0]
+    if not total:
+        frame = frame[:0]
     parts = {"gate": make_section("gate", known, gate.reset_index())}
     return make_section("conversions", finding, frame.reset_index(), parts, too_few=TOO_FEW)
 

@@ -97,6 +97,8 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     counted = pd.Series({name: int(sizes.between(*ends).sum()) for name, ends in SIZES.items()})
     shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
     finding = f"{len(sizes):,} {'company' if len(sizes) == 1 else 'companies'} by e-mail domain."
+    if sizes.empty:
+        shown = shown[:0]
     return make_section("companies", finding, shown.reset_index())
 
 
@@ -130,7 +132,7 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
         "catch",
         "How long the list is at each score, and what share of those with a click it has.",
         # Without the people to call: their number is exact, and would tell hidden ones beside it.
-        table.dropna(subset="people").drop(columns=["by_rest", "total"]),
+        table[table["people"] > 0].drop(columns=["by_rest", "total"]),
     )
 
 
