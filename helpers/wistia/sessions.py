@@ -23,8 +23,8 @@ from helpers.wistia.rows import RowProblem, Session, to_table
 SETTLES = timedelta(days=3)
 """Sessions of a day may still grow or come late for so long: such days are read again."""
 
-PAGES = 10
-"""Of a list: so the request that finds its end is one in ten."""
+PAGES = 20
+"""Of a list: so the request that finds its end is one in twenty."""
 
 MOST_PAGES = 4 * PAGES
 """A list that is longer than expected is left here; the days not reached make new lists."""
