@@ -41,7 +41,7 @@ PLANTED = {
     "video": f"a weight {FACTOR:g} times as large, for explorers",
     "page": f"{PAGE_FACTOR:g} times as likely, for explorers",
     "conversion, of viewers": f"{PLANTED_RATE:.0%} of skimmers, {RATE:.0%} of the others",
-    "conversion, of sessions": f"{PLANTED_SESSIONS:.0%} of skimmers', {SESSION_RATE:.0%} of others",
+    "conversion, of sessions": f"{PLANTED_SESSIONS:.0%} of skimmers' sessions, {SESSION_RATE:.0%}",
     "busiest part of the week": f"{BUSY:.0%} of viewings moved to the afternoon, bouncers",
     "next video": f"one of {VIDEOS} with {NEXT_FACTOR:g} times the weight",
     "completion beside the usual": f"{LONGER * 100:g} points in one of ten videos",

@@ -98,7 +98,9 @@ def _judge(counted: pd.DataFrame) -> pd.DataFrame:
     variance = expected * (viewers - size) * (viewers - total) / among
     by_viewer = {"count": counted["converted"], "expected": expected, "variance": variance}
     by_session = {"count": acted, "expected": acted.sum() * part}
-    by_session["variance"] = spread * (1 - 2 * part) + part**2 * spread.sum()
+    between = spread * (1 - 2 * part) + part**2 * spread.sum()
+    # At least that of single sessions: few conversions by chance would make it small as well.
+    by_session["variance"] = between.clip(lower=acted.sum() * part * (1 - part) * (1 - rate))
     both = pd.concat({"viewer": pd.DataFrame(by_viewer), "session": pd.DataFrame(by_session)})
     enough = np.tile(size >= TOO_FEW, 2) & (both["variance"] > 0) & (both["expected"] > 0)
     tested = judge_counts(both[enough]).reindex(both.index)
