@@ -71,7 +71,7 @@ def assign(run: Run) -> pd.DataFrame:
     """
     run.need("features.parquet", "02_enrich")
     with run.replace("viewers.parquet") as path:
-        run.engine.export(engine.sql("viewers").format(rules=run.rules.case_sql()), path)
+        run.engine.export(engine.sql("assign_clusters").format(rules=run.rules.case_sql()), path)
     run.engine.show("viewers", run.data("viewers.parquet"))
     run.rules.save(run.data("clusters.yml"))
     clusters = table(run)
@@ -326,7 +326,7 @@ def _clustered(run: Run, rules: ClusterRules | None) -> str:
     if rules is None and "cluster" in run.engine.query("FROM viewers LIMIT 0"):
         return "FROM viewers"
     run.need("features.parquet", "02_enrich")
-    return engine.sql("viewers").format(rules=(rules or run.rules).case_sql())
+    return engine.sql("assign_clusters").format(rules=(rules or run.rules).case_sql())
 
 
 def _warn(rules: ClusterRules, viewers: pd.Series) -> None:

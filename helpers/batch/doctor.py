@@ -22,6 +22,7 @@ from helpers.mavera.bill import KINDS
 from helpers.mavera.client import Mavera
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
+from helpers.store import rules
 from helpers.wistia import client
 from helpers.wistia.client import Wistia
 
@@ -122,12 +123,12 @@ def _wistia(settings: Settings) -> Iterator[str]:
         scopes = service.scopes()
         if scopes:
             yield f"the token may read: {', '.join(sorted(scopes))}"
-        visitors = last_page(lambda page: not service.visitors(page).is_empty)
-        sessions = last_page(lambda page: not service.sessions(page, start=start, end=end).is_empty)
+        visitors = last_page(lambda page: any(service.visitors(page)))
+        sessions = last_page(lambda page: any(service.sessions(start, end, page)))
         if not scopes:
             yield "visitors and sessions can be read; the service does not tell more of the token"
         try:
-            service.medias(1)
+            any(service.medias())
             yield "videos can be read"
         except AccessError:
             yield "videos cannot be read: their lengths and folders will be unknown"
@@ -139,7 +140,7 @@ def _wistia(settings: Settings) -> Iterator[str]:
 
 
 def last_page(exists: Callable[[int], bool]) -> int:
-    """Number of the last page there is, found by doubling and halving; 0 when there is none."""
+    """Number of the last page, found by doubling and halving; 0 when there is none."""
     above = 1
     while exists(above):
         above *= 2
@@ -158,8 +159,9 @@ def _mavera(settings: Settings) -> Iterator[str]:
         usage = Mavera(service).usage()
     left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
     yield f"the key is good; credits used: {usage.used:,}, left: {left}"
-    most = 5 * KINDS["persona"].price + KINDS["mave"].price
-    yield f"a first run of five personas and one question costs at most {most:,} credits"
+    clusters = len(rules.load().names)
+    most = clusters * KINDS["persona"].price + KINDS["mave"].price
+    yield f"a first run of {clusters} personas and one question costs at most {most:,} credits"
     if usage.auto_recharge:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"
 

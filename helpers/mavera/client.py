@@ -45,9 +45,9 @@ class Row(BaseModel, coerce_numbers_to_str=True):
     """A row of a list: a persona or a thread."""
 
     id: str
-    name: str | None = None
-    description: str | None = None
-    is_custom: bool | None = None
+    name: Annotated[str | None, Unsure] = None
+    description: Annotated[str | None, Unsure] = None
+    is_custom: Annotated[bool | None, Unsure] = None
     created_at: Annotated[float | None, Unsure] = None
     details: Annotated[dict[str, Any] | None, Unsure] = None
 

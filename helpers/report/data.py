@@ -67,7 +67,7 @@ def gather(folder: Path) -> dict[str, Any]:
     source = _Source(folder)
     parts = {
         "clusters": _clusters(source),
-        "content": source.section("content", "sources", "conversions", "hours"),
+        "content": source.section("content", "sources", "conversions"),
         "retention": source.section("retention"),
         "change": source.section("change"),
         "people": source.section("people") | {"now": source.now, "names": _names(source)},

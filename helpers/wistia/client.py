@@ -118,13 +118,13 @@ class Wistia:
             )
         return scopes or None
 
-    def sessions(self, start: date, end: date) -> Iterator[Page]:
-        """Pages of the viewing sessions from `start` to `end`, UTC days, inclusive; newest first.
+    def sessions(self, start: date, end: date, first: int = 1) -> Iterator[Page]:
+        """Pages, from the one named, of the sessions of these UTC days, inclusive; newest first.
 
         Rows that come meanwhile push others down, to be met again: page after page none is missed.
         """
         days = {"start_date": f"{start}", "end_date": f"{end}"}
-        return self._pages(EVENTS_PATH, rows.Session, where=f"{start} to {end}, ", **days)
+        return self._pages(EVENTS_PATH, rows.Session, first, where=f"{start} to {end}, ", **days)
 
     def visitors(self, first: int = 1) -> Iterator[Page]:
         """Pages, from the one named, of who ever played, account-wide; newest last_active_at first.
