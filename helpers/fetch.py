@@ -270,10 +270,14 @@ def summary(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        visitors, identified_visitors (account-wide), sessions, viewers, videos (in the window,
-        repeated event_keys counted once), repeated_rows, first_day, last_day (UTC, with a session).
+        visitors, identified_visitors [published count] (account-wide), sessions, viewers, videos
+        (in the window, repeated event_keys counted once), repeated_rows, first_day, last_day (UTC,
+        with a session).
     """
-    return _ask_store(run, engine.sql("stored_summary"))
+    stored = _ask_store(run, engine.sql("stored_summary"))
+    identified, everybody = stored["identified_visitors"], stored["visitors"]
+    stored["identified_visitors"] = publish_counts(identified, everybody, run.params.min_cell)
+    return stored
 
 
 def days(run: Run) -> pd.DataFrame:
