@@ -94,7 +94,7 @@ def viewer_personas(capsys, tmp_path, monkeypatch):
         (("-p", "run", "2026-07-01"), 2, "--resume RUN"),
         (("--stages", "0-9"), 2, "Expected N or N-M"),
         (("--stages", "4"), 2, "04_personas reads what 01_fetch writes"),
-        (("--resume", "2026-01-01"), 2, "there is no such run"),
+        (("--resume", "2026-01-01"), 2, "There is no run '2026-01-01'"),
         (("-f", "not-there.yml"), 2, "Parameter file not-there.yml: No such file"),
         (("-p", "clusters_file", "not-there.yml"), 2, "Clusters file not-there.yml is not there"),
         (("-p", "sessions_file", "not-there.csv"), 2, "Sessions file not-there.csv is not there"),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from test_whole_run import ROOT, give, manifest
 
-pytestmark = pytest.mark.xdist_group("kernels")
+pytestmark = pytest.mark.xdist_group("whole run")
 
 
 def test_a_killed_run_leaves_nobody_outside_and_goes_on(tmp_path):
