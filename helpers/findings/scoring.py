@@ -119,7 +119,7 @@ def _join_cookies(
         joined.register("medias", engine.query("SELECT media_id, duration FROM medias"))
         joined.execute("CREATE VIEW viewer_emails AS SELECT visitor_key, email FROM visitors")
         joined.execute(tables.features_sql())
-        clusters = tables.sql("viewers").replace("FROM features", "FROM new_features")
+        clusters = tables.sql("assign_clusters").replace("FROM features", "FROM new_features")
         joined.execute(f"CREATE VIEW viewers AS {clusters.format(rules=rules.case_sql())}")
         joined.execute("CREATE VIEW plays AS FROM new_plays")
         return joined.execute(tables.sql("identified"), params).df()

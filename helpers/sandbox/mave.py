@@ -125,8 +125,8 @@ def _research(clusters: list[dict], data: dict, closing: str) -> str:
     best = _most_valuable(clusters)
     known = _float(best.get("identified_viewers"))
     if known:
-        action = f"have sales call each of the {known:,.0f} identified viewers within 48 hours of"
-        action += " the last view"
+        action = f"of the {known:,.0f} identified viewers, have sales call those on the call list"
+        action += " within 48 hours of their last view"
     else:
         action = "ask for an e-mail address in their most watched video, so that somebody can write"
     parts.append(
