@@ -242,7 +242,7 @@ def with_duckdb(outputs: Path) -> dict:
     con.execute(engine.sql("repeats") + engine.Selection(None, window).statements)
     con.execute(engine.features_sql())
     con.execute("CREATE TEMP TABLE features AS FROM new_features")
-    viewers = engine.sql("viewers").format(rules=rules.load().case_sql())
+    viewers = engine.sql("assign_clusters").format(rules=rules.load().case_sql())
     con.execute(f"CREATE TEMP TABLE viewers AS {viewers}")
     reach = con.sql(
         "SELECT cluster, media_id, count(*) AS n FROM new_plays JOIN viewers USING (visitor_key) "
