@@ -219,7 +219,7 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     return _finish(ax, finding, 48)
 
 
-def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFrame) -> Axes:
+def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFrame) -> Axes | None:
     """Who is still watching, by second: a small figure for each video, drops and peaks marked.
 
     Parameters
@@ -233,17 +233,17 @@ def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFr
 
     Returns
     -------
-    Axes of the first video
+    Axes of the first video, or None: without a curve nothing is drawn
     """
+    if curves.empty:
+        return None
     _keep_alt_text()
     mpl.rcParams.update(STYLE)
     videos = [curve for _, curve in curves.groupby("media_id", sort=False)]
-    rows = max(-(-len(videos) // 2), 1)
+    rows = -(-len(videos) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(8, 1.9 * rows), sharey=True, layout="constrained")
     for ax in grid.flat[len(videos) :]:
         ax.set_axis_off()
-    if not videos:
-        return _nothing(grid.flat[0], "no video has a curve")
     for ax, curve in zip(grid.flat, videos, strict=False):
         ax.plot(curve["second"], curve["watching"] * 100, color=COLOURS[0])
         ax.fill_between(curve["second"], curve["rewatched"] * 100, color=COLOURS[4], alpha=0.5)

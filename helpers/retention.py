@@ -21,14 +21,14 @@ NONE_ASKED = "retention_videos is 0: where viewers leave was not looked at."
 OWN_FILE = "Sessions came from a file of your own, and engagement is Wistia's: there are no curves."
 
 
-def fetch(run: Run) -> pd.DataFrame:
+def fetch(run: Run) -> pd.DataFrame | None:
     """Bring the engagement of the ``retention_videos`` videos with most viewers up to date.
 
     At most two requests for each video, and none for one that was not played since it was read.
 
     Returns
     -------
-    DataFrame, index title
+    DataFrame, index title, or None where there is nothing to ask for
         curve: "of all viewers, for life", or why there is none.
 
     Raises
@@ -40,7 +40,7 @@ def fetch(run: Run) -> pd.DataFrame:
     """
     videos = _most_watched(run)
     if run.source.wistia == "file" or videos.empty:
-        return pd.DataFrame({"curve": []}, pd.Index([], name="title"))
+        return None
     with run.store.lock():
         run.store.open(run.source.wistia_identity(run.settings))
         address, token = run.wistia_address()
@@ -107,18 +107,19 @@ def videos(run: Run) -> pd.DataFrame:
     ).reset_index()
 
 
-def table(run: Run) -> pd.DataFrame:
+def table(run: Run) -> pd.DataFrame | None:
     """One row per drop and peak, and one for a video without, most viewers first.
 
     Returns
     -------
-    DataFrame, index title
+    DataFrame, index title, or None where no video has a curve
         minutes, plays, play_rate, hours_watched, opening, cluster, usual_percent as in
         :func:`videos`; where [m:ss], lost, left and rewatched [0 to 1].
     """
     found = pd.concat([drops(run), peaks(run)]).sort_values("second")
     found = found.assign(where=found["second"].map(clock)).drop(columns=["title", "second"])
-    return videos(run).merge(found, "left", "media_id").set_index("title").drop(columns="media_id")
+    known = videos(run).merge(found, "left", "media_id").set_index("title")
+    return known.drop(columns="media_id") if len(known) else None
 
 
 def write(run: Run) -> Section:

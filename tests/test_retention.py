@@ -122,9 +122,9 @@ def test_the_table_has_what_is_known_of_each_video_and_the_files_hold_it(wistia)
 
 def test_nothing_is_asked_of_wistia_and_said_where_there_is_nothing_to_look_at(wistia):
     none = Run.open("06_retention", retention_videos=0)
-    assert retention.fetch(none).empty and asked(wistia) == []
+    assert retention.fetch(none) is None and asked(wistia) == []
     assert "retention_videos is 0" in retention.write(none).finding
-    assert retention.table(none).empty
+    assert retention.table(none) is None
     few = Run.open("06_retention", min_cell=500, retention_videos=10)
     retention.fetch(few)
     assert retention.curves(few).empty and "No video" in retention.write(few).finding

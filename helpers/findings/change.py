@@ -153,9 +153,8 @@ def count_news(
     ):
         new = now[~now[column].isin(then)]
         counts[kind] = [part.groupby("cluster")[column].nunique() for part in (new, now)]
-        rows.append(
-            (kind, new[column].nunique(), len({*then} - {*now[column]}), now[column].nunique())
-        )
+        gone, name = len({*then} - {*now[column]}), kind.replace("_", " ")
+        rows.append((name, new[column].nunique(), gone, now[column].nunique()))
     table = pd.DataFrame({"cluster": rules.names})
     for kind, both in counts.items():
         new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)

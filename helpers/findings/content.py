@@ -62,16 +62,8 @@ def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
 
 
 def read_titles(engine: Engine) -> pd.DataFrame:
-    """Videos that were played, index media_id: title, duration [seconds], folder.
-
-    Of two videos with one title, each has its media_id in the title.
-    """
-    titles = engine.query("SELECT media_id, title, duration, folder FROM titles")
-    titles = titles.set_index("media_id")
-    again = titles["title"].duplicated(keep=False)
-    return titles.assign(
-        title=titles["title"].mask(again, titles["title"] + " (" + titles.index + ")")
-    )
+    """Videos that were played, index media_id: title, duration [seconds], folder."""
+    return engine.query("FROM titles").set_index("media_id")
 
 
 def count_choices(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -142,15 +142,20 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Returns
     -------
     Section
-        table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of a
-        viewer], known (0 to 1 of sessions: those whose video has a known length). Part videos: by
-        media_id and title, its minutes in tens.
+        table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of viewers
+        whose videos have a known length], known (0 to 1 of sessions: those whose video has a known
+        length). Part videos: by media_id and title, its minutes in tens.
     """
     summed = engine.counts(tables.sql("watch_time"))
-    everybody = int(summed["viewers"].max()) if len(summed) else 0
-    shown = summed.assign(viewers=publish_counts(summed["viewers"], everybody, min_cell))
+    if not summed["known_sessions"].any():
+        return Section("No length of a video is known: watch time cannot be told.")
+    shown = summed.assign(
+        viewers=publish_counts(summed["viewers"], int(summed["viewers"].max()), min_cell),
+        timed=publish_counts(summed["timed_viewers"], summed["viewers"], min_cell),
+    )
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
-    shown["minutes_per_viewer"] = (summed["minutes"] / summed["viewers"]).mask(few).round(1)
+    mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | shown["timed"].isna())
+    shown["minutes_per_viewer"] = mean.round(1)
     shown["minutes"] = summed["minutes"].mask(few).round()
     for name in ("known_sessions", "sessions"):
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)

@@ -32,6 +32,13 @@ STATED = re.compile(
 TOTALS = ("sessions", "viewers", "identified_viewers", "people", "visitors")  # exact
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
 STATUS = {"draft": "drafted, not bought", "bought": "new at Mavera"}
+CREDITS = {
+    "spent": "spent",
+    "by_item": "spent on",
+    "bill": "bill at most",
+    "before": "balance before",
+    "after": "balance after",
+}
 CLUSTER_COLUMNS = {
     "title": "cluster",
     "viewers": "viewers [viewers]",
@@ -230,9 +237,11 @@ def _method(source: _Source) -> dict[str, Any]:
 
 def _stamp(source: _Source) -> dict[str, Any]:
     manifest, run = source.manifest, source.folder.name
+    credits = {name: manifest.credits.get(key) for key, name in CREDITS.items()}
     return manifest.model_dump(exclude=UNSTAMPED, exclude_unset=True) | {
         "finding": f"Run {run}, account: {account_name(manifest.account)}.",
         "run": run,
+        "credits": {name: value for name, value in credits.items() if value not in (None, {})},
         "stage_seconds": {name: one.get("seconds") for name, one in manifest.stages.items()},
     }
 

@@ -45,12 +45,12 @@ def environment() -> jinja2.Environment:
 
 
 def account_name(name: str | None) -> str:
-    """The account as its owner named it; live and file stand for one without a name."""
-    return str(name) if name and name not in ("live", "file") else "not named"
+    """The account as its owner named it; live stands for one without a name."""
+    return str(name) if name and name != "live" else "not named"
 
 
 def dated(text: str) -> str:
-    """A text whose days are all written as in 30 Jun 2026, its months as in Jun 2026."""
+    """A text with days as in 30 Jun 2026 and months as in Jun 2026; names of runs stay."""
 
     def write(found: re.Match) -> str:
         try:
@@ -60,7 +60,9 @@ def dated(text: str) -> str:
         return f"{day.day}{NBSP}" * bool(found[2]) + f"{day:%b}{NBSP}{day.year}"
 
     time = r"(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?"
-    return re.sub(rf"\b(\d{{4}}-\d\d)(-\d\d)?{time}(?![\w-])", write, text)
+    return re.sub(
+        rf"(?<!\b[Rr]un )(?<!\brun: )\b(\d{{4}}-\d\d)(-\d\d)?{time}(?![\w-]|\.\d)", write, text
+    )
 
 
 def count(value: int | None) -> str:
@@ -100,10 +102,10 @@ def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str, str] = {}) -> str:
-    """A value as text; a hidden count is few, a time of a video m:ss."""
+    """A value as text; a hidden count is few, of no known length a dash, a video's time m:ss."""
     value = row.get(column["key"])
     if value is None:
-        return column["missing"]
+        return "–" if row.get("known") == 0 else column["missing"]
     if column["key"] == "second":
         return clock(value)
     return dated(tables.cell(row, column, titles))

@@ -78,7 +78,7 @@ def test_news_are_people_by_e_mail_calls_by_list_and_companies(tmp_path):
     totals = found.parts["news"].parts["totals"].table.set_index("kind")
     assert totals.loc["viewers", ["new", "gone", "now"]].tolist() == [3, 2, 5]
     assert totals.loc["people", ["new", "gone", "now"]].tolist() == [2, 1, 5]
-    assert totals.loc["to_call", ["new", "now"]].tolist() == [2, 2]  # new and kept, in 14 days
+    assert totals.loc["to call", ["new", "now"]].tolist() == [2, 2]  # new and kept, in 14 days
     assert totals.loc["companies", ["new", "now"]].tolist() == [2, 4]
     assert found.parts["news"].finding == (
         "New since run 2026-06-01: 3 viewers, 2 identified people, 2 people to call, 2 companies; "

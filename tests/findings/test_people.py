@@ -7,7 +7,7 @@ import pytest
 from test_scoring import ANN, MEDIAS, visitor
 from viewing import session, tables, window
 
-from helpers.findings import people, scoring
+from helpers.findings import content, people, scoring
 from helpers.store import rules
 
 RULES = rules.load()
@@ -83,16 +83,31 @@ def test_the_catch_says_which_share_of_those_with_a_click_a_list_holds():
 def test_watch_time_is_length_times_the_largest_share_seen():
     sessions = [session(f"z{n}", "v2", 0.5, minutes=m) for n in range(12) for m in (0, 90)]
     sessions += [session(f"z{n}", "w1", 1.0) for n in range(12)]
+    sessions += [session(f"u{n}", "w1", 1.0) for n in range(12)]  # of no known length alone
     sessions += [session("lone", "v3", 1.0)]
     found = listed(sessions, []).parts["watch_time"]
     assert found.finding.startswith("0 hours were watched")  # ten minutes
     row = found.table.set_index("cluster").loc["casual_viewers"]
     assert row["minutes"] == 10 and row["minutes_per_viewer"] == pytest.approx(10 / 13, abs=0.05)
-    assert row["known"] == pytest.approx(2 / 3, abs=0.1)  # 25 of 37 sessions
+    assert row["known"] == pytest.approx(1 / 2, abs=0.1)  # 25 of 49 sessions
     videos = found.parts["videos"].table.set_index("title")
     assert videos.loc["Pricing demo", "minutes"] == 10
     assert pd.isna(videos.loc["Team day", "minutes"])  # one viewer's
     assert videos.loc["Video w1", "known"] == 0 and videos["minutes"].isna()["Video w1"]
+
+
+def test_two_videos_of_one_title_are_told_apart_by_their_ids():
+    medias = [{"media_id": name, "name": "Demo", "duration": 60.0} for name in ("v1", "v2")]
+    titles = content.read_titles(
+        tables([session("z", name) for name in ("v1", "v2")], medias=medias)
+    )
+    assert titles["title"].to_dict() == {"v1": "Demo (v1)", "v2": "Demo (v2)"}
+
+
+def test_watch_time_without_a_known_length_is_a_sentence_alone():
+    found = listed([session("z", "w1", 1.0)], []).parts["watch_time"]
+    assert found.finding == "No length of a video is known: watch time cannot be told."
+    assert found.table.empty and not found.parts
 
 
 def test_no_name_address_or_domain_is_in_it():

@@ -61,7 +61,7 @@ def test_findings_stand_in_report_json_as_they_were_written_down(folder, facts):
 
 def test_the_first_screen_tells_the_news_whom_to_call_and_one_action(page, facts):
     said = text_of(page.find(id="answer"))
-    assert text_of(page.h1) == "New since run 1 Jun 2026: 200 viewers, 75 identified people"
+    assert text_of(page.h1) == "New since run 2026-06-01: 200 viewers, 75 identified people"
     assert "1,247 viewers in all, 467 of them identified: 435 people" in said
     assert "They watched 1,100 hours in 3,456 sessions." in said
     assert "48 people to call of 435 identified people are worth a call" in said
@@ -128,7 +128,8 @@ def test_drops_and_trend_are_told_in_words_and_drawn_with_a_text_alternative(pag
 
 def test_cards_set_what_the_data_say_beside_the_word_of_mave(page, facts):
     cards = [text_of(card) for card in page.select("article.persona")]
-    assert "8.1 videos and 54 minutes each Send next “Admin deep dive”" in cards[0]
+    assert "8.1 videos each; 54.2 minutes per viewer whose videos have a known length" in cards[0]
+    assert "Send next “Admin deep dive”" in cards[0]
     assert "50 % of viewers (40–60 %), higher than the others; Mave says high AI" in cards[0]
     assert "Conversion few, or all but few" in cards[2]
     assert facts["personas"]["cards"][0]["conversion"]["stated"] == "high"
@@ -177,12 +178,27 @@ def test_a_banner_says_which_service_was_the_sandbox(tmp_path, wistia, mavera, b
     assert "Account: Bright-EU" in text_of(page.header)
 
 
+def test_a_number_of_no_known_length_is_a_dash_and_a_hidden_one_few():
+    column = {"key": "minutes", "form": "number", "missing": "few"}
+    assert pages.cell({"minutes": None, "known": 0}, column) == "–"
+    assert pages.cell({"minutes": None, "known": 0.9}, column) == "few"
+
+
+def test_own_data_without_lengths_or_a_name_is_told_in_whole_sentences(tmp_path):
+    found = samples.insights(news=False)
+    found["people"]["parts"]["watch_time"] = samples.section("No length of a video is known.")
+    page, _ = built(samples.write(tmp_path / "1", insights=found, account="file"))
+    assert "Account: file" in text_of(page.header)
+    assert "There are 3,456 sessions." in text_of(page.find(id="answer"))
+    assert "Watch time. No length of a video is known." in text_of(page.find(id="method"))
+
+
 def test_days_are_written_in_one_form(page):
-    text = "2026-06-05 to 2026-06-30T10:00:00+00:00, 2026-07; 2026-13-45 a-2026-06-05b"
+    text = "2026-06-05 to 2026-06-30T10:00:00+00:00, 2026-07; a-2026-06-05b, run 2026-07-01.6"
     assert pages.dated(text).replace("\u00a0", " ") == (
-        "5 Jun 2026 to 30 Jun 2026, Jul 2026; 2026-13-45 a-2026-06-05b"
+        "5 Jun 2026 to 30 Jun 2026, Jul 2026; a-2026-06-05b, run 2026-07-01.6"
     )
-    outside_code = re.sub(r"<code>.*?</code>", "", str(page.main))
+    outside_code = re.sub(r"<code>.*?</code>|[Rr]un:? [\d-]{10}", "", str(page.main))
     assert not re.findall(r">[^<]*\d{4}-\d\d-\d\d", outside_code)
 
 
