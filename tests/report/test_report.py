@@ -194,9 +194,10 @@ def test_own_data_without_lengths_or_a_name_is_told_in_whole_sentences(tmp_path)
 
 
 def test_days_are_written_in_one_form(page):
-    text = "2026-06-05 to 2026-06-30T10:00:00+00:00, 2026-07; a-2026-06-05b, run 2026-07-01.6"
+    text = "2026-06-05 to 2026-06-30T10:00:00+00:00, 2026-07; 2026-13-45 a-2026-06-05b"
+    text += ", run 2026-07-01.6"
     assert pages.dated(text).replace("\u00a0", " ") == (
-        "5 Jun 2026 to 30 Jun 2026, Jul 2026; a-2026-06-05b, run 2026-07-01.6"
+        "5 Jun 2026 to 30 Jun 2026, Jul 2026; 2026-13-45 a-2026-06-05b, run 2026-07-01.6"
     )
     outside_code = re.sub(r"<code>.*?</code>|[Rr]un:? [\d-]{10}", "", str(page.main))
     assert not re.findall(r">[^<]*\d{4}-\d\d-\d\d", outside_code)
