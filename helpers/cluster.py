@@ -149,7 +149,7 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     counted = pd.crosstab(viewers(run)["cluster"], labels)
     counted = counted.reindex(run.rules.names, fill_value=0)
     rows = {
-        name: publish_parts(row, row.sum(), run.params.min_cell)  # a cluster's size is known
+        name: publish_parts(row, row.sum(), run.params.min_cell, known=False)
         for name, row in counted.iterrows()
     }
     published = pd.DataFrame.from_dict(rows, "index", "Int64", counted.columns)

@@ -253,7 +253,10 @@ def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFr
                 ax.plot(place.second, place.left * 100, marker, color=colour, markersize=5)
                 ax.text(place.second, 96, f" {clock(place.second)}", size=8, color=colour, va="top")
         ax.set_title(textwrap.shorten(curve["title"].iloc[0], 48, placeholder="…"), size=9, pad=4)
-        ax.set(ylim=(0, 102), xlim=(0, curve["second"].max() or 1))
+        end = curve["second"].max() or 1
+        ax.set(ylim=(0, 102), xlim=(0, end))
+        if end > 180:
+            ax.xaxis.set_major_locator(mpl.ticker.MultipleLocator(60 * -(-end // 300)))
         ax.xaxis.set_major_formatter(lambda second, _: clock(second))
     figure.supylabel("still watching [%]; grey: watched again", size=9)
     figure.supxlabel("place in the video [m:ss]", size=9)

@@ -80,7 +80,7 @@ def videos(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        media_id, title, minutes [of its length], plays [published], play_rate [plays by loads, 0
+        media_id, title, seconds [of its length], plays [published], play_rate [plays by loads, 0
         to 1], hours_watched [hours], opening [lost in the first 5 seconds, 0 to 1], cluster (that
         prefers it most), usual_percent [completion usual at this length, 0 to 100]; the figures
         are for life.
@@ -97,7 +97,7 @@ def videos(run: Run) -> pd.DataFrame:
     preferred = pd.DataFrame(preferred, columns=["media_id", "cluster", "preference"])
     cluster = preferred.sort_values("preference").groupby("media_id")["cluster"].last()
     return frame.assign(
-        minutes=(seconds / 60).round(1),
+        seconds=seconds,
         plays=publish_counts(plays, plays, run.params.min_cell, known=False).where(plays > 0),
         play_rate=stats["play_rate"],
         hours_watched=stats["hours_watched"],
@@ -113,12 +113,14 @@ def table(run: Run) -> pd.DataFrame | None:
     Returns
     -------
     DataFrame, index title, or None where no video has a curve
-        minutes, plays, play_rate, hours_watched, opening, cluster, usual_percent as in
+        length [m:ss], plays, play_rate, hours_watched, opening, cluster, usual_percent as in
         :func:`videos`; where [m:ss], lost, left and rewatched [0 to 1].
     """
     found = pd.concat([drops(run), peaks(run)]).sort_values("second")
     found = found.assign(where=found["second"].map(clock)).drop(columns=["title", "second"])
-    known = videos(run).merge(found, "left", "media_id").set_index("title")
+    known = videos(run).rename(columns={"seconds": "length"})
+    known["length"] = known["length"].map(clock, na_action="ignore")
+    known = known.merge(found, "left", "media_id").set_index("title")
     return known.drop(columns="media_id") if len(known) else None
 
 
@@ -139,7 +141,8 @@ def write(run: Run) -> Section:
     run.write_csv("retention.csv", curves(run))
     run.write_json("retention.json", section.to_json())
     if run.params.ask_edits:
-        sent = found.merge(known[["media_id", "minutes"]].dropna(), on="media_id")
+        lengths = known.assign(minutes=(known["seconds"] / 60).round(1))
+        sent = found.merge(lengths[["media_id", "minutes"]].dropna(), on="media_id")
         section = replace(section, parts=section.parts | {"edits": analysis.ask_edits(run, sent)})
         run.write_json("retention.json", section.to_json())
     return section

@@ -84,12 +84,13 @@ def test_a_figure_draws_on_the_axis_it_is_given_and_an_empty_frame_says_why(draw
 
 def test_retention_is_a_small_figure_for_each_video_with_its_drops_marked():
     curves = pd.DataFrame(
-        {"media_id": list("aab"), "title": list("AAB"), "second": [0, 65, 0], "watching": 1.0}
+        {"media_id": list("aab"), "title": list("AAB"), "second": [0, 265, 0], "watching": 1.0}
     ).assign(rewatched=0.1)
     drops = pd.DataFrame({"media_id": ["a"], "title": "A", "second": 65, "lost": 0.2, "left": 0.6})
     ax = plots.retention_curves(curves, drops, drops.iloc[:0])
     assert ax.get_title(loc="left") == "A" and "1:05" in words(ax) and len(ax.figure.axes) == 2
     assert ax.figure.get_label() == "Drops: 1:05 of A."
+    assert [tick for tick in ax.get_xticks() if 0 <= tick <= 265] == [0, 60, 120, 180, 240]
     assert plots.retention_curves(curves.iloc[:0], drops.iloc[:0], drops.iloc[:0]) is None
 
 

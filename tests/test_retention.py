@@ -107,7 +107,7 @@ def test_the_table_has_what_is_known_of_each_video_and_the_files_hold_it(wistia)
     assert table["where"].fillna("").tolist() == ["1:00", "2:30", "42:00"]
     demo = table.loc["Video demo"].iloc[0]
     assert (demo["plays"], demo["play_rate"], demo["hours_watched"]) == (400, 0.25, 12.3)
-    assert (demo["cluster"], demo["usual_percent"], demo["minutes"]) == ("skimmers", 50, 3.3)
+    assert (demo["cluster"], demo["usual_percent"], demo["length"]) == ("skimmers", 50, "3:20")
     assert demo["opening"] == 0.01
     section = retention.write(run)
     assert "2 of 2" not in section.finding and "1 of 2 videos" in section.finding

@@ -91,14 +91,18 @@ def decimal(value: float) -> str:
 
 
 NAMED_FORMS = (
+    (r"^second", "clock"),
     (r"\bdifference", "points"),
+    (r"\bdetectable", "size"),
     (r"\[%\]|percent", "percent"),
-    (r"share|\b(reach|rate|detectable)", "share"),
+    (r"share|(\b|_)(reach|rate|opening|lost|left|rewatched)\b", "share"),
     (r"(\b|_)[qp][-_]value", "p"),
 )
 """By key and label of a column, the form of its numbers."""
 FORMS = {
     "points": lambda value: f"{value * 100:+.1f}{NBSP}points".replace("-", "−"),
+    "size": lambda value: f"{value * 100:.0f}{NBSP}points",
+    "clock": clock,
     "percent": lambda value: f"{value:.0f}{NBSP}%",
     "share": whole_percent,
     "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",

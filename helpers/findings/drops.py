@@ -89,14 +89,14 @@ def _list_places(find: Callable, engagement, titles: pd.Series, min_cell: int) -
 def describe_retention(
     curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFrame, videos: pd.DataFrame
 ) -> Section:
-    """Where viewers leave, the drops that lose most plays first.
+    """Where viewers leave, the largest drops first.
 
     Parameters
     ----------
     curves, drops, peaks : DataFrame
         See :func:`scale_curves`, :func:`list_drops` and :func:`list_peaks`.
     videos : DataFrame
-        A row for each video that has a curve: media_id, title, minutes, plays, play_rate [0 to 1],
+        A row for each video that has a curve: media_id, title, seconds, plays, play_rate [0 to 1],
         hours_watched, opening [lost in it, 0 to 1], cluster, usual_percent [0 to 100].
 
     Returns
@@ -104,9 +104,7 @@ def describe_retention(
     Section
         The drops. Parts: curves (thinned), peaks, videos_watched.
     """
-    plays = drops["media_id"].map(videos.set_index("media_id")["plays"]).astype(float)
-    order = (drops["lost"] * plays.fillna(1)).sort_values(ascending=False, kind="stable").index
-    drops = drops.loc[order].reset_index(drop=True)
+    drops = drops.sort_values("lost", ascending=False, kind="stable", ignore_index=True)
     places = [
         f"{whole_percent(drop.lost)} at {clock(drop.second)} of “{drop.title}”"
         for drop in drops.head(MOST_WORDS).itertuples()

@@ -61,7 +61,7 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     clear = same >= SAME and frame["silhouette"].min() >= REASONABLE
     finding = (
         f"The viewers form no groups of their own: k-means and HDBSCAN find different ones "
-        f"(agreement {same:.2f})."
+        f"(agreement with each other {same:.2f})."
     )
     if clear:
         finding = (

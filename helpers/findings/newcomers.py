@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import date, timedelta
 
@@ -49,7 +48,7 @@ def compare_newcomers(
     between = (window.end - end_then).days if end_then else 0
     days = between if LEAST_DAYS <= between <= MOST_DAYS else USUAL_DAYS
     middle = window.end - timedelta(days)
-    spans = f"the {days} days to {middle} and the {days} days to {window.end}"
+    spans = f"the {days} days to {middle} and those to {window.end}"
     held = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].dropna()
     held = [*pd.to_datetime(held).dt.date]
     if middle - timedelta(2 * days) < min([window.start, *held]):
@@ -66,7 +65,9 @@ def compare_newcomers(
         return Section(said, parts=parts)
     compared = compare_shares(then, now)
     table = _publish_shares(compared, sizes, min_cell)
-    said = _say_change(table, compared["detectable"].max(), rules, spans)
+    said = f"All newcomers of {spans} are in one cluster."
+    if compared["detectable"].notna().any():
+        said = _say_change(table, rules, spans)
     return make_section("change", said, table, parts, spans=spans, power=POWER * 100)
 
 
@@ -159,23 +160,22 @@ def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> 
     return table.reset_index()
 
 
-def _say_change(table: pd.DataFrame, unseen: float, rules: ClusterRules, spans: str) -> str:
-    changed = table[table["q_value"] < LEVEL]
-    if math.isnan(unseen):
-        return f"All newcomers of {spans} are in one cluster."
+def _say_change(table: pd.DataFrame, rules: ClusterRules, spans: str) -> str:
+    """Of the clusters compared only: what is hidden or was not tested has no q-value."""
+    compared = table.dropna(subset="q_value")
+    changed = compared[compared["q_value"] < LEVEL]
+    if compared.empty:
+        return f"No cluster has newcomers enough in {spans} to compare."
     if changed.empty:
-        points = math.ceil(unseen * 100)
         return (
-            f"No cluster's share of newcomers has changed between {spans}; a change of {points} "
-            "points would have been seen in any of them."
+            f"No clear change in the clusters of newcomers between {spans}; in those compared, a "
+            f"change of {compared['detectable'].max() * 100:.0f} points or more would most likely "
+            "have been seen."
         )
-    count = f"{len(changed)} of {len(table)} clusters changed among newcomers between {spans}"
-    shown = changed.dropna(subset="difference")
-    if shown.empty:
-        return f"{count}, of too few viewers to show."
-    top = shown.loc[shown["difference"].abs().idxmax()]
+    count = f"{len(changed)} of {len(compared)} clusters compared changed among newcomers"
+    top = changed.loc[changed["difference"].abs().idxmax()]
     return (
         f"{rules.titles[top['cluster']]} went from {whole_percent(top['share_then'])} to "
         f"{whole_percent(top['share_now'])} (95 % interval of the difference "
-        f"{top['low'] * 100:+.0f} to {top['high'] * 100:+.0f} points); {count}."
+        f"{top['low'] * 100:+.0f} to {top['high'] * 100:+.0f} points); {count} between {spans}."
     )

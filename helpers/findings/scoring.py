@@ -81,7 +81,7 @@ def read_people(
     people = people.astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
     known = people["score"].ge(rules.scores.call_score) & ~people["opted_out"]
     people["to_call"] = known & people["days"].le(rules.scores.call_days)
-    people["reason"] = [_reason(row, titles, ends) for row in people.itertuples()]
+    people["reason"] = [_reason(row, titles) for row in people.itertuples()]
     people["next_video"] = _next_video(people, next_videos)
     order = ["to_call", "score", "person"]
     return people.sort_values(order, ascending=[False, False, True], ignore_index=True)
@@ -154,10 +154,9 @@ def is_company(domain: str) -> bool:
     return "." in domain and domain not in _free_mail()
 
 
-def _reason(row: Any, titles: pd.Series, ends: datetime) -> str:
-    """Why this person, in words: ``finished 6 of 7 videos, “Pricing demo” yesterday``."""
-    days = (ends.date() - row.telling_at.date()).days
-    day = "yesterday" if days == 1 else f"{days} days ago"
+def _reason(row: Any, titles: pd.Series) -> str:
+    """Why this person: ``finished 6 of 7 videos, “Pricing demo” (watched 30 Jun 2026)``."""
+    day = f"(watched {row.telling_at.day} {row.telling_at:%b %Y})"
     videos = count_people(row.video_count, "video")
     watched = f"watched {row.avg_percent_watched:.0f} % of {videos}"
     if row.finished:

@@ -102,12 +102,9 @@ def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str, str] = {}) -> str:
-    """A value as text; a hidden count is few, of no known length a dash, a video's time m:ss."""
-    value = row.get(column["key"])
-    if value is None:
+    """A value as text; a hidden count is few, of no known length a dash."""
+    if row.get(column["key"]) is None:
         return "–" if row.get("known") == 0 else column["missing"]
-    if column["key"] == "second":
-        return clock(value)
     return dated(tables.cell(row, column, titles))
 
 

@@ -55,6 +55,8 @@ def test_an_index_without_a_name_has_an_empty_corner_that_is_no_heading():
         ("lift [times all viewers]", [8.399, 0.823], ["8.4", "0.82"]),
         ("q-value", [0.591, 4e-41], ["0.591", "under 0.001"]),
         ("difference", [-0.018, 0.053], ["−1.8 points", "+5.3 points"]),
+        ("detectable", [0.16, None], ["16 points", "–"]),
+        ("play_rate", [0.36, 0.5], ["36 %", "50 %"]),
         ("changed", [True, False], ["yes", "no"]),
         ("first_day", [pd.Timestamp("2026-06-30"), pd.NaT], ["2026-06-30", "–"]),
         ("seen", [pd.Timestamp("2026-06-30 16:05")] * 2, ["2026-06-30 16:05"] * 2),
@@ -74,6 +76,12 @@ def test_the_ends_of_an_interval_join_the_value_they_belong_to():
     assert drawn(frame) == [
         ["share", "keep their label, share of draws"], ["7 % (6 to 9)", "47 % (40 to 54)"],
     ]  # fmt: skip
+
+
+def test_a_place_in_a_video_and_its_length_are_written_as_m_ss():
+    frame = pd.DataFrame({"second": [65.0], "seconds": [48.0]})
+    html = tables.section_html("", frame, {"second": "where", "seconds": "length"}, "")
+    assert ">1:05<" in html and ">0:48<" in html
 
 
 def test_a_table_by_two_groupings_says_which_way_to_read_it_and_hides_what_was_hidden():

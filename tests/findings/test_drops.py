@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leaving import Video, any_video, simulate
 
-from helpers.findings.drops import find_drops, find_peaks, list_drops, scale_curves
+from helpers.findings.drops import (
+    describe_retention,
+    find_drops,
+    find_peaks,
+    list_drops,
+    scale_curves,
+)
 
 STEADY = [200 - second for second in range(60)]  # half a point leaves each second
 
@@ -102,3 +108,13 @@ def test_viewers_who_leave_by_chance_make_no_drop_and_a_planted_loss_is_found():
         found += bool(seek(planted["plays"].to_numpy(), 1.0)["second"].between(79.5, 83.5).any())
     assert named <= 2
     assert found >= 38
+
+
+def test_the_three_largest_drops_of_all_videos_are_named_in_order():
+    drops = pd.DataFrame({"media_id": list("abcd"), "title": list("ABCD"), "second": 90.0,
+                          "lost": [0.2, 0.26, 0.21, 0.22], "left": 0.5})  # fmt: skip
+    videos = pd.DataFrame({"media_id": list("abcd"), "plays": [900, 100, 800, 15], "cluster": None})
+    curves = pd.DataFrame(columns=["media_id", "title", "second", "watching"])
+    section = describe_retention(curves, drops, drops.iloc[:0], videos)
+    named = section.finding.replace("\u00a0", " ").partition(": ")[2]
+    assert named == "26 % at 1:30 of “B”, 22 % at 1:30 of “D”, 21 % at 1:30 of “C”."
