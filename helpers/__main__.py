@@ -128,9 +128,9 @@ def runs() -> None:
 @click.option("--pdf", is_flag=True, help="Also as PDF, by chromium.")
 def render(run, pdf) -> None:
     """Make a run's HTML anew."""
-    from helpers.batch import runner, summary
+    from helpers.batch import runner
 
-    _say(f"Report: {summary.shown(runner.render(run, pdf=pdf))}")
+    _say(runner.render(run, pdf=pdf))
 
 
 @cli.command()
@@ -145,8 +145,9 @@ def erase(person, yes, forget_request) -> None:
     if forget_request:
         _say(*deletion.forget_request(person))
         return
-    if not yes:
-        click.confirm(f"Delete {person} from the store and all runs?", abort=True, err=True)
+    if not yes and not click.confirm(f"Delete {person} from the store and all runs?", err=True):
+        _say("Nothing was deleted.")
+        return
     _say(*deletion.erase(person))
 
 

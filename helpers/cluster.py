@@ -316,7 +316,7 @@ def _previous(run: Run) -> changes.Previous | None:
     viewers = past.data("viewers.parquet")
     if not viewers.is_file():
         return None
-    people = past.private("crm_hubspot.csv")
+    people = past.folder / "private" / "crm_hubspot.csv"
     name, settings = past.folder.name, _selection(past)
     return changes.Previous(name, past.window, past.rules, viewers, people, settings)
 

@@ -168,6 +168,7 @@ class Run:
 
     def private(self, name: str) -> Path:
         """Path of ``private/<name>``, a folder open to its owner alone."""
+        (self.folder / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.folder / "private" / name
 
     @contextlib.contextmanager
@@ -213,6 +214,13 @@ class Run:
                 remedy=f"Run {made_by} first.",
             )
         for what, before, now in self._changes(path):
+            if what == "store":
+                raise DataError(
+                    f"data/{name} is older than the store, which has changed since (a fetch or an "
+                    "erase).",
+                    where=self.stage,
+                    remedy="Run 02_enrich again, then what comes after it.",
+                )
             raise DataError(
                 f"data/{name} was made with another {what.replace('_', ' ')}: {before}, and now it "
                 f"is {now}.",

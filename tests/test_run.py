@@ -196,7 +196,9 @@ def test_a_stage_stops_where_its_input_was_made_with_something_else():
     Run.open("01_fetch", start_date="")
     cluster.assign(Run.open("03_cluster"))
     viewed(run, media="b", percent=0.9)
-    with pytest.raises(DataError, match=r"another store"):
+    with pytest.raises(
+        DataError, match=r"has changed since \(a fetch or an erase\)\. Run 02_enrich"
+    ):
         cluster.assign(Run.open("03_cluster"))
 
 

@@ -74,7 +74,7 @@ def test_it_says_what_it_found_and_warns_of_nothing(first):
         "report.html",
     ]
     for word in ("visitors: 1,247", "viewers: ", "binge_watchers", "Credits spent: ",
-                 "Mave (simulated by the sandbox):\n  This is a sandbox answer",
+                 "Mave (simulated by the sandbox):\n  The one action that would convert ",
                  f"Report: {folder / 'report.html'}"):  # fmt: skip
         assert word in done.stdout, word
 

@@ -84,7 +84,7 @@ def _outputs(settings: Settings) -> list[str]:
 
 
 def _keys(settings: Settings) -> list[str]:
-    words = {"live": "live", "sandbox": "the sandbox, for its key is not set"}
+    words = {"live": "live", "sandbox": "the sandbox, because its key is not set"}
     source = _visit(settings).source
     return [f"Wistia is {words[source.wistia]}; Mavera is {words[source.mavera]}"]
 

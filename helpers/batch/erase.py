@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from helpers.core import clock, files, privacy, settings
 from helpers.core.errors import DataError, KitError, ParameterError
 from helpers.core.folders import read_manifest, record, refuse_links
+from helpers.findings.counts import count_people
 from helpers.report import report
 from helpers.store import shards
 from helpers.store.store import Store
@@ -189,12 +190,13 @@ def _people(path: Path) -> pd.DataFrame:
 def _erase_from_store(store: Store, who: str, person: Person, outputs: Path) -> str:
     removed = store.forget(*sorted({who} | person.keys | person.emails))
     shards.remove(settings.load(), store)
-    sessions, visitors = removed["sessions"], removed["visitors"]
-    if not sessions + visitors:
+    if not removed["sessions"] + removed["visitors"]:
         return ""
+    sessions = count_people(removed["sessions"], "session")
+    visitors = count_people(removed["visitors"], "visitor row")
     place, account = store.folder.parents[1], store.folder.name
     name = account if place == outputs else f"{place.name}/{account}"
-    return f"Store {name}: {sessions:,} sessions, {visitors:,} visitor rows removed."
+    return f"Store {name}: {sessions}, {visitors} removed."
 
 
 def _erase_from_run(folder: Path, person: Person) -> str:
@@ -211,7 +213,8 @@ def _erase_from_run(folder: Path, person: Person) -> str:
             page.unlink(missing_ok=True)
         with suppress(KitError):  # a run without all its data has no report any more
             report.build(folder)
-    return f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}."
+    anew = " The report is made anew." if (folder / "report.html").exists() else ""
+    return f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}.{anew}"
 
 
 def _erase_from_file(path: Path, person: Person, named: bool) -> bool:

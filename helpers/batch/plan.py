@@ -21,6 +21,7 @@ from helpers.core.settings import Settings, project_root
 from helpers.findings import opt_out
 from helpers.mavera import payloads
 from helpers.run import STAGES, Run
+from helpers.store.store import Store
 
 log = logging.getLogger("viewer_personas")
 CHANGEABLE = {"max_credits", "persona_clusters"}
@@ -113,6 +114,8 @@ def plan(
         folder, manifest = find_run(settings, resume)
         params = _resumed(resume, params, manifest)
     done = _done_stages(manifest, params)
+    if set(wanted) - done and _store_changed(settings, manifest):
+        done &= {STAGES[0]}  # later stages refuse what 02_enrich made of another store
     wanted = tuple(stage for stage in wanted if stage not in done)
     day = params.run_date or clock.today().isoformat()
     params = Parameters.check({**params.model_dump(exclude_unset=True), "run_date": day})
@@ -187,3 +190,10 @@ def _done_stages(manifest: Manifest, params: Parameters) -> set[str]:
     if manifest.stages and (more or chosen):
         done -= set(SPENDS)  # the bill was shown; now it may be paid
     return done
+
+
+def _store_changed(settings: Settings, manifest: Manifest) -> bool:
+    """Whether a fetch or an erase changed the store since 02_enrich of this run."""
+    made_with = manifest.files.get("features.parquet", {}).get("store")
+    store = Store(settings.outputs / "store" / manifest.account)
+    return made_with is not None and made_with != store.fingerprint()

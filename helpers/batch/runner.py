@@ -26,7 +26,7 @@ from helpers.core.folders import REPORTED_AFTER, new_folder, read_manifest
 from helpers.core.parameters import parse_day
 from helpers.core.settings import Settings
 from helpers.report import notebook_page, report
-from helpers.run import Run
+from helpers.run import STAGES, Run
 from helpers.sandbox.process import start_sandbox, stop_sandboxes
 from helpers.store import rules
 
@@ -189,8 +189,8 @@ def _refuse_leaks(folder: Path, settings: Settings) -> None:
     privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=bool(named))
 
 
-def render(name: str, *, pdf: bool = False) -> Path:
-    """Make the HTML of a run anew: its notebooks', the report, the index.
+def render(name: str, *, pdf: bool = False) -> str:
+    """Make the HTML of a run anew; returns where the report is, or why there is none.
 
     Raises
     ------
@@ -205,10 +205,13 @@ def render(name: str, *, pdf: bool = False) -> Path:
     folder, manifest = find_run(settings, name)
     for path in sorted(folder.glob("0*.ipynb")):
         notebook_page.notebook_html(path)
-    page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else folder
+    page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else None
     _refuse_leaks(folder, settings)
     report.index(settings.outputs)
-    return report.render_pdf(page) if pdf else page
+    if page is None:
+        stopped = next(stage for stage in STAGES if not manifest.is_done(stage))
+        return f"There is no report: run {name} stopped at {stopped}."
+    return f"Report: {shown(report.render_pdf(page) if pdf else page)}"
 
 
 def _clean_notebook(path: Path, folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""What a run ends by telling: counts, clusters, Mave's first lines, credits, what to look at."""
+"""What a run ends by telling: counts, clusters, Mave's action, credits, what to look at."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from helpers.core import files
 from helpers.core.folders import Manifest, read_manifest
 from helpers.mavera import answers
 from helpers.mavera.claims import Claim
+from helpers.report.data import to_the_point
 from helpers.report.pages import account_name
 
 
@@ -97,11 +99,17 @@ def _money(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def _advice(folder: Path, manifest: Manifest) -> list[str]:
-    """The first lines of what Mave said, and who wrote them."""
+    """The action that Mave names, else the first lines of what it said; and who wrote them."""
     analysis = files.read_json(folder / "data" / "analysis.json")
+    if not analysis.get("answer"):
+        return []
     figures = [Claim(**row) for row in analysis.get("figures", ())]
-    lines = answers.excerpt(analysis.get("answer") or "", figures)
+    lines = answers.excerpt(analysis["answer"], figures)
+    if analysis["status"] == "answered" and analysis.get("closing"):
+        closing = analysis["closing"]
+        anywhere = [replace(claim, line="") for claim in figures if claim.line in closing]
+        lines = answers.excerpt(to_the_point(closing), anywhere, length=300)
     asks = " asks" if analysis.get("status") == "clarifying" else ""
     sandbox = manifest.source.get("mavera") == "sandbox"
     writer = "simulated by the sandbox" if sandbox else "written by AI"
-    return [f"Mave{asks} ({writer}):", *(f"  {line}" for line in lines)] if lines else []
+    return [f"Mave{asks} ({writer}):", *(f"  {line}" for line in lines)]

@@ -82,11 +82,13 @@ class Settings(BaseModel):
     outputs: Annotated[Path, AfterValidator(_folder)] = Field(
         Path("outputs"), description="the path of a folder in UTF-8, no name of it over 255 bytes"
     )
-    requests_per_minute: int = Field(600, ge=1, le=100_000)
+    requests_per_minute: int = Field(
+        600, ge=1, le=100_000, description="a whole number from 1 to 100,000"
+    )
     memory_limit: str | None = Field(
         None, pattern=r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z", description="a size such as 2GB"
     )
-    retention_days: int = Field(730, ge=0, le=36_500)
+    retention_days: int = Field(730, ge=0, le=36_500, description="a whole number from 0 to 36,500")
     notify: SecretStr | None = None  # an Apprise address, which holds a token
     dask: str | None = Field(
         None,
@@ -94,7 +96,9 @@ class Settings(BaseModel):
         description="a scheduler's address, such as tcp://127.0.0.1:8786",
     )
     dask_path: str | None = None
-    shards: int | None = Field(None, ge=1, le=100_000)
+    shards: int | None = Field(
+        None, ge=1, le=100_000, description="a whole number from 1 to 100,000"
+    )
     sandbox: Address | None = None  # of a sandbox that a parent process already runs
 
     @cached_property
@@ -155,7 +159,7 @@ def _checked(values: Mapping[str, str], env_file: Path) -> Settings:
         expected = FIELDS[name].description or first["msg"].removeprefix("Input should be ")
         kind = AccessError if expected == KEY else ParameterError
         raise kind(
-            "Its value has the wrong form.",
+            "its value cannot be used.",
             where=f"Setting {name} in the environment or {env_file.name}",
             expected=expected,
             remedy="Correct it and run again.",

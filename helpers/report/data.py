@@ -271,7 +271,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         "watched": _hours(people.get("watch_time", {}).get("finding", "")),
         "call": parts["people"]["finding"],
         "news": news and news["rows"] and news["finding"] or None,
-        "action": {"by": "Mave" if mave else None, "text": _to_the_point(mave) if mave else own},
+        "action": {"by": "Mave" if mave else None, "text": to_the_point(mave) if mave else own},
         "erased_on": (source.manifest.model_extra or {}).get("erased_on"),
     }
 
@@ -282,7 +282,7 @@ def _hours(finding: str) -> str | None:
     return hours[0] if hours else None
 
 
-def _to_the_point(text: str) -> str:
+def to_the_point(text: str) -> str:
     """The sentence of a closing that names the action, else its beginning."""
     words = " ".join(re.sub(r"(?m)^\s*([-*>#]+|\d+[.)])\s+|[*_`]", "", text).split())
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z“\"])", words)

@@ -86,8 +86,9 @@ def all_text(outputs):
 def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled, bare_environment):
     store, folder = filled
     said = "\n".join(erase.erase("jane.o'hara@EXAMPLE.com"))
-    assert "Store live: 2 sessions, 1 visitor rows removed." in said
+    assert "Store live: 2 sessions, 1 visitor row removed." in said
     assert "viewers.parquet" in said and "outreach_casual_viewers.csv" in said
+    assert "The report is made anew." in said
     assert "Wistia's own copy stays" in said and "keyed hash" in said
     text = all_text(bare_environment)
     for trace in ("jane", KEY, OTHER, "Jane", "O'Hara", "Hara"):
@@ -203,7 +204,7 @@ def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bar
     for name in ("store", "2026-07-01"):
         (bare_environment / name).rename(north / name)
     said = erase.erase(JANE)
-    assert said[0] == "Store north/live: 2 sessions, 1 visitor rows removed."
+    assert said[0] == "Store north/live: 2 sessions, 1 visitor row removed."
     assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)
 
 

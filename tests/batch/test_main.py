@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -188,6 +189,12 @@ def test_erase_prints_what_stays(viewer_personas, monkeypatch):
     assert viewer_personas("erase", "a@example.com", "--yes") == (
         0, "a@example.com is gone.\nWistia's copy stays.\n", "",
     )  # fmt: skip
+
+
+def test_erase_that_is_answered_no_deletes_nothing(viewer_personas, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    status, out, _ = viewer_personas("erase", "a@example.com")
+    assert (status, out) == (0, "Nothing was deleted.\n")
 
 
 def test_settle_closes_a_pending_purchase(viewer_personas, bare_environment):

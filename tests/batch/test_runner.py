@@ -12,13 +12,15 @@ import threading
 import time
 
 import nbformat
+import pyarrow as pa
 import pytest
 
 from helpers.batch import runner, summary
+from helpers.batch.plan import plan
 from helpers.core import files, folders
 from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
 from helpers.run import STAGES
-from helpers.store.store import Store
+from helpers.store.store import VISITORS, Store
 from notebooks import plain_report, write  # noqa: F401
 
 pytestmark = [pytest.mark.usefixtures("plain_report"), pytest.mark.xdist_group("kernels")]
@@ -105,6 +107,29 @@ def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, 
         runner.run({}, resume="2026-07-01", notebooks=books)
         assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
         assert (folder / "report.html").is_file()
+
+
+def test_a_run_goes_back_to_02_where_the_store_changed_meanwhile(tmp_path, bare_environment):
+    features = "run.write_json('features.parquet', {})"
+    broken = "raise errors.DataError('Stopped.')"
+    with pytest.raises(DataError):
+        runner.run(WORDS, notebooks=write(tmp_path / "books", s2=features, s3=broken))
+    books = write(tmp_path / "books", s2=features)
+    assert plan({}, resume="2026-07-01", notebooks=books).stages == STAGES[2:]
+    store = Store(bare_environment / "store" / "sandbox")
+    row = {"visitor_key": "anna"}
+    files.write_parquet(store.visitors_path, pa.Table.from_pylist([row], VISITORS))
+    assert runner.run({}, resume="2026-07-01", notebooks=books).stages == STAGES[1:]
+    files.write_parquet(store.visitors_path, VISITORS.empty_table())  # a run that is done stays so
+    assert not plan({}, resume="2026-07-01", notebooks=books).stages
+
+
+def test_render_says_where_a_run_without_a_report_stopped(tmp_path, bare_environment):
+    books = write(tmp_path / "books", s3="raise errors.DataError('Stopped.')")
+    with pytest.raises(DataError):
+        runner.run(WORDS, notebooks=books)
+    said = "There is no report: run 2026-07-01 stopped at 03_cluster."
+    assert runner.render("2026-07-01", pdf=True) == said
 
 
 def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environment):
@@ -362,6 +387,22 @@ def test_auto_recharge_is_warned_of_in_the_summary(bare_environment):
     assert said in told(folder, bill={"total": 0, "auto_recharge": True})
     assert said not in told(folder, bill={"total": 0, "auto_recharge": False})
     assert said not in told(folder, mavera="sandbox", bill={"auto_recharge": True})
+
+
+def test_of_an_answer_the_action_is_told_and_nothing_where_mave_was_not_asked(bare_environment):
+    folder = bare_environment / "2026-07-01"
+    closing = "The best: **Fans**.\nThe one action: call 7 of 99."
+    figure = {
+        "text": "99",
+        "line": closing.split("\n")[1],
+        "verdict": "not in the data",
+        "start": 0,
+    }
+    answer = {"status": "answered", "answer": "## Fans\nCurious.", "closing": closing}
+    said = told(folder, mavera="sandbox", answer=answer | {"figures": [figure]})
+    action = "  The one action: call 7 of 99 [not in the data]."
+    assert f"Mave (simulated by the sandbox):\n{action}\n" in said and "Curious" not in said
+    assert "Mave (" not in told(folder)
 
 
 def test_the_excerpt_of_mave_says_who_wrote_it_and_is_no_heading(bare_environment):

@@ -291,9 +291,9 @@ def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
 
 def test_the_action_of_a_long_closing_is_brought_to_the_point():
     closing = "**Most valuable**: x. The one action that converts: *call them*. Today."
-    assert data._to_the_point(closing) == "The one action that converts: call them. Today."
-    assert data._to_the_point("1. Call `Acme`.\n2. Write.") == "Call Acme. Write."
-    long = data._to_the_point("word " * 90)
+    assert data.to_the_point(closing) == "The one action that converts: call them. Today."
+    assert data.to_the_point("1. Call `Acme`.\n2. Write.") == "Call Acme. Write."
+    long = data.to_the_point("word " * 90)
     assert long.endswith("…") and len(long) <= 262
 
 
