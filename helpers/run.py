@@ -214,18 +214,14 @@ class Run:
                 remedy=f"Run {made_by} first.",
             )
         for what, before, now in self._changes(path):
+            told = f"was made with another {what.replace('_', ' ')}: {before}, and now it is {now}"
             if what == "store":
-                raise DataError(
-                    f"data/{name} is older than the store, which has changed since (a fetch or an "
-                    "erase).",
-                    where=self.stage,
-                    remedy="Run 02_enrich again, then what comes after it.",
-                )
+                told = "is older than the store, which has changed since (a fetch or an erase)"
+                made_by = "02_enrich"
             raise DataError(
-                f"data/{name} was made with another {what.replace('_', ' ')}: {before}, and now it "
-                f"is {now}.",
+                f"data/{name} {told}.",
                 where=self.stage,
-                remedy=f"Run {made_by} again, then this notebook.",
+                remedy=f"Run {made_by} again, then what comes after it.",
             )
         return path
 

@@ -1,6 +1,8 @@
 """A run knows its folder, its window, its account and its services."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 
 import pandas as pd
@@ -253,3 +255,19 @@ def test_nothing_is_written_through_a_link_out_of_the_outputs_folder(bare_enviro
     with pytest.raises(ParameterError, match=f"^{place} in the outputs folder is a link"):
         Run.open("01_fetch", source="sandbox")
     assert list(outside.iterdir()) == []
+
+
+def test_the_kits_own_is_found_where_another_package_has_its_name(tmp_path):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").write_text("")
+    script = (
+        "import helpers\n"
+        "from helpers import analysis, cluster, enrich, fetch, personas, plots, retention\n"
+        "from helpers.store import rules\n"
+        "print(helpers.__file__, *rules.load().names)"
+    )
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    theirs, *names = done.stdout.split()
+    assert theirs.startswith(str(tmp_path))  # Python found the other one first
+    assert names[0] == "binge_watchers"

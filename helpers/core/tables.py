@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping
 from datetime import date, datetime
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, FileSystemLoader
 
 NBSP = "\u00a0"
 
@@ -154,7 +155,8 @@ def flat(value: Any) -> str:
 
 
 # Styles stand in each cell, for viewers of notebooks drop style sheets; class ``n`` is for pages.
-_HTML = Environment(loader=PackageLoader("helpers", "core"))
+# By place: where papermill starts, another package may have the name `helpers`.
+_HTML = Environment(loader=FileSystemLoader(Path(__file__).parent))
 _HTML.filters["escaped"] = escape
 
 

@@ -7,7 +7,6 @@ import os
 import re
 from dataclasses import field, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,7 +135,7 @@ class ClusterRules:
 
 def builtin_text() -> str:
     """The built-in clusters file, to copy and edit."""
-    return resources.files("helpers").joinpath("clusters.yml").read_text("utf-8")
+    return Path(__file__).parents[1].joinpath("clusters.yml").read_text("utf-8")
 
 
 @cache
