@@ -105,7 +105,7 @@ def _advice(folder: Path, manifest: Manifest) -> list[str]:
         return []
     figures = [Claim(**row) for row in analysis.get("figures", ())]
     lines = answers.excerpt(analysis["answer"], figures)
-    if analysis["status"] == "answered" and analysis.get("closing"):
+    if analysis.get("status") == "answered" and analysis.get("closing"):
         closing = analysis["closing"]
         anywhere = [replace(claim, line="") for claim in figures if claim.line in closing]
         lines = answers.excerpt(to_the_point(closing), anywhere, length=300)
