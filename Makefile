@@ -15,7 +15,7 @@ report: .venv/.ready  ## run the notebooks and write the report (ARGS="-p start_
 	@$(PY) -m helpers run $(ARGS)
 
 test: .venv/.ready  ## all tests, on two cores (ARGS="-k store")
-	@$(PY) -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The first layout shows the table of contents; what you rearrange stays in .venv/lab.
 LAB := $(CURDIR)/.venv/lab

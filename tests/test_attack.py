@@ -27,7 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent
 LEAST, STEP = 10, 5  # min_cell, and what counts are multiples of
 MANY = 10_000
 VALUES = 3  # that stay possible for a hidden count
-pytestmark = pytest.mark.xdist_group("whole run")
 
 
 class Attack:

@@ -32,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(
         CHROMIUM is None, reason="no chromium on this machine: apt install chromium"
     ),
-    pytest.mark.xdist_group("kernels"),
 ]
 GIVE_UP = 180_000  # ms: a state that has not come by then does not come
 

@@ -8,10 +8,7 @@ import sys
 import time
 
 import pandas as pd
-import pytest
 from test_whole_run import ROOT, give, manifest
-
-pytestmark = pytest.mark.xdist_group("whole run")
 
 
 def test_a_killed_run_leaves_nobody_outside_and_goes_on(tmp_path):

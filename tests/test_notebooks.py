@@ -7,14 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from helpers.run import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.xdist_group("kernels")
 def test_committed_outputs_are_what_the_cells_print_today(bare_environment):
     books = [f"notebooks/{stage}.ipynb" for stage in STAGES]
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q", *books]
@@ -24,7 +21,6 @@ def test_committed_outputs_are_what_the_cells_print_today(bare_environment):
     assert (bare_environment / "dev" / "run.json").is_file(), "it ran somewhere else"
 
 
-@pytest.mark.xdist_group("kernels")
 def test_a_cell_that_prints_something_else_is_found(tmp_path):
     import nbformat
 

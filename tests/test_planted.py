@@ -8,7 +8,6 @@ import re
 import unicodedata
 import zipfile
 
-import pytest
 from bs4 import BeautifulSoup
 from test_whole_run import give, sandbox
 
@@ -17,7 +16,6 @@ from helpers.batch import notify
 MARK = "<script>alert(1)</script><img src=x onerror=alert(2)>[x](javascript:alert(3))"
 SIGNS = ("=1+1", "＋1", "\u200b@SUM(A1)", "\x1b[31m-1", "Ann;=1", "\u202e|=1")
 FORMULA = re.compile(r"\s*[=+@＝＋＠﹦﹢－﹣-]")
-pytestmark = pytest.mark.xdist_group("whole run")
 
 
 def planted(number: int) -> str:

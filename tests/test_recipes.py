@@ -18,7 +18,6 @@ BLOCKS = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "docs" / "recipes.md").read_text("utf-8"), re.M | re.S
 )
 OPENING, FIVE_LINES, *RECIPES = BLOCKS
-pytestmark = pytest.mark.xdist_group("recipes")
 
 
 @pytest.fixture(scope="module")

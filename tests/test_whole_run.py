@@ -28,7 +28,6 @@ SECTIONS = (
     "answer", "clusters", "content", "change", "people", "personas", "advice", "stability",
     "method", "stamp",
 )  # fmt: skip
-pytestmark = pytest.mark.xdist_group("whole run")
 
 
 def give(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:

@@ -185,7 +185,6 @@ def service(viewers: int):
         stop()
 
 
-@pytest.mark.xdist_group("kernels")
 def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_path):
     outputs, names = tmp_path / "outputs", ("north", "south", "west")
     (tmp_path / "west.yml").write_text("start_date: 2020-01-01\nend_date: 2020-01-31\n")

@@ -46,7 +46,6 @@ def test_other_errors_become_one_line_with_the_stage():
     assert isinstance(full, ServiceError) and "disk is full" in str(full)
 
 
-@pytest.mark.xdist_group("kernels")
 def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch):
     monkeypatch.setattr(kernels, "WARM_UP", {})
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "none"))
@@ -64,7 +63,6 @@ def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch)
     assert done.metadata.language_info == {"name": "python"}
 
 
-@pytest.mark.xdist_group("kernels")
 def test_what_is_done_beforehand_works_and_leaves_no_names_in_the_notebook(tmp_path):
     assert set(STAGES) <= set(kernels.WARM_UP)
     path = tmp_path / "03_cluster.ipynb"
@@ -77,6 +75,5 @@ def test_what_is_done_beforehand_works_and_leaves_no_names_in_the_notebook(tmp_p
     subprocess.run([sys.executable, "-c", "\n".join(kernels.WARM_UP.values())], check=True)
 
 
-@pytest.mark.xdist_group("kernels")
 def test_a_kernel_answers():
     assert kernels.check_kernel() == f"Python {sys.version.split()[0]} runs cells"

@@ -23,7 +23,7 @@ from helpers.run import STAGES
 from helpers.store.store import VISITORS, Store
 from notebooks import plain_report, write  # noqa: F401
 
-pytestmark = [pytest.mark.usefixtures("plain_report"), pytest.mark.xdist_group("kernels")]
+pytestmark = [pytest.mark.usefixtures("plain_report")]
 WORDS = {"source": "sandbox", "run_date": "2026-07-01"}
 
 

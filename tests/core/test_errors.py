@@ -93,7 +93,6 @@ def kernel(monkeypatch):
         yield next(ready)
 
 
-@pytest.mark.xdist_group("kernels")
 def test_in_a_kernel_the_panel_is_the_cells_output_and_runners_read_class_and_message(
     bare_environment, kernel, tmp_path, monkeypatch
 ):

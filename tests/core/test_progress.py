@@ -12,7 +12,6 @@ import sys
 import termios
 
 import nbformat
-import pytest
 from nbclient import NotebookClient
 
 from helpers.batch import kernels
@@ -46,7 +45,6 @@ def run_in_a_kernel(first: str = "") -> tuple[str, list]:
     return "".join(client.texts), made.cells[0].outputs
 
 
-@pytest.mark.xdist_group("kernels")
 def test_in_jupyterlab_it_is_seen_and_leaves_the_cell_empty():
     seen, left = run_in_a_kernel("import os\nos.environ['JPY_SESSION_NAME'] = 'x.ipynb'\n")
     assert "sessions:" in seen and "4/4" in seen
@@ -54,7 +52,6 @@ def test_in_jupyterlab_it_is_seen_and_leaves_the_cell_empty():
     assert left == []
 
 
-@pytest.mark.xdist_group("kernels")
 def test_in_a_run_nothing_is_shown(monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", "of the notebook that gave the command")
     assert run_in_a_kernel() == ("", [])

@@ -15,7 +15,6 @@ from helpers.report.notebook_page import notebook_html
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt install chromium"),
-    pytest.mark.xdist_group("browser"),
 ]
 MODES = {
     "light": ({"width": 1280, "height": 800}, {"color_scheme": "light"}),

@@ -22,7 +22,6 @@ from helpers.core.errors import ServiceError
 from helpers.store import dask_cluster
 from helpers.store.shards import ShardFolder, ask_shard
 
-pytestmark = pytest.mark.xdist_group("dask")
 ROOT = Path(__file__).resolve().parents[2]
 
 
