@@ -6,17 +6,23 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic import ValidationInfo as Info
-from ruamel.yaml.comments import CommentedMap
 
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError
-from helpers.core.owner import Fail, check_keys, read_owner_text, read_parameter_file, read_yaml
-from helpers.core.parameters import COUNT, RUN_NAME, Count, Parameters
+from helpers.core.owner import (
+    Fail,
+    Part,
+    lines_of,
+    read_owner_text,
+    read_parameter_file,
+    read_part,
+    read_yaml,
+)
+from helpers.core.parameters import RUN_NAME, Count, Parameters
 from helpers.store import rules
 
-KEYS = ("env_file", "parameters", "max_credits")
 TAKEN = {"store", "dev", "sandbox", "index.html", "opt_out.txt", "readme.md", "contract.json"}
 """What an outputs folder holds under these names already."""
 
@@ -37,7 +43,7 @@ def _beside(text: Any, info: Info) -> Path:
     return path
 
 
-class Account(BaseModel):
+class Account(Part):
     """One account of the file.
 
     Attributes
@@ -46,11 +52,11 @@ class Account(BaseModel):
         Where its name stands in the file.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), AfterValidator(_free)]
-    line: int
     env_file: Annotated[Path, BeforeValidator(_beside)]
     parameters: Annotated[Path | None, BeforeValidator(_beside)] = None
-    max_credits: Count | None = Field(None, description=COUNT)
+    max_credits: Count | None = None
+    name: str = Field("", exclude=True)
+    line: int = Field(0, exclude=True)
 
     def options(self, given: dict[str, str]) -> dict[str, str]:
         """What wins over its parameter file: the budget, then what the command line gives."""
@@ -66,6 +72,15 @@ class Account(BaseModel):
     def settings(self) -> settings.Settings:
         """What its environment file says; the environment of this process counts for nothing."""
         return settings.of_file(self.env_file)
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), AfterValidator(_free)]
+
+
+class Accounts(Part):
+    """The file: accounts by name."""
+
+    accounts: Annotated[dict[Name, Account], Field(min_length=1)]
 
 
 def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
@@ -89,36 +104,14 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     Parameters.check(given)
     fail = Fail(f"Accounts file {path.name}")
     tree = read_yaml(read_owner_text(path, "Accounts file"), fail)
-    if isinstance(tree, CommentedMap):
-        check_keys(tree, ("accounts",), fail, "the file")
-    rows = tree.get("accounts") if isinstance(tree, CommentedMap) else None
-    if not isinstance(rows, CommentedMap) or not rows:
-        fail(1, "expected names of accounts under `accounts:`")
     accounts: list[Account] = []
-    for name, row in rows.items():
-        line = rows.lc.key(name)[0] + 1
-        if str(name).casefold() in (account.name.casefold() for account in accounts):
+    read_accounts = read_part(Accounts, tree, fail, context=path.parent).accounts
+    for name, line in lines_of(tree["accounts"]).items():
+        if name.casefold() in (other.name.casefold() for other in accounts):
             fail(line, f"account {name}: the name is there twice, whatever its case")
-        accounts.append(_account(name, row, line, path.parent, fail))
+        accounts.append(read_accounts[name].model_copy(update={"name": name, "line": line}))
     _check_together(accounts, given, fail)
     return accounts
-
-
-def _account(name: Any, row: Any, line: int, folder: Path, fail: Fail) -> Account:
-    if not isinstance(row, CommentedMap):
-        fail(line, f"account {name}: expected env_file, such as {{env_file: {name}.env}}")
-    check_keys(row, KEYS, fail, f"account {name}")
-    try:
-        return Account.model_validate({"name": name, "line": line, **row}, context=folder)
-    except ValidationError as error:
-        first = error.errors()[0]
-    key, said = first["loc"][0], first["msg"].removeprefix("Value error, ")
-    said = Account.model_fields[key].description or said
-    if first["type"] in ("string_pattern_mismatch", "string_type"):
-        said = "expected letters, digits, '.', '_' and '-' only, at most 64"
-    where = row.lc.key(key)[0] + 1 if key in row else line
-    what = f"account {str(name)[:70]!r}" if key == "name" else f"account {name}: {key}"
-    fail(where, f"{what}: {said}")
 
 
 def _check_together(accounts: list[Account], given: dict[str, str], fail: Fail) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dotenv.parser import parse_stream
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.tokens import AliasToken
 
 from helpers.core import privacy
@@ -31,21 +32,18 @@ class Fail:
         raise ParameterError(f"{problem}.", where=where, remedy=remedy)
 
 
-def read_owner_text(path: Path, what: str, *, is_copied: bool = False) -> str:
+def read_owner_text(path: Path, what: str) -> str:
     """A text that the owner wrote, such as a clusters file, with line ends as ``\\n``.
 
     Parameters
     ----------
     what : str
         What it is, for the message: ``"Clusters file"``.
-    is_copied : bool
-        A copy goes into run folders, where no e-mail address and no path may stand.
 
     Raises
     ------
     ParameterError
-        It cannot be read, or is not UTF-8 (a byte order mark is fine), or holds what the scan of
-        run folders would refuse.
+        It cannot be read, or is not UTF-8 (a byte order mark is fine).
     """
     fail = Fail(f"{what} {path.name}")
     try:
@@ -57,11 +55,15 @@ def read_owner_text(path: Path, what: str, *, is_copied: bool = False) -> str:
         reason = "not UTF-8"
     if reason:
         fail(0, f"{reason}. Expected a text file in UTF-8", "Correct it or its path and run again.")
-    for number, line in enumerate(text.splitlines() if is_copied else (), 1):
+    return text
+
+
+def refuse_leaks(text: str, fail: Fail) -> None:
+    """Refuse a text that goes into runs and to Mavera for what the scan of runs would refuse."""
+    for number, line in enumerate(text.splitlines(), 1):
         for kind in privacy.leaks_in(line, places=[Path.home()]):
             remedy = "Take it out and run again: a copy of this file goes into the run folder."
             fail(number, f"Here is {kind}", remedy)
-    return text
 
 
 def read_yaml(text: str, fail: Fail, *, as_text: bool = False) -> Any:
@@ -109,22 +111,58 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def check_keys(mapping: CommentedMap, allowed: Iterable[str], fail: Fail, what: str) -> None:
-    """Refuse a key that may not be there, with the nearest of those that may."""
-    names = list(allowed)
-    for key in mapping:
-        if key not in names:
-            hint = " ".join(filter(None, (suggest(str(key), names), f"It has: {', '.join(names)}")))
-            line = mapping.lc.key(key)[0] + 1
-            fail(line, f"{what} has an unknown key {str(key)[:40]!r}. {hint}")
+class Part(BaseModel):
+    """Part of a file of the owner: a null counts as unset, a key that may not be there is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_its_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        names = [name for name, field in cls.model_fields.items() if not field.exclude]
+        for key in values:
+            if key not in names:
+                hint = " ".join(filter(None, (suggest(key, names), f"It has: {', '.join(names)}")))
+                raise problem(f"unknown key. {hint}", key)
+        return {key: value for key, value in values.items() if value is not None}
 
 
-def plain(value: Any) -> Any:
+def problem(said: str, *at: str | int) -> PydanticCustomError:
+    """What a validator raises about a value further inside, which keys and indices lead to."""
+    return PydanticCustomError("owner", "{said}", {"said": said, "at": at})
+
+
+def read_part(kind: type[Part], tree: Any, fail: Fail, *, context: Any = None) -> Any:
+    """A part of what :func:`read_yaml` gave; what is wrong in it is told by names and line."""
+    try:
+        return kind.model_validate(_plain(tree), context=context)
+    except ValidationError as error:
+        first = error.errors()[0]
+    line, names, inner = 1, [], tree
+    for key in (*first["loc"], *first.get("ctx", {}).get("at", ())):
+        if isinstance(inner, CommentedMap) and key in (lines := lines_of(inner)):
+            line, inner = lines[key], next(v for k, v in inner.items() if str(k) == key)
+        elif isinstance(inner, CommentedSeq):
+            line, inner = inner.lc.item(key)[0] + 1, inner[key]
+            key = inner.get("name", key) if isinstance(inner, CommentedMap) else key
+        if key != "[key]":  # so pydantic calls a name
+            names.append(str(key)[:40])
+    fail(line, ": ".join([*names, first["msg"].removeprefix("Value error, ")]))
+
+
+def lines_of(mapping: CommentedMap) -> dict[str, int]:
+    """The line that each name of a mapping stands on."""
+    return {str(key): mapping.lc.key(key)[0] + 1 for key in mapping}
+
+
+def _plain(value: Any) -> Any:
     """Plain Python values of what the reader returns."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, str) else value
 
 

@@ -63,7 +63,7 @@ def such_that(is_right: Callable[[Any], Any]) -> AfterValidator:
 def _number(value: Any) -> Any:
     """A number as people write it: 1,575."""
     if isinstance(value, bool):
-        raise ValueError
+        raise ValueError(f"expected {COUNT}")
     return re.sub(r"(?<=\d)[, _](?=\d{3}(?!\d))", "", value) if isinstance(value, str) else value
 
 

@@ -4,58 +4,92 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from dataclasses import field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from helpers.core import files
 from helpers.core.errors import ParameterError
-from helpers.core.owner import Fail, check_keys, plain, read_owner_text, read_yaml
-from helpers.core.privacy import leaks_in
+from helpers.core.owner import (
+    Fail,
+    Part,
+    problem,
+    read_owner_text,
+    read_part,
+    read_yaml,
+    refuse_leaks,
+)
 from helpers.core.settings import project_root
 from helpers.store import conditions
 from helpers.store.scores import Scores
 
-FILE_KEYS = ("name_prefix", "clusters", "scores")
-CLUSTER_KEYS = ("name", "title", "when", "description", "persona")
+
+def builtin_text() -> str:
+    """The built-in clusters file, to copy and edit."""
+    return Path(__file__).parents[1].joinpath("clusters.yml").read_text("utf-8")
 
 
-def _check_name(name: str) -> str:
-    if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
-        raise ValueError("expected a-z, 0-9 and _, 40 of them at most")
-    return name
+@cache
+def builtin_scores() -> Scores:
+    """The scores of the built-in clusters file."""
+    return Scores(**read_yaml(builtin_text(), Fail("Clusters file built-in"))["scores"])
+
+
+def _with_builtin(scores: Any) -> Any:
+    """Scores of a file; what it leaves out is as built in."""
+    return builtin_scores().model_dump() | scores if isinstance(scores, dict) else scores
 
 
 Folded = AfterValidator(lambda text: " ".join(text.split()))
 
 
-@checked_dataclass(frozen=True)
-class Cluster:
+def _titled(cluster: dict[str, Any]) -> str:
+    """The title of a cluster that has only a name."""
+    name = cluster["name"]
+    return name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
+
+
+class Cluster(Part):
     """One named group of viewers by rule; the last one of a file has no ``when``."""
 
-    name: Annotated[str, AfterValidator(_check_name)]
-    title: Annotated[str, Field(min_length=2, max_length=80), Folded]
-    description: Annotated[str, Field(max_length=2000), Folded] = ""
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    title: Annotated[str, Field(min_length=2, max_length=80), Folded] = Field(
+        default_factory=_titled
+    )
     when: Annotated[str, AfterValidator(conditions.check)] | None = None
-    persona: dict[str, Any] = field(default_factory=dict)
-    line: int = field(default=0, compare=False)
+    description: Annotated[str, Field(max_length=2000), Folded] = ""
+    persona: dict[str, Any] = {}
+    line: int = Field(0, exclude=True)
 
 
-@checked_dataclass(frozen=True)
-class ClusterRules:
+class ClusterRules(Part):
     """The rules of a clusters file in order; the first that matches names the cluster."""
 
-    clusters: list[Cluster]
     name_prefix: Annotated[str, Field(max_length=40)] = ""
-    source: str = field(default="built-in", compare=False)
-    scores: Scores = field(default_factory=lambda: builtin_scores())
+    scores: Annotated[Scores, BeforeValidator(_with_builtin)] = Field(
+        default_factory=builtin_scores
+    )
+    clusters: Annotated[list[Cluster], Field(min_length=1)]
+    source: str = Field("built-in", exclude=True)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> ClusterRules:
+        taken: set[str] = set()
+        for place, cluster in enumerate(self.clusters):
+            own = {cluster.name, cluster.title.casefold()}
+            if own & taken:
+                raise problem("the name or title is there twice", "clusters", place)
+            if len(self.name_prefix + cluster.title) > 99:  # together a persona's name, of 100
+                raise problem("title and name_prefix are over 99 letters", "clusters", place)
+            if (cluster.when is None) != (cluster is self.clusters[-1]):
+                raise problem(
+                    "the last cluster takes the rest: it alone has no when", "clusters", place
+                )
+            taken |= own
+        return self
 
     @property
     def names(self) -> list[str]:
@@ -118,30 +152,13 @@ class ClusterRules:
         changed = list(self.clusters)
         place = self.names.index(cluster)
         when = conditions.move(changed[place].when, column, value, was)
-        changed[place] = replace(changed[place], when=when)
-        return replace(self, clusters=changed)
+        changed[place] = changed[place].model_copy(update={"when": when})
+        return self.model_copy(update={"clusters": changed})
 
     def save(self, path: str | Path) -> None:
         """Write the rules as a clusters file, which loads to the same rules."""
-        rows = [
-            {name: value for name in CLUSTER_KEYS if (value := getattr(cluster, name))}
-            for cluster in self.clusters
-        ]
-        scores = self.scores.model_dump(mode="json")
         with files.replace_file(Path(path)) as staged:
-            content = {"name_prefix": self.name_prefix, "scores": scores, "clusters": rows}
-            YAML().dump(content, staged)
-
-
-def builtin_text() -> str:
-    """The built-in clusters file, to copy and edit."""
-    return Path(__file__).parents[1].joinpath("clusters.yml").read_text("utf-8")
-
-
-@cache
-def builtin_scores() -> Scores:
-    """The scores of the built-in clusters file."""
-    return Scores(**read_yaml(builtin_text(), Fail("Clusters file built-in"))["scores"])
+            YAML().dump(self.model_dump(mode="json", exclude_defaults=True), staged)
 
 
 def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
@@ -164,7 +181,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
     if not str(path):
         return parse(builtin_text(), source="built-in")
     found = find_file(Path(path), folder)
-    return parse(read_owner_text(found, "Clusters file", is_copied=True), source=found.name)
+    return parse(read_owner_text(found, "Clusters file"), source=found.name)
 
 
 def find_file(path: Path, folder: Path | None) -> Path:
@@ -182,66 +199,11 @@ def find_file(path: Path, folder: Path | None) -> Path:
 def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     """Check the text of a clusters file; see :func:`load`."""
     fail = Fail(f"Clusters file {source}")
-    for number, line in enumerate(text.splitlines(), 1):
-        if leaks := leaks_in(line):  # what is in it goes into pages and to Mavera
-            fail(number, f"{leaks[0]} may not be in it")
+    refuse_leaks(text, fail)
     tree = read_yaml(text, fail)
-    rows = tree.get("clusters") if isinstance(tree, CommentedMap) else None
-    if not isinstance(rows, CommentedSeq) or not rows:
-        fail(1, "expected a list under clusters, and beside it name_prefix and scores")
-    check_keys(tree, FILE_KEYS, fail, "the file")
-    content = {name: value for name, value in plain(tree).items() if value is not None}
-    if isinstance(tree.get("scores", {}), dict):
-        content["scores"] = builtin_scores().model_dump() | content.get("scores", {})
-    content["clusters"] = [
-        _checked_row(row, rows.lc.item(place)[0] + 1, fail) for place, row in enumerate(rows)
+    read = read_part(ClusterRules, tree, fail)
+    clusters = [
+        cluster.model_copy(update={"line": tree["clusters"].lc.item(place)[0] + 1})
+        for place, cluster in enumerate(read.clusters)
     ]
-    try:
-        read = ClusterRules(**content, source=source)
-    except ValidationError as error:
-        # A misspelt key before the one that is missing for it.
-        problems = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        _refuse(problems[0], tree, fail)
-    _check_together(read, fail)
-    return read
-
-
-def _checked_row(row: Any, line: int, fail: Fail) -> dict[str, Any]:
-    """A cluster as the file has it, with a title and its line."""
-    if not isinstance(row, CommentedMap):
-        fail(line, f"expected a cluster with {', '.join(CLUSTER_KEYS)}")
-    name = str(row.get("name"))
-    check_keys(row, CLUSTER_KEYS, fail, f"cluster {name[:40]}")
-    title = name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
-    values = {key: value for key, value in plain(row).items() if value is not None}
-    return {"title": title, **values, "line": line}
-
-
-def _refuse(problem: Any, tree: CommentedMap, fail: Fail) -> None:
-    """Tell what is wrong with a value, by the innermost line of its path that the file has."""
-    path, line, inner = problem["loc"], 1, tree
-    for key in path:
-        if isinstance(inner, CommentedMap) and key in inner:
-            line, inner = inner.lc.key(key)[0] + 1, inner[key]
-        elif isinstance(inner, CommentedSeq) and isinstance(key, int):
-            line, inner = inner.lc.item(key)[0] + 1, inner[key]
-    if path[0] == "clusters":
-        path = (f"cluster {str(tree['clusters'][path[1]].get('name'))[:40]}", *path[2:])
-    is_unknown = problem["type"] == "extra_forbidden"
-    what = "unknown key" if is_unknown else problem["msg"].removeprefix("Value error, ")
-    fail(line, f"{': '.join(map(str, path))}: {what}")
-
-
-def _check_together(read: ClusterRules, fail: Fail) -> None:
-    seen: set[str] = set()
-    for cluster in read.clusters:
-        if len(read.name_prefix) + len(cluster.title) > 99:  # together a persona's name, of 100
-            fail(cluster.line, f"cluster {cluster.name}: title and name_prefix are over 99 letters")
-        if seen & {cluster.name, cluster.title.casefold()}:
-            fail(cluster.line, f"cluster {cluster.name}: the name or title is there twice")
-        seen |= {cluster.name, cluster.title.casefold()}
-        if cluster is read.clusters[-1] and cluster.when is not None:
-            what = "the last cluster takes the rest and has no when"
-            fail(cluster.line, f"cluster {cluster.name}: {what}")
-        if cluster is not read.clusters[-1] and cluster.when is None:
-            fail(cluster.line, f"cluster {cluster.name}: only the last cluster has no when")
+    return read.model_copy(update={"clusters": clusters, "source": source})

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from helpers.core.owner import Part
 
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Days = Annotated[float, Field(gt=0, le=3650)]
 Word = Annotated[str, Field(min_length=2, max_length=80, pattern=r"\w")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Weights(_Frozen):
+class Weights(Part):
     """The most points that each part of a score can give; together 100."""
 
     recency: Points
@@ -32,7 +30,7 @@ class Weights(_Frozen):
         return self
 
 
-class Scores(_Frozen):
+class Scores(Part):
     """Weights, the half-life of recency, whom to call, and words of titles."""
 
     weights: Weights

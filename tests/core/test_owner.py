@@ -45,9 +45,8 @@ def test_what_the_owner_wrote_is_read_as_utf_8_or_refused_by_name(tmp_path, cont
 def test_what_is_copied_into_runs_is_refused_by_line_where_the_scan_would_refuse_it(tmp_path):
     path = tmp_path / "my.yml"
     path.write_text("clusters:\n- title: Warm\n  description: ask jane@acme.example\n")
-    assert "jane" in owner.read_owner_text(path, "Clusters file")
     with pytest.raises(ParameterError, match="my.yml, line 3: Here is an e-mail address") as told:
-        owner.read_owner_text(path, "Clusters file", is_copied=True)
+        rules.load(path)
     assert "jane" not in str(told.value)
 
 
