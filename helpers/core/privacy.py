@@ -10,7 +10,6 @@ import traceback
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -33,6 +32,7 @@ SIGNS = "=+@＝＋＠﹦﹢﹫−－﹣-"
 """What starts a formula, in all widths; the minus comes last, for it stands in a set."""
 _FORMULA = re.compile(rf"""(^|[;|"])('*)(?=\s*[{SIGNS}])""")
 _DISARMED = re.compile(rf"""(^|[;|"])'('*)(?=\s*[{SIGNS}])""")
+_UNUSUAL = r"""[^ -~]|(?:^|[;|"])'*\s*[=+@-]"""  # without a look ahead, which pyarrow has not
 PIECE = 12  # characters of a key that are found wherever they stand; no two texts share so many
 
 
@@ -174,11 +174,12 @@ def rearm(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _map_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    changed, change = frame.copy(), cache(change)  # most cells of a long list are like others
+    changed = frame.copy()
     for place, kind in enumerate(frame.dtypes):
-        if kind.kind not in "iufb":
-            texts = frame.iloc[:, place].map(lambda v: change(v) if isinstance(v, str) else v)
-            changed.isetitem(place, texts)
+        if kind.kind == "O":
+            texts = frame.iloc[:, place]
+            found = texts.str.contains(_UNUSUAL, na=False)  # few of a long list
+            changed.isetitem(place, texts.mask(found, texts[found].map(change)))
     return changed
 
 

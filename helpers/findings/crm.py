@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import xlsxwriter
 from ruamel.yaml import YAML
 
 from helpers.core import files, privacy
@@ -22,7 +23,7 @@ from helpers.store.rules import ClusterRules
 
 BOM = "utf-8-sig"  # without it a spreadsheet takes the file for another encoding
 LEFT = "Left"  # a CRM keeps its value where a cell is empty, so those who left have a value too
-MOST_ROWS = 10_000  # people on a sheet; the CSV file holds everybody
+MOST_ROWS = 5_000  # people on a sheet; the CSV file holds everybody
 LONGEST_CELL, LONGEST_SHEET_NAME = 32_767, 31  # characters, by Excel
 
 
@@ -131,27 +132,30 @@ def _as_text(rows: pd.DataFrame, kind: str, flags: tuple[str, str]) -> pd.DataFr
     shown["to_call"] = np.where(shown["to_call"].astype(bool), *flags)
     for name in shown.select_dtypes("float"):
         shown[name] = shown[name].round(1)
-    return shown.astype(object).where(shown.notna(), "").astype(str).rename(columns=headers)
+    return shown.astype("str").fillna("").rename(columns=headers)
 
 
 def write_workbook(path: Path, sheets: Mapping[str, pd.DataFrame]) -> None:
     """Write a workbook with a sheet per title: text cells alone, filters, a header that stays."""
-    # In memory: xlsxwriter would leave its parts in a folder for all, were this process killed.
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with (
         files.replace_file(path, private=True) as staged,
-        staged.open("wb") as file,
-        pd.ExcelWriter(file, "xlsxwriter", engine_kwargs={"options": options}) as book,
+        # In memory: xlsxwriter would leave its parts in a folder for all, were this process killed.
+        xlsxwriter.Workbook(str(staged), {"in_memory": True}) as book,
     ):
+        bold = book.add_format({"bold": True})
         for (title, rows), name in zip(sheets.items(), name_sheets(list(sheets)), strict=True):
-            shown = rows.head(MOST_ROWS).map(lambda cell: privacy.clean_text(cell)[:LONGEST_CELL])
-            shown.to_excel(book, sheet_name=name, index=False, freeze_panes=(1, 0))
-            sheet = book.sheets[name]
+            sheet, columns = book.add_worksheet(name), len(rows.columns)
+            for column, header in enumerate(rows):
+                sheet.write_string(0, column, header, bold)
+                for row, text in enumerate(rows[header].head(MOST_ROWS), 1):
+                    if text:
+                        sheet.write_string(row, column, privacy.clean_text(text)[:LONGEST_CELL])
             if len(rows) > MOST_ROWS:
                 more = f"The first {MOST_ROWS:,} of {len(rows):,} people of {title}"
                 sheet.write_string(MOST_ROWS + 1, 0, f"{more}; all are in the CSV.")
-            sheet.autofilter(0, 0, max(len(shown), 1), len(rows.columns) - 1)
-            sheet.set_column(0, len(rows.columns) - 1, 18)
+            sheet.freeze_panes(1, 0)
+            sheet.autofilter(0, 0, max(min(len(rows), MOST_ROWS), 1), columns - 1)
+            sheet.set_column(0, columns - 1, 18)
 
 
 def name_sheets(titles: list[str]) -> list[str]:

@@ -24,6 +24,9 @@ FULL_DEPTH = 5  # videos' worth of watching that give all points of depth: a bin
 FULL_VISITS = 5  # visits that give all points of visits; the first gives none
 KNOWN = ["email", "name", "company", "job_title"]  # what a visitor row tells of a person
 
+REASON_FROM = ["video_count", "avg_percent_watched", "finished", "total_visits", "clicked"]
+REASON_FROM += ["telling_video", "telling_at"]
+
 
 def read_people(
     engine: Engine,
@@ -81,7 +84,7 @@ def read_people(
     people = people.astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
     known = people["score"].ge(rules.scores.call_score) & ~people["opted_out"]
     people["to_call"] = known & people["days"].le(rules.scores.call_days)
-    people["reason"] = [_reason(row, titles) for row in people.itertuples()]
+    people["reason"] = _reasons(people, titles)
     people["next_video"] = _next_video(people, next_videos)
     order = ["to_call", "score", "person"]
     return people.sort_values(order, ascending=[False, False, True], ignore_index=True)
@@ -154,17 +157,21 @@ def is_company(domain: str) -> bool:
     return "." in domain and domain not in _free_mail()
 
 
-def _reason(row: Any, titles: pd.Series) -> str:
-    """Why this person: ``finished 6 of 7 videos, “Pricing demo” (watched 30 Jun 2026)``."""
-    day = f"(watched {row.telling_at.day} {row.telling_at:%b %Y})"
-    videos = count_people(row.video_count, "video")
-    watched = f"watched {row.avg_percent_watched:.0f} % of {videos}"
-    if row.finished:
-        watched = f"finished {row.finished} of {videos}"
-    said = [watched, f"“{' '.join(titles[row.telling_video].split())[:80]}” {day}"]
-    if row.total_visits > 1:
-        said.append(f"{row.total_visits} visits")
-    return ", ".join([*said, "clicked"] if row.clicked else said)
+def _reasons(people: pd.DataFrame, titles: pd.Series) -> list[str]:
+    """Why each person: ``finished 6 of 7 videos, “Pricing demo” (watched 30 Jun 2026)``."""
+    shown = {media: f"“{' '.join(title.split())[:80]}”" for media, title in titles.items()}
+    reasons = []
+    for row in people[REASON_FROM].itertuples():
+        videos = count_people(row.video_count, "video")
+        watched = f"watched {row.avg_percent_watched:.0f} % of {videos}"
+        if row.finished:
+            watched = f"finished {row.finished} of {videos}"
+        day = f"(watched {row.telling_at.day} {row.telling_at:%b %Y})"
+        said = [watched, f"{shown[row.telling_video]} {day}"]
+        if row.total_visits > 1:
+            said.append(f"{row.total_visits} visits")
+        reasons.append(", ".join([*said, "clicked"] if row.clicked else said))
+    return reasons
 
 
 def _next_video(people: pd.DataFrame, next_videos: pd.DataFrame) -> list[str | None]:

@@ -18,7 +18,16 @@ WITH arrivals AS (
     WHERE day <= DATE '{middle}' + {days}
     GROUP BY visitor_key
 )
-SELECT chosen_sessions.*, day <= DATE '{middle}' AS earlier
+SELECT
+    visitor_key,
+    media_id,
+    received_at,
+    percent_viewed,
+    country,
+    region,
+    city,
+    conversion_type,
+    day <= DATE '{middle}' AS earlier
 FROM chosen_sessions
 JOIN arrivals USING (visitor_key)
 WHERE (day <= DATE '{middle}' AND arrived_then > DATE '{middle}' - {days})
