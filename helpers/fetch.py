@@ -43,7 +43,6 @@ class Fetched(BaseModel):
     requests: int = 0
     retries: int = 0
     throttled: int = 0  # answers 429 and 503
-    seconds: float = 0.0  # from the first request to the last answer
     days_removed: int = 0  # older than they are kept
     line: str = Field("", exclude=True)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import ssl
 import threading
 import time
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,7 +24,7 @@ class NoAnswer(Exception):
 
     def __init__(self, what: str, never_sent: bool = False, again: bool = True):
         super().__init__(what)
-        self.what, self.never_sent, self.again = what, never_sent, again
+        self.never_sent, self.again = never_sent, again
 
 
 UNUSABLE = (InvalidSchema, InvalidURL, urllib3_errors.LocationValueError)
@@ -129,11 +127,3 @@ def _read(answer: requests.Response) -> bytes:
         answer.raw.end()
         answer.close()
     return bytes(body)
-
-
-def parse(body: bytes) -> Any:
-    """JSON, or None where it is none, or nested deeper than anybody would."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None

@@ -7,6 +7,7 @@ is trusted: it has a deadline and a largest size, and no redirect is followed.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -27,19 +28,15 @@ LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THROTTLED = (429, 503)
 KEPT = "What was fetched so far is kept; run again to go on."
-REFUSED = (ServiceError, "the request was refused", KEPT)
 WRONG = (ServiceError, "the request was refused", "It would be again: correct what it names.")
 TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
+SCOPE = (AccessError, "it lacks a permission", "Set {key} to a token that has it.")
 REFUSALS = {
     400: WRONG,
     401: TOKEN,
     "account_inactive": (AccessError, "the account is not active", "Renew it; the token is good."),
-    "unauthorized_scope": (
-        AccessError,
-        "it lacks a permission",
-        "Set {key} to a token that has it.",
-    ),
-    "unauthorized_params": (AccessError, "it may not ask for this", "Set {key} to one that may."),
+    "unauthorized_scope": SCOPE,
+    "unauthorized_params": SCOPE,
     402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
     403: TOKEN,
     404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
@@ -69,7 +66,7 @@ class Client:
     Attributes
     ----------
     counts : dict
-        requests, retries, throttled (429 and 503 answers), seconds to the last answer.
+        requests, retries, throttled (429 and 503 answers).
     """
 
     ATTEMPTS = 8  # throttled ones are not counted
@@ -93,8 +90,8 @@ class Client:
         self._token = token
         self._limiter = Limiter(Rate(per_minute, WINDOW)) if per_minute else None
         self._lock, self._closed = threading.Lock(), threading.Event()
-        self._paused_until, self._begun = 0.0, time.monotonic()
-        self.counts = {"requests": 0, "retries": 0, "throttled": 0, "seconds": 0.0}
+        self._paused_until = 0.0
+        self.counts = {"requests": 0, "retries": 0, "throttled": 0}
         self._session = connections.open_session()
         # As an auth object, so that a ~/.netrc cannot put its own credentials in.
         self._session.auth = self._sign
@@ -110,7 +107,7 @@ class Client:
         *,
         where: str = "",
         expect: type = list,
-        attempts: int | None = None,
+        attempts: int = ATTEMPTS,
     ) -> Any:
         """GET `path`, again on 429, 5xx, timeouts and dropped, truncated or non-JSON answers.
 
@@ -136,7 +133,9 @@ class Client:
         ServiceError
             Any other refusal, a redirect, an answer without bounds, or no good answer in time.
         """
-        return self._request("GET", path, attempts, where=where, expect=expect, params=params)
+        return self._request(
+            "GET", path, where=where, attempts=attempts, expect=expect, params=params
+        )
 
     def patch(self, path: str, payload: Mapping[str, Any], *, where: str = "") -> dict:
         """PATCH `path`: may be repeated, so retried and refused like :meth:`get`."""
@@ -167,18 +166,20 @@ class Client:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _request(self, method: str, path: str, attempts: int | None = None, **request) -> Any:
-        most = attempts or self.ATTEMPTS
+    def _request(
+        self, method: str, path: str, *, where: str, attempts: int = ATTEMPTS, **request
+    ) -> Any:
+        place = f"{method} {path}" + (f" ({where})" if where else "")
         retrying = Retrying(
             retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
             wait=self._choose_wait,
-            stop=lambda now: self._gives_up(now, most),
-            before_sleep=lambda now: self._count(retries=1),
+            stop=lambda now: self._gives_up(now, attempts),
+            before_sleep=lambda now: self._count("retries"),
             sleep=self._sleep,
             reraise=True,
         )
         self._wait_for_turn()  # not in the time that the service has
-        return retrying(self._ask, method, path, **request)
+        return retrying(self._ask, method, path, place, **request)
 
     def _choose_wait(self, now: RetryCallState) -> float:
         """Seconds until the next try; throttling holds all threads back."""
@@ -190,72 +191,66 @@ class Client:
             self._paused_until = max(self._paused_until, until)
         return seconds
 
-    def _gives_up(self, now: RetryCallState, most: int) -> bool:
+    def _gives_up(self, now: RetryCallState, attempts: int) -> bool:
         status = now.outcome.exception().status_code
         limit = self.THROTTLED_DEADLINE if status == 429 else self.DEADLINE
         is_late = now.seconds_since_start + now.upcoming_sleep >= limit
-        return is_late or (status not in THROTTLED and now.attempt_number >= most)
+        return is_late or (status not in THROTTLED and now.attempt_number >= attempts)
 
     def _sleep(self, seconds: float) -> None:
         self._closed.wait(seconds)
         self._wait_for_turn()
 
     def _ask(
-        self, method: str, path: str, *, where: str, expect=dict, seconds=None, **content
+        self, method: str, path: str, place: str, *, expect=dict, seconds=None, **content
     ) -> Any:
-        place = f"{method} {path}" + (f" ({where})" if where else "")
         try:
             answer, body = connections.exchange(
                 self._session, method, self.base_url + path, seconds or self.READ_TIMEOUT, **content
             )
         except NoAnswer as error:
-            what = f"no answer on {place}: {error.what}."
-            raise self._failure(method, what, None, error.never_sent, error.again) from None
-        finally:
-            self._count(seconds=time.monotonic())
-        status = answer.status_code
-        if not 200 <= status < 300:
-            raise self._refusal(method, place, answer, body)
-        parsed = connections.parse(body)
-        if not isinstance(parsed, expect):
-            kind = "a list" if expect is list else "an object"
-            what = f"{status} on {place}, but the answer is not JSON or not {kind}."
-            raise self._failure(method, what, status)
-        return parsed
+            remedy = f"Check the network, a proxy and the address. {KEPT}"
+            what = f"no answer on {place}: {error}."
+            is_unknown = method == "POST" and not error.never_sent
+            raise self._failure(what, is_unknown, error.again, remedy=remedy) from None
+        status, parsed = answer.status_code, parse(body)
+        if 200 <= status < 300 and isinstance(parsed, expect):
+            return parsed
+        what = f"{status} on {place}{self._said(answer, parsed)}"
+        if 300 <= status < 500 and status != 429:
+            raise self._refusal(what, answer, parsed)
+        is_unknown, wait = method == "POST" and status != 429, 0.0
+        if status < 300:
+            wanted = "a list" if expect is list else "an object"
+            raise self._failure(
+                f"{what}: not JSON, or not {wanted}.", is_unknown, status_code=status
+            )
+        if status in THROTTLED:
+            self._count("throttled")
+            wait = read_wait(answer.headers.get("Retry-After"))
+        reason = "throttled for too long" if status == 429 else "the service failed"
+        reason += f", and asks to wait {wait:.0f} s" if wait else ""
+        raise self._failure(f"{what}: {reason}.", is_unknown, status_code=status, retry_after=wait)
 
     def _failure(
-        self, method, what, status=None, never_sent=False, again=True, retry_after=None
+        self, what: str, is_unknown: bool, again: bool = True, remedy: str = KEPT, **facts
     ) -> ServiceError:
-        """No good answer: to be sent again; of a POST that was sent the outcome is unknown."""
-        facts = {"where": self.service, "status_code": status, "retry_after": retry_after}
-        if method == "POST" and status != 429 and not never_sent:
+        """No good answer: to be sent again, but for a POST that may have been carried out."""
+        if is_unknown:
             ask = "Whether the service carried it out is not known: do not repeat it before asking."
-            return UnknownOutcome(what, remedy=ask, **facts)
-        again &= method != "POST" or status == 429
-        remedy = KEPT if status else f"Check the network, a proxy and the address. {KEPT}"
-        return ServiceError(what, remedy=remedy, retryable=again, **facts)
+            return UnknownOutcome(what, where=self.service, remedy=ask, **facts)
+        return ServiceError(what, where=self.service, remedy=remedy, retryable=again, **facts)
 
-    def _refusal(self, method: str, place: str, answer: requests.Response, body: bytes) -> KitError:
-        """The error that stands for a 3xx, 4xx or 5xx answer."""
-        status, headers = answer.status_code, answer.headers
-        code, said = read_error(body)
-        what = f"{status} on {place}"
-        what += f', which says "{self._shown(said)}"' if said else ""
-        if request := headers.get("x-request-id"):
-            what += f" (x-request-id {self._shown(request)})"
-        if status in THROTTLED:
-            wait = read_wait(headers.get("Retry-After"))
-            self._count(throttled=1)
-            what += f": {'out of service, or ' * (status == 503)}throttled for too long."
-            what += f" It asks to wait {wait:.0f} s." if wait else ""
-            return self._failure(method, what, status, retry_after=wait)
-        if status >= 500:
-            return self._failure(method, f"{what}: the service failed.", status)
+    def _refusal(self, what: str, answer: requests.Response, parsed: Any) -> KitError:
+        """The error that stands for a 3xx or 4xx answer."""
+        status, code = answer.status_code, read_error(parsed)[0]
         cause = code if status in (401, 403) and code in REFUSALS else status
-        kind, happened, remedy = REFUSALS.get(cause, REFUSED)
+        kind, happened, remedy = REFUSALS.get(
+            cause, (ServiceError, "the request was refused", KEPT)
+        )
         needs = self.permission if kind is AccessError else ""
         if status < 400:
-            target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", headers.get("Location", ""))
+            target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", answer.headers.get("Location", ""))
             happened = f"{self.base_url} redirects to {self._shown(target)}"
             remedy = "No redirect is followed. Check {address}."
         address = f"{self.service.upper()}_BASE_URL"
@@ -267,6 +262,12 @@ class Client:
             status_code=status,
         )
 
+    def _said(self, answer: requests.Response, parsed: Any) -> str:
+        """What the service says of an error, and the number its support asks for."""
+        said, request = read_error(parsed)[1], answer.headers.get("x-request-id")
+        shown = f', which says "{self._shown(said)}"' if said else ""
+        return shown + (f" (x-request-id {self._shown(request)})" if request else "")
+
     def _shown(self, text: str) -> str:
         """Text of an answer for a message: on one line, without the token, not long."""
         plain = " ".join(clean_text(text).split())
@@ -275,37 +276,36 @@ class Client:
     def _wait_for_turn(self) -> None:
         """Wait for pause and limit."""
         may_leave = self._limiter is None
-        while not self._closed.is_set():
-            if (pause := self._paused_until - time.monotonic()) > 0:
-                self._closed.wait(pause)
-                may_leave = self._limiter is None
-            elif not may_leave:
-                may_leave = self._limiter.try_acquire("requests", timeout=1)
-            else:
-                self._count(requests=1)
-                return
-        raise ServiceError("The connection was closed.", where=self.service)
+        while (pause := self._paused_until - time.monotonic()) > 0 or not may_leave:
+            if self._closed.wait(max(pause, 0)):
+                break
+            may_leave = self._limiter is None or self._limiter.try_acquire("requests", timeout=1)
+        if self._closed.is_set():
+            raise ServiceError("The connection was closed.", where=self.service)
+        self._count("requests")
 
-    def _count(self, *, seconds: float | None = None, **more: int) -> None:
+    def _count(self, name: str) -> None:
         with self._lock:
-            for name, number in more.items():
-                self.counts[name] += number
-            if seconds:
-                self.counts["seconds"] = round(seconds - self._begun, 3)
+            self.counts[name] += 1
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
         return request
 
 
-def read_error(body: bytes) -> tuple[str, str]:
+def parse(body: bytes) -> Any:
+    """JSON, or None where it is none, or nested deeper than anybody would."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_error(content: Any) -> tuple[str, str]:
     """Code of an error body, and its message with the parameter it names."""
-    content = connections.parse(body)
     content = content if isinstance(content, dict) else {}
     error = content.get("error", content)
-    if isinstance(error, str):
-        error = {"message": error, "code": content.get("code")}
-    error = error if isinstance(error, dict) else {}
+    error = error if isinstance(error, dict) else content | {"message": error}
     param = f" (param: {error['param']})" if error.get("param") else ""
     return str(error.get("code")), f"{error.get('message') or error.get('code') or ''}{param}"
 

@@ -6,11 +6,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -29,9 +29,7 @@ ADDRESS = (
 PREFIX = "VIEWER_PERSONAS_"
 ENV_FILE = f"{PREFIX}ENV_FILE"
 """Names another file than the project's ``.env``: tests must never find live keys there."""
-WARNED = f"{PREFIX}WARNED"
-"""Names that were warned of: processes that this one starts say nothing of them."""
-OWN = {ENV_FILE, WARNED, f"{PREFIX}NOW", f"{PREFIX}LOCK"}
+OWN = {ENV_FILE, f"{PREFIX}NOW", f"{PREFIX}LOCK"}
 """What the kit tells the processes it starts, and tests tell the kit."""
 
 
@@ -52,6 +50,11 @@ def _folder(path: Path) -> Path:
     if any(len(name.encode()) > 255 for name in whole.parts):
         raise ValueError
     return whole
+
+
+def _between(low: int, high: int, default: int | None) -> Any:
+    told = f"a whole number from {low:,} to {high:,}"
+    return Field(default, ge=low, le=high, description=told)
 
 
 class Settings(BaseModel):
@@ -82,13 +85,11 @@ class Settings(BaseModel):
     outputs: Annotated[Path, AfterValidator(_folder)] = Field(
         Path("outputs"), description="the path of a folder in UTF-8, no name of it over 255 bytes"
     )
-    requests_per_minute: int = Field(
-        600, ge=1, le=100_000, description="a whole number from 1 to 100,000"
-    )
+    requests_per_minute: int = _between(1, 100_000, 600)
     memory_limit: str | None = Field(
         None, pattern=r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z", description="a size such as 2GB"
     )
-    retention_days: int = Field(730, ge=0, le=36_500, description="a whole number from 0 to 36,500")
+    retention_days: int = _between(0, 36_500, 730)
     notify: SecretStr | None = None  # an Apprise address, which holds a token
     dask: str | None = Field(
         None,
@@ -96,9 +97,7 @@ class Settings(BaseModel):
         description="a scheduler's address, such as tcp://127.0.0.1:8786",
     )
     dask_path: str | None = None
-    shards: int | None = Field(
-        None, ge=1, le=100_000, description="a whole number from 1 to 100,000"
-    )
+    shards: int | None = _between(1, 100_000, None)
     sandbox: Address | None = None  # of a sandbox that a parent process already runs
 
     @cached_property
@@ -125,7 +124,7 @@ def flag(outputs: Path) -> str:
 
 
 def load(*, env_file: Path | None = None) -> Settings:
-    """Read the environment and the project's ``.env``; unknown names are warned of, once.
+    """Read the environment and the project's ``.env``; unknown names are warned of.
 
     Raises
     ------
@@ -135,22 +134,20 @@ def load(*, env_file: Path | None = None) -> Settings:
     AccessError
         A key holds a character that no request can carry.
     """
-    path = Path(env_file or os.environ.get(ENV_FILE) or project_root() / ".env")
-    return _checked(read_settings_file(path) | os.environ, path)
+    return of_file(
+        env_file or Path(os.environ.get(ENV_FILE) or project_root() / ".env"), os.environ
+    )
 
 
-def of_file(env_file: Path) -> Settings:
-    """What an environment file says by itself; raises like :func:`load`."""
-    return _checked(read_settings_file(env_file), env_file)
-
-
-def _checked(values: Mapping[str, str], env_file: Path) -> Settings:
+def of_file(env_file: Path, environment: Mapping[str, str] = {}) -> Settings:
+    """What an environment file says, below an environment; raises like :func:`load`."""
     ours = {
         name.upper(): value.strip()
-        for name, value in values.items()
+        for name, value in {**read_settings_file(env_file), **environment}.items()
         if name.upper().startswith(("WISTIA_", "MAVERA_", PREFIX))
     }
-    _warn_of_unknown(ours)
+    for name in sorted(ours.keys() - FIELDS.keys() - OWN):
+        _warn_of_unknown(name)
     try:
         return Settings.model_validate({name: value for name, value in ours.items() if value})
     except ValidationError as error:
@@ -166,13 +163,12 @@ def _checked(values: Mapping[str, str], env_file: Path) -> Settings:
         ) from None
 
 
-def _warn_of_unknown(names: Iterable[str]) -> None:
+@cache
+def _warn_of_unknown(name: str) -> None:
     """A misspelt key means the sandbox: a report of invented data that nobody asked for."""
-    warned = os.environ.get(WARNED, "").split()
-    for name in sorted(set(names) - {*FIELDS, *OWN, *warned}):
-        hint = f"{clean_text(name)} is no setting and does nothing. {suggest(name, FIELDS)}"
-        print(f"Warning: {hint}", file=sys.stderr)
-        os.environ[WARNED] = f"{os.environ.get(WARNED, '')} {name}"
+    if os.environ.get(f"{PREFIX}LOCK") != "held":  # else the run that started this kernel told it
+        told = f"{clean_text(name)} is no setting and does nothing. {suggest(name, FIELDS)}"
+        print(f"Warning: {told}", file=sys.stderr)
 
 
 ASKS = {"wistia": ("01", "02", "03", "06"), "mavera": ("04", "05")}
@@ -206,25 +202,23 @@ class Sources:
         AccessError
             ``source`` is live and a key that the stages need is missing.
         """
-        keys = {"wistia": settings.wistia_api_token, "mavera": settings.mavera_api_key}
-        names = {"wistia": "WISTIA_API_TOKEN", "mavera": "MAVERA_API_KEY"}
         kinds = {}
-        for service, key in keys.items():
-            from_file = service == "wistia" and params.sessions_file
-            if from_file or params.source == "sandbox":
-                kinds[service] = "file" if from_file else "sandbox"
-                continue
-            kinds[service] = "live" if key else "sandbox"
-            set_it = f"Set {names[service]} in the environment or .env"
-            if f"{service}_base_url" in settings.model_fields_set and not key:
+        for service, name in (("wistia", "WISTIA_API_TOKEN"), ("mavera", "MAVERA_API_KEY")):
+            is_asked = any(stage[:2] in ASKS[service] for stage in stages)
+            set_it = f"Set {name} in the environment or .env"
+            kinds[service] = "sandbox"
+            if service == "wistia" and params.sessions_file:
+                kinds[service] = "file"
+            elif params.source != "sandbox" and getattr(settings, name.lower()):
+                kinds[service] = "live"
+            elif params.source != "sandbox" and f"{service}_base_url" in settings.model_fields_set:
                 raise ParameterError(
-                    f"{service.upper()}_BASE_URL is set but {names[service]} is not.",
+                    f"{service.upper()}_BASE_URL is set but {name} is not.",
                     remedy=f"{set_it}, or unset the address.",
                 )
-            is_needed = any(stage[:2] in ASKS[service] for stage in stages)
-            if params.source == "live" and not key and is_needed:
+            elif params.source == "live" and is_asked:
                 raise AccessError(
-                    f"source is live, but {names[service]} is not set.",
+                    f"source is live, but {name} is not set.",
                     remedy=f"{set_it}, or choose source auto or sandbox.",
                 )
         return cls(**kinds)

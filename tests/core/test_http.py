@@ -81,7 +81,7 @@ TO_SET = 'token refused. Expected a token with "Read". Set WISTIA_API_TOKEN in .
         (401, "unauthorized_credentials", AccessError, TO_SET),
         (401, "account_inactive", AccessError, 'not active. Expected a token with "Read". Renew'),
         (401, "unauthorized_scope", AccessError, "lacks a permission"),
-        (401, "unauthorized_params", AccessError, "may not ask for this"),
+        (401, "unauthorized_params", AccessError, "lacks a permission"),
         (403, "something_new", AccessError, TO_SET),
         (402, "", CreditError, "billing"),
         (404, "", ServiceError, "Check WISTIA_BASE_URL, if set"),
