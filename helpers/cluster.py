@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pandas as pd
 
@@ -248,7 +249,7 @@ def write_findings(run: Run) -> dict[str, Section]:
         "people": list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell),
         "coverage": coverage(run),
     }
-    news = changes.find_company_news(_tables(run), known, previous) if previous else None
+    news = changes.find_company_news(_tables(run), known["domain"], previous) if previous else None
     opt_out = read_opt_out(run.settings.outputs / OPT_OUT)
     crm.write_files(
         run.private(""),
@@ -298,14 +299,15 @@ def _compare(run: Run, previous: changes.Previous | None, known: pd.DataFrame) -
         previous=previous,
         people=known,
         people_then=crm.read_people_then(_tables(run), previous),
-        settings=_selection(run),
+        settings=_settings(run),
         min_cell=run.params.min_cell,
     )
 
 
-def _selection(run: Run) -> dict[str, tuple[str, ...]]:
-    names = ("media_ids", "exclude_domains")
-    return {name: tuple(sorted(getattr(run.params, name))) for name in names}
+def _settings(run: Run) -> dict[str, Any]:
+    """What decides who counts and how: where it differs, viewers did not."""
+    chosen = {name: sorted(getattr(run.params, name)) for name in ("media_ids", "exclude_domains")}
+    return {"rules": run.rules.fingerprint, "window": run.window.days, **chosen}
 
 
 def _previous(run: Run) -> changes.Previous | None:
@@ -317,7 +319,7 @@ def _previous(run: Run) -> changes.Previous | None:
     if not viewers.is_file():
         return None
     people = past.folder / "private" / "crm_hubspot.csv"
-    name, settings = past.folder.name, _selection(past)
+    name, settings = past.folder.name, _settings(past)
     return changes.Previous(name, past.window, past.rules, viewers, people, settings)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.findings.counts import count_people, publish, publish_counts, publish_parts
+from helpers.findings.counts import publish, publish_counts, publish_parts
 from helpers.findings.newcomers import compare_newcomers
 from helpers.findings.section import Section, make_section
 from helpers.store import duck
@@ -35,8 +36,9 @@ class Previous:
         Its data/viewers.parquet.
     people_path : Path or None
         Its private/crm_hubspot.csv; where there is none, people are those of its viewers.
-    settings : mapping of str to sequence of str
-        What else decides who counts: media_ids, exclude_domains, each sorted.
+    settings : mapping
+        What decides who counts and how, by name: rules (fingerprint), window (days), and what else
+        the stage compares.
     """
 
     name: str
@@ -44,7 +46,7 @@ class Previous:
     rules: ClusterRules
     viewers_path: Path
     people_path: Path | None
-    settings: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, Any]
 
 
 def compare_runs(
@@ -55,7 +57,7 @@ def compare_runs(
     previous: Previous | None,
     people: pd.DataFrame,
     people_then: pd.DataFrame,
-    settings: Mapping[str, tuple[str, ...]],
+    settings: Mapping[str, Any],
     min_cell: int,
 ) -> Section:
     """What is new since the previous run, and whether newcomers changed.
@@ -84,37 +86,24 @@ def compare_runs(
         without a previous run only trend.
     """
     parts = {"trend": count_by_period(engine, window, len(people), min_cell=min_cell)}
-    others = []
+    causes = []
     if previous is not None:
-        causes = _find_causes(rules, window, previous, settings)
-        others = [name for name in causes.table["setting"] if name != "window"]
+        causes = [name for name in settings if settings[name] != previous.settings[name]]
         viewers_then = duck.parquet(previous.viewers_path)
         pairs = engine.query(sql("moves").format(viewers=viewers_then))
-        news = count_news(engine, rules, previous, pairs, people, people_then, min_cell=min_cell)
-        moves = count_moves(rules, previous, pairs, min_cell)
-        parts = {"news": news, **parts, "causes": causes, "moves": moves}
-    if others:
+        parts = {
+            "news": count_news(
+                engine, rules, previous, pairs, people, people_then, min_cell=min_cell
+            ),
+            **parts,
+            "causes": make_section("causes", pd.DataFrame({"setting": causes})),
+            "moves": count_moves(pairs, same_rules="rules" not in causes, min_cell=min_cell),
+        }
+    if others := [name for name in causes if name != "window"]:
         said = f"Clusters are not compared: not as in run {previous.name}: {', '.join(others)}."
         return Section(said, parts=parts)
     end_then = previous.window.end if previous else None
     return compare_newcomers(engine, rules, window, end_then, parts, min_cell=min_cell)
-
-
-def _find_causes(
-    rules: ClusterRules,
-    window: Window,
-    previous: Previous,
-    settings: Mapping[str, tuple[str, ...]],
-) -> Section:
-    """Rules and settings that differ from the previous run's."""
-    then = {"rules": previous.rules.fingerprint, "window": previous.window.days}
-    now = {"rules": rules.fingerprint, "window": window.days, **settings}
-    then |= previous.settings
-    differing = [name for name in now if then[name] != now[name]]
-    finding = "Rules and settings are those of the previous run."
-    if differing:
-        finding = f"Not as in the previous run: {', '.join(differing)}."
-    return make_section("causes", finding, pd.DataFrame({"setting": differing}))
 
 
 def count_news(
@@ -140,38 +129,42 @@ def count_news(
         table: cluster, viewers, people, to_call, companies [published counts]. Part totals: kind,
         new, gone, now [exact].
     """
-    known = find_people_then(engine, previous)["person"]
     came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
-    counts = {"viewers": [part.groupby("cluster_now")["viewers"].sum() for part in (came, pairs)]}
-    rows = [("viewers", came["viewers"].sum(), left["viewers"].sum(), counts["viewers"][1].sum())]
-    companies = people[~people["free_mail"] & ~people["opted_out"]]
-    old = ~companies["domain"].isin(find_company_news(engine, companies, previous).index)
-    for kind, column, now, then in (
-        ("people", "person", people, known),
-        ("to_call", "person", people[people["to_call"]], people_then.query("to_call")["person"]),
-        ("companies", "domain", companies, companies.loc[old, "domain"]),
+    by_cluster = {"viewers": [_by_cluster(came), _by_cluster(pairs)]}
+    rows = [
+        ("viewers", came["viewers"].sum(), left["viewers"].sum(), by_cluster["viewers"][1].sum())
+    ]
+    companies = people[~people["free_mail"] & ~people["opted_out"]]["domain"]
+    news = find_company_news(engine, companies, previous).index
+    for kind, now, then in (
+        ("people", people["person"], find_people_then(engine, previous)["person"]),
+        ("to_call", people["person"][people["to_call"]], people_then.query("to_call")["person"]),
+        ("companies", companies, companies[~companies.isin(news)]),
     ):
-        new = now[~now[column].isin(then)]
-        counts[kind] = [part.groupby("cluster")[column].nunique() for part in (new, now)]
-        gone, name = len({*then} - {*now[column]}), kind.replace("_", " ")
-        rows.append((name, new[column].nunique(), gone, now[column].nunique()))
+        new = now[~now.isin(then)]
+        by_cluster[kind] = [part.groupby(people["cluster"]).nunique() for part in (new, now)]
+        gone = None if kind == "companies" else len({*then} - {*now})
+        rows.append((kind.replace("_", " "), new.nunique(), gone, now.nunique()))
     table = pd.DataFrame({"cluster": rules.names})
-    for kind, both in counts.items():
+    for kind, both in by_cluster.items():
         new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)
         table[kind] = publish_parts(new, of, min_cell, known=kind == "viewers").to_numpy()
-    totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"])
-    totals["gone"] = totals["gone"].astype("Int64").mask(totals["kind"] == "companies")
-    viewers, persons, calls, firms = totals["new"]
-    finding = (
-        f"New since run {previous.name}: {count_people(viewers)}, "
-        f"{count_people(persons, 'identified person', 'identified people')}, "
-        f"{count_people(calls, 'person to call', 'people to call')}, "
-        f"{count_people(firms, 'company', 'companies')}; gone: {count_people(rows[0][2])}."
+    totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"]).astype({"gone": "Int64"})
+    return make_section(
+        "news",
+        # What is hidden whole is no column: some of it would be told by what it is a part of.
+        table.dropna(axis=1, how="all"),
+        {"totals": make_section("totals", totals)},
+        new=totals["new"],
+        gone=totals["gone"][0],
+        run=previous.name,
+        end=previous.window.end,
+        days=BACK_AFTER.days,
     )
-    shown = {"totals": make_section("totals", "In all.", totals)}
-    past = {"run": previous.name, "end": previous.window.end, "days": BACK_AFTER.days}
-    # What is hidden whole is no column: some of it would be told by what it is a part of.
-    return make_section("news", finding, table.dropna(axis=1, how="all"), shown, **past)
+
+
+def _by_cluster(pairs: pd.DataFrame) -> pd.Series:
+    return pairs.groupby("cluster_now")["viewers"].sum()
 
 
 def find_people_then(engine: Engine, previous: Previous) -> pd.DataFrame:
@@ -179,13 +172,13 @@ def find_people_then(engine: Engine, previous: Previous) -> pd.DataFrame:
     return engine.query(sql("people_then").format(viewers=duck.parquet(previous.viewers_path)))
 
 
-def find_company_news(engine: Engine, people: pd.DataFrame, previous: Previous) -> pd.Series:
+def find_company_news(engine: Engine, domains: pd.Series, previous: Previous) -> pd.Series:
     """Companies that the previous run did not have, or that are back after 30 days.
 
     Parameters
     ----------
-    people : DataFrame
-        Of :func:`helpers.findings.people.read_people`: those with a company's domain.
+    domains : Series of str
+        E-mail domains of companies.
 
     Returns
     -------
@@ -195,43 +188,43 @@ def find_company_news(engine: Engine, people: pd.DataFrame, previous: Previous) 
     then = find_people_then(engine, previous).groupby("domain")["last_active"].max()
     now = engine.rows(sql("company_visits"), {"since": since}).groupby("domain")["seen"].min()
     away = now - then
-    news = pd.Series("new", index=pd.Index(people["domain"].unique(), name="domain"), dtype=object)
+    news = pd.Series("new", index=pd.Index(domains.unique(), name="domain"), dtype=object)
     news[news.index.isin(then.index)] = None
     news[news.index.isin(away.index[away >= BACK_AFTER])] = "back"
     return news.dropna()
 
 
-def count_moves(
-    rules: ClusterRules, previous: Previous, pairs: pd.DataFrame, min_cell: int
-) -> Section:
-    """Viewers of both runs who are in another cluster now.
+def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Section:
+    """Viewers of both runs who are in another cluster now; by other rules none are counted.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        As of :func:`count_news`.
 
     Returns
     -------
     Section
         table: cluster_then, cluster_now, viewers [published counts]; hidden ones are left out.
     """
-    came, left = (
-        int(pairs.loc[pairs[name].isna(), "viewers"].sum())
-        for name in ("cluster_then", "cluster_now")
-    )
-    ends = f"{count_people(came)} joined, {left:,} left"
-    if previous.rules.fingerprint != rules.fingerprint:
-        return Section(f"{ends}; moves are not counted, for the rules differ.")
-    known = pairs.dropna(subset=["cluster_then", "cluster_now"])
+    known = pairs.dropna()
     moved = known[known["cluster_then"] != known["cluster_now"]]
     total, count = int(known["viewers"].sum()), int(moved["viewers"].sum())
-    shown = publish(count, of=total, min_cell=min_cell)
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
     table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell, known=False))
     table = table.dropna(subset="viewers").sort_values("viewers", ascending=False)
-    few = f"{'all but ' * (count >= min_cell)}fewer than {min_cell}"
-    finding = (
-        f"{ends}; of {total:,} in both runs {few if shown is None else f'{shown:,}'} moved to "
-        "another cluster."
+    return make_section(
+        "moves",
+        table.reset_index(drop=True) if same_rules else pd.DataFrame(),
+        came=int(pairs["viewers"][pairs["cluster_then"].isna()].sum()),
+        left=int(pairs["viewers"][pairs["cluster_now"].isna()].sum()),
+        total=total,
+        moved=count,
+        shown=publish(count, of=total, min_cell=min_cell),
+        same_rules=same_rules,
+        min_cell=min_cell,
     )
-    return make_section("moves", finding, table.reset_index(drop=True), min_cell=min_cell)
 
 
 def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: int) -> Section:
@@ -266,5 +259,4 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     seen, named = (counts.reindex(names, fill_value=0) for counts in counted)
     table = pd.DataFrame({"viewers": publish_counts(seen, total, min_cell)})
     table["people"] = publish_counts(named, people, min_cell)
-    finding = f"Viewers and identified people by {unit}."
-    return make_section("trend", finding, table.rename_axis("period").reset_index(), unit=unit)
+    return make_section("trend", table.rename_axis("period").reset_index(), unit=unit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from helpers.core.tables import whole_percent
 from helpers.findings.counts import adjust_p_values, is_clear_maximum
 from helpers.findings.preference import LEVEL, choose_period, find_preferences, publish_shares
 from helpers.findings.section import Section, make_section
@@ -40,25 +39,15 @@ def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     cells = chosen.groupby(["value", "cluster"], as_index=False)[["viewers", "watched"]].sum()
     cells = cells.rename(columns={"viewers": "count"})
     shown = publish_shares(cells, sizes, min_cell, sums=True)
-    clear = _with_titles(find_preferences(chosen, viewers, shown, min_cell), titles)
-    finding = "No video has enough viewers to compare clusters."
-    if len(clear):
-        best = clear.iloc[0]
-        finding = (
-            f"{rules.titles[best['cluster']]} stand out for “{best['title']}”: "
-            f"{whole_percent(best['share_of_viewings'])} of their viewings and "
-            f"{whole_percent(best['share_of_all'])} of all viewings are of it "
-            f"({best['low']:.1f} to {best['high']:.1f} times, 95\u00a0% interval)."
-        )
-    elif len(shown):
-        finding = "No video stands out: clusters watch the same, as far as the data can tell."
+    clear = find_preferences(chosen, viewers, shown, min_cell)
     parts = {
         "videos": _describe_videos(shown, cells, titles, rules),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
         "next_video": _describe_next(suggest_next_videos(engine, rules, min_cell), rules, min_cell),
         "lengths": compare_lengths(engine, min_cell),
     }
-    return make_section("content", finding, clear, parts)
+    words = {"listed": len(shown), "titles": rules.titles}
+    return make_section("content", _with_titles(clear, titles), parts, **words)
 
 
 def read_titles(engine: Engine) -> pd.DataFrame:
@@ -94,14 +83,7 @@ def _describe_videos(shown, cells, titles: pd.DataFrame, rules: ClusterRules) ->
     percent = (videos["watched"] / videos["count"] * 100).round()
     videos["avg_percent_watched"] = percent.mask(videos["viewers"].isna())
     videos = _with_titles(_in_order(videos, rules, "viewers"), titles)
-    finding = "No video has enough viewers in a cluster to show."
-    if videos["reach"].notna().any():
-        most = videos.loc[videos["reach"].idxmax()]
-        finding = (
-            f"“{most['title']}” was seen by {whole_percent(most['reach'])} of "
-            f"{rules.titles[most['cluster']]}, the largest share of a cluster."
-        )
-    return make_section("content_videos", finding, videos)
+    return make_section("content_videos", videos, titles=rules.titles)
 
 
 def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
@@ -115,10 +97,7 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     shown = shown.merge(counted[counted["max"].ge(min_cell) & counted["value"].ne("")])
     names = {"value": "folder", "viewers": "viewings", "share": "share_of_viewings"}
     shown = _in_order(shown, rules, "viewers").rename(columns=names)
-    finding = "No folder has enough viewers to show."
-    if len(shown):
-        finding = f"Folders with enough viewers to show: {shown['folder'].nunique()}."
-    return make_section("folders", finding, shown)
+    return make_section("folders", shown)
 
 
 def suggest_next_videos(
@@ -157,19 +136,9 @@ def _describe_next(frame: pd.DataFrame, rules: ClusterRules, min_cell: int) -> S
         for rows in leading
         if is_clear_maximum(*[*rows["followers"], min_cell - 1][:2], groups=len(leading))
     ]
-    first = {rows["title"].iloc[0] for rows in leading}
-    finding = "No video is clearly what most go on to next."
-    if frame.empty:
-        finding = "No video was watched next often enough to suggest one."
-    elif len(leading) > 1 and len(first) == 1:
-        finding = (
-            f"“{first.pop()}” is what most go on to in {len(leading)} clusters: it is popular, and "
-            "tells nothing of one of them."
-        )
-    elif clear:
-        whom, title = rules.titles[clear[0]["cluster"]], clear[0]["title"]
-        finding = f"{whom} most often go on to “{title}”: {clear[0]['followers']:,} did."
-    return make_section("next_video", finding, frame)
+    first = list({rows["title"].iloc[0] for rows in leading})
+    words = {"leading": leading, "clear": clear, "first": first, "titles": rules.titles}
+    return make_section("next_video", frame, **words)
 
 
 def usual_percent(seconds: pd.Series) -> np.ndarray:
@@ -202,11 +171,4 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
     frame["minutes"], frame["percent"] = (frame["duration"] / 60).round(1), (mean * 100).round()
     frame["usual_percent"] = usual
     frame["verdict"] = np.where(clear, np.where(score > 0, "above", "below"), "as usual")
-    finding = "No video of known length has enough viewers to judge its completion."
-    if len(frame):
-        above, below = ((frame["verdict"] == word).sum() for word in ("above", "below"))
-        finding = (
-            f"Videos of known length with enough viewers: {len(frame)}; {above} of them are "
-            f"watched further than usual for their length, {below} less far."
-        )
-    return make_section("lengths", finding, frame)
+    return make_section("lengths", frame)

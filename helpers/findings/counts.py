@@ -7,24 +7,29 @@ from what it lets through, so nothing that is shown can be turned back into a hi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 
 import numpy as np
 import pandas as pd
 
-LEAST_VALUES = 3  # so many values stay possible for a hidden count
 LEAST_STEP = 5  # counts are rounded to a multiple of at least this
 TOO_FEW = 30
 """Groups of fewer viewers are not compared: a 95 % interval of a share is up to 36 points wide."""
 
 
 def publish(count: int, *, of: int, min_cell: int, known: bool = True) -> int | None:
-    """A count as it may be shown, or None where it is hidden.
+    """A count as it may be shown, or None where it is hidden; see :func:`publish_counts`."""
+    shown = publish_counts(pd.Series([count]), of, min_cell, known=known)[0]
+    return None if pd.isna(shown) else int(shown)
+
+
+def publish_counts(
+    counts: pd.Series, of: pd.Series | int, min_cell: int, *, known: bool = True
+) -> pd.Series:
+    """Counts as they may be shown; Int64, hidden is missing.
 
     Parameters
     ----------
-    count, of : int
+    counts, of : Series of int, or int
         People counted, and the people they are counted among.
     min_cell : int
         Groups of fewer people are hidden, and so are all but so few; 1 turns the rule off.
@@ -33,21 +38,21 @@ def publish(count: int, *, of: int, min_cell: int, known: bool = True) -> int | 
 
     Returns
     -------
-    int or None
-        None where 0 < count < min_cell or 0 < of - count < min_cell; else rounded half up to a
+    Series
+        Missing where 0 < count < min_cell or 0 < of - count < min_cell; else rounded half up to a
         multiple of max(5, min_cell // 2), never above a known `of`.
     """
-    if min_cell <= 1 or count == 0:
-        return count
-    if count < min_cell or 0 < of - count < min_cell:
-        return None
+    counts, of = counts.astype("Int64"), pd.Series(of, counts.index, "Int64")
+    if min_cell <= 1:
+        return counts
+    few, near = counts < min_cell, (of - counts).between(1, min_cell - 1)
     step = max(LEAST_STEP, min_cell // 2)
-    rounded = (2 * count + step) // (2 * step) * step
-    return min(rounded, of) if known else rounded
+    rounded = (2 * counts + step) // (2 * step) * step
+    return rounded.clip(upper=of if known else None).mask((counts > 0) & (few | near))
 
 
 def read_counts(
-    counts: pd.DataFrame, listed: pd.DataFrame, of: np.ndarray | int, min_cell: int
+    counts: pd.DataFrame, listed: pd.DataFrame | bool, of: np.ndarray | int, min_cell: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a reader can take each count of a table for, from what is shown of it.
 
@@ -63,18 +68,18 @@ def read_counts(
     least, most : arrays of int
     hidden : array of bool
     """
-    values, is_listed = counts.to_numpy(int), listed.to_numpy(bool)
+    values = counts.to_numpy(int)
+    is_listed = np.broadcast_to(np.asarray(listed, bool), values.shape)
     step = max(LEAST_STEP, min_cell // 2)
-    near = (values < of) & (of - values < min_cell)
-    small = ~is_listed & (values < min_cell)
+    small, near = values < min_cell, (values < of) & (of - values < min_cell)
+    nobody, few = is_listed & (values == 0), is_listed & small  # 0 stays 0
     rounded = (2 * values + step) // (2 * step) * step
     low, high = rounded - step // 2, np.minimum(rounded + (step - 1) // 2, of)
-    nobody = is_listed & (values == 0)  # 0 stays 0
-    least = np.select([~is_listed | nobody, near], [0, of - min_cell + 1], low)
+    least = np.select([~is_listed | nobody, few, near], [0, 1, of - min_cell + 1], low)
     most = np.select(
         [nobody, small, ~is_listed, near], [0, np.minimum(min_cell - 1, of), of, of - 1], high
     )
-    return least, most, ~is_listed | near
+    return least, most, ~is_listed | ((near | few) & ~nobody)
 
 
 def are_solved(
@@ -99,18 +104,6 @@ def are_solved(
     return (hidden & (high - low < np.minimum(most - least, 2))).any(axis=1)
 
 
-def publish_counts(
-    counts: pd.Series, of: pd.Series | int, min_cell: int, *, known: bool = True
-) -> pd.Series:
-    """:func:`publish` for each row; Int64, hidden is missing."""
-    totals = of if isinstance(of, pd.Series) else pd.Series(of, index=counts.index)
-    shown = [
-        publish(int(count), of=int(total), min_cell=min_cell, known=known)
-        for count, total in zip(counts, totals, strict=True)
-    ]
-    return pd.Series(shown, index=counts.index, dtype="Int64")
-
-
 def publish_parts(
     counts: pd.Series, of: pd.Series | int, min_cell: int, *, known: bool = True
 ) -> pd.Series:
@@ -118,30 +111,11 @@ def publish_parts(
 
     All are hidden where subtraction would leave fewer than three values for one that is hidden.
     """
-    totals = of if isinstance(of, pd.Series) else pd.Series(of, index=counts.index)
-    shown = publish_counts(counts, totals, min_cell, known=known)
-    sets = [
-        _values(None if pd.isna(value) else int(value), int(total), min_cell, known)
-        for value, total in zip(shown, totals, strict=True)
-    ]
-    for place in range(len(sets)):
-        sums = 1  # bit n is set where the other groups can add up to n
-        for values in sets[:place] + sets[place + 1 :]:
-            sums = reduce(or_, (sums << value for value in values))
-        left = int(counts.sum())
-        possible = [n for n in sets[place] if n <= left and sums >> (left - n) & 1]
-        if pd.isna(shown.iloc[place]) and len(possible) < LEAST_VALUES:
-            return shown.mask(shown.notna())
-    return shown
-
-
-def _values(shown: int | None, total: int, min_cell: int, known: bool) -> list[int]:
-    """Counts that are published as `shown` among `total`."""
-    near = {*range(min_cell), *(total - n for n in range(min_cell))}
-    if shown is not None:
-        near |= set(range(shown - min_cell, shown + min_cell + 1))
-    possible = sorted(n for n in near if 0 <= n <= total)
-    return [n for n in possible if publish(n, of=total, min_cell=min_cell, known=known) == shown]
+    shown = publish_counts(counts, of, min_cell, known=known)
+    least, most, hidden = read_counts(counts.to_frame().T, True, np.asarray(of), min_cell)
+    most = np.where(hidden, np.maximum(most, least + 2), most)  # three values in any case
+    solved = are_solved(least, most, hidden, counts.sum(), counts.sum()).any()
+    return shown.mask(shown.notna()) if solved else shown
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.core.tables import whole_percent
 from helpers.findings.counts import publish_counts, with_share
 from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
@@ -47,15 +46,10 @@ def describe_coverage(
     missing = len(missing_days(fetched, window))
     frame.loc[len(frame)] = ["days not fetched", missing, window.days, meaning]
     frame = with_share(frame, "value", "total", interval=False)
-    finding = "No viewer had a session in the window."
-    if viewers:
-        once = frame.set_index("topic")["share"]["viewers with one session"]
-        anonymous = whole_percent(1 - known["value"] / viewers)
-        finding = (
-            f"{anonymous} of {viewers:,} viewers are anonymous, and {whole_percent(once)} have "
-            "one session."
-        )
-    return make_section("coverage", finding, frame)
+    anonymous = 1 - known["value"] / viewers if viewers else None
+    once = frame.set_index("topic")["share"]["viewers with one session"]
+    words = {"viewers": viewers, "anonymous": anonymous, "once": once}
+    return make_section("coverage", frame, **words)
 
 
 def missing_days(fetched: Iterable[date], window: Window) -> list[date]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from helpers.core.tables import clock, whole_percent
 from helpers.findings.section import Section, make_section
 
 WITHIN = 5.0  # seconds in which a drop happens
@@ -105,25 +104,13 @@ def describe_retention(
         The drops. Parts: curves (thinned), peaks, videos_watched.
     """
     drops = drops.sort_values("lost", ascending=False, kind="stable", ignore_index=True)
-    places = [
-        f"{whole_percent(drop.lost)} at {clock(drop.second)} of “{drop.title}”"
-        for drop in drops.head(MOST_WORDS).itertuples()
-    ]
-    where = f"{drops['media_id'].nunique()} of {len(videos)} videos"
-    finding = f"Many viewers leave at once in {where}: {', '.join(places)}."
-    if drops.empty:
-        finding = f"In none of {len(videos)} videos many viewers leave at once."
-    if videos.empty:
-        finding = "No video has plays enough for a curve of where viewers leave."
     known = videos.fillna({"cluster": "none"}).dropna(axis="columns", how="all")
-    again = f"{len(peaks)} places are watched again twice as often as usual."
-    has = f"{len(videos)} videos have a curve."
     parts = {
-        "curves": make_section("curves", "Share still watching, by second.", _thin_out(curves)),
-        "peaks": make_section("peaks", again, peaks),
-        "videos_watched": make_section("videos_watched", has, known),
+        "curves": make_section("curves", _thin_out(curves)),
+        "peaks": make_section("peaks", peaks),
+        "videos_watched": make_section("videos_watched", known),
     }
-    return make_section("retention", finding, drops, parts)
+    return make_section("retention", drops, parts, videos=len(videos), most=MOST_WORDS)
 
 
 def _thin_out(curves: pd.DataFrame) -> pd.DataFrame:

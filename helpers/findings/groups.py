@@ -59,16 +59,7 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     frame["outside"] = frame["outside"].astype("Float64") / len(sample)
     same = adjusted_rand_score(*labels.values())
     clear = same >= SAME and frame["silhouette"].min() >= REASONABLE
-    finding = (
-        f"The viewers form no groups of their own: k-means and HDBSCAN find different ones "
-        f"(agreement with each other {same:.2f})."
-    )
-    if clear:
-        finding = (
-            f"The viewers form {frame['groups'].max()} groups of their own, found by two methods "
-            f"(agreement {same:.2f}); with the rules they agree to {frame['agreement'][0]:.2f}."
-        )
-    return make_section("groups", finding, frame)
+    return make_section("groups", frame, same=same, clear=clear)
 
 
 def label_viewers(viewers: pd.DataFrame, *, groups: int, seed: int = 0) -> pd.Series:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.core.tables import whole_percent
 from helpers.findings.counts import TOO_FEW, adjust_p_values, publish, publish_counts
 from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
@@ -65,10 +64,9 @@ def compare_newcomers(
         return Section(said, parts=parts)
     compared = compare_shares(then, now)
     table = _publish_shares(compared, sizes, min_cell)
-    said = f"All newcomers of {spans} are in one cluster."
-    if compared["detectable"].notna().any():
-        said = _say_change(table, rules, spans)
-    return make_section("change", said, table, parts, spans=spans, power=POWER * 100)
+    words = {"titles": rules.titles, "spans": spans, "level": LEVEL, "power": POWER * 100}
+    tested = compared["detectable"].notna().any()
+    return make_section("change", table, parts, tested=tested, **words)
 
 
 def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) -> pd.DataFrame:
@@ -158,24 +156,3 @@ def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> 
     told = ["low", "high", "detectable", "q_value"]
     table[told] = table[told].round({"q_value": 3}).mask(table["difference"].isna())
     return table.reset_index()
-
-
-def _say_change(table: pd.DataFrame, rules: ClusterRules, spans: str) -> str:
-    """Of the clusters compared only: what is hidden or was not tested has no q-value."""
-    compared = table.dropna(subset="q_value")
-    changed = compared[compared["q_value"] < LEVEL]
-    if compared.empty:
-        return f"No cluster has newcomers enough in {spans} to compare."
-    if changed.empty:
-        return (
-            f"No clear change in the clusters of newcomers between {spans}; in those compared, a "
-            f"change of {compared['detectable'].max() * 100:.0f} points or more would most likely "
-            "have been seen."
-        )
-    count = f"{len(changed)} of {len(compared)} clusters compared changed among newcomers"
-    top = changed.loc[changed["difference"].abs().idxmax()]
-    return (
-        f"{rules.titles[top['cluster']]} went from {whole_percent(top['share_then'])} to "
-        f"{whole_percent(top['share_now'])} (95 % interval of the difference "
-        f"{top['low'] * 100:+.0f} to {top['high'] * 100:+.0f} points); {count} between {spans}."
-    )

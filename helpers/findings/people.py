@@ -60,9 +60,9 @@ def list_people(
     }
     return make_section(
         "people",
-        _say_people(people, rules.scores),
         table.dropna(axis=1, how="all").rename_axis("cluster").reset_index(),
         parts,
+        finding=_say_people(people, rules.scores),
         weights=rules.scores.weights,
         half_life=rules.scores.half_life_days,
         depth=FULL_DEPTH,
@@ -99,7 +99,7 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     finding = f"{len(sizes):,} {'company' if len(sizes) == 1 else 'companies'} by e-mail domain."
     if sizes.empty:
         shown = shown[:0]
-    return make_section("companies", finding, shown.reset_index())
+    return make_section("companies", shown.reset_index(), finding=finding)
 
 
 def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Section:
@@ -130,7 +130,6 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     table = with_share(table, "by_rest", "total", "caught_by_rest", interval=False)
     return make_section(
         "catch",
-        "How long the list is at each score, and what share of those with a click it has.",
         # Without the people to call: their number is exact, and would tell hidden ones beside it.
         table[table["people"] > 0].drop(columns=["by_rest", "total"]),
     )
@@ -169,8 +168,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
     by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
         "watch_time_videos",
-        "Minutes watched by video.",
         videos.sort_values(["minutes", "media_id"], ascending=[False, True]),
     )
     finding = f"{hours:,.0f} hours were watched, as far as the length of the video is known."
-    return make_section("watch_time", finding, clusters.reset_index(), {"videos": by_video})
+    return make_section("watch_time", clusters.reset_index(), {"videos": by_video}, finding=finding)

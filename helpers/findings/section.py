@@ -11,9 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, StrictUndefined, Template
 from ruamel.yaml import YAML
 
 from helpers.core import tables
+from helpers.findings.counts import count_people
+
+_WORDING = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+_WORDING.filters.update(percent=tables.whole_percent, clock=tables.clock, people=count_people)
+_WORDING.filters.update(count="{:,}".format, short="{:g}".format)
+_WORDING.globals["span"] = tables.span
 
 
 @dataclass(frozen=True)
@@ -76,35 +83,40 @@ class Section:
 
 
 def make_section(
-    name: str,
-    finding: str,
-    table: pd.DataFrame,
-    parts: Mapping[str, Section] | None = None,
-    **values: Any,
+    name: str, table: pd.DataFrame, parts: Mapping[str, Section] | None = None, **values: Any
 ) -> Section:
-    """A section with the labels and the note that ``sections.yml`` has for a table of that name.
+    """A section with the sentence, labels and note that ``sections.yml`` has under that name.
 
     Parameters
     ----------
     name : str
         A key of ``sections.yml``; columns that it names and the table lacks are left out.
     values
-        What is put into the labels and the note.
+        What the wording is made with, beside the table; `finding` where it has no sentence.
     """
     wording = _read_wordings()[name]
+
+    def say(text: str) -> str:
+        return _template(text).render(values, table=table).strip().replace("\n", " ")
+
     labels = {
-        column: (column.replace("_", " ") if label is None else label).format(**values)
+        column: say(column.replace("_", " ") if label is None else label)
         for column, label in wording["columns"].items()
         if column in table
     }
-    note = wording.get("note", "").format(**values)
-    return Section(finding, table, labels, note, parts or {})
+    finding = say(wording.get("finding", "{{ finding }}"))
+    return Section(finding, table, labels, say(wording.get("note", "")), parts or {})
 
 
 @cache
 def _read_wordings() -> dict[str, Any]:
     text = resources.files("helpers.findings").joinpath("sections.yml").read_text("utf-8")
     return YAML(typ="safe").load(text)
+
+
+@cache
+def _template(text: str) -> Template:
+    return _WORDING.from_string(text)
 
 
 def to_plain(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers.core.tables import whole_percent
 from helpers.findings.counts import publish, publish_counts
 from helpers.findings.section import Section, make_section
 from helpers.store.conditions import COLUMNS
@@ -49,12 +48,4 @@ def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) ->
         values = counted[[f"{name}_{n}" for n in range(len(rows))]].reset_index(drop=True)
         frame[name] = publish_counts(values, viewers, min_cell)
     near = publish(int(counted["near"]), of=viewers, min_cell=min_cell)
-    finding = f"Too few, or nearly all, of {viewers:,} viewers sit within a step of a threshold."
-    if not viewers:
-        finding = "There are no viewers near a threshold."
-    elif near is not None:
-        finding = (
-            f"{near:,} of {viewers:,} viewers ({whole_percent(near / viewers)}) sit within a step "
-            "of a threshold: another cluster would have them if it moved."
-        )
-    return make_section("sensitivity", finding, frame)
+    return make_section("sensitivity", frame, viewers=viewers, near=near)

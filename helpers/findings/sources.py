@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers.core.tables import whole_percent
 from helpers.findings.preference import choose_period, find_preferences, publish_shares
 from helpers.findings.section import Section, make_section
 from helpers.store import engine as tables
@@ -36,20 +35,8 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     shown = publish_shares(cells.rename(columns={"viewers": "count"}), sizes, min_cell)
     clear = _with_kinds(find_preferences(chosen, viewers, shown, min_cell))
     listed = _with_kinds(shown).sort_values(["kind", "value", "cluster"], ignore_index=True)
-    finding = "No page or campaign is known of enough viewers to compare clusters."
-    if len(clear):
-        best = clear.iloc[0]
-        finding = (
-            f"{whole_percent(best['share'])} of {rules.titles[best['cluster']]} and "
-            f"{whole_percent(best['share_of_all'])} of all viewers came by "
-            f"{best['kind'].replace('_', ' ')} {best['value']} ({best['low']:.1f} to "
-            f"{best['high']:.1f} times, 95\u00a0% interval)."
-        )
-    elif len(listed):
-        finding = "No page or campaign brings one cluster more, as far as the data can tell."
-    everything = f"Pages and values by cluster: {len(listed)} rows."
-    parts = {"all": make_section("all_sources", everything, listed)}
-    return make_section("sources", finding, clear, parts)
+    parts = {"all": make_section("all_sources", listed)}
+    return make_section("sources", clear, parts, listed=len(listed), titles=rules.titles)
 
 
 def _with_kinds(frame: pd.DataFrame) -> pd.DataFrame:

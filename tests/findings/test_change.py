@@ -11,9 +11,9 @@ from helpers.findings import change, crm, scoring
 from helpers.store import rules
 
 RULES = rules.load()
-SETTINGS = {"media_ids": (), "exclude_domains": ()}
 JUNE = window()
 MAY = window(date(2026, 5, 4), date(2026, 5, 31))
+SETTINGS = {"rules": RULES.fingerprint, "window": 28, "media_ids": []}
 
 
 def finished(key, videos, day=0, percent=0.95):
@@ -36,9 +36,10 @@ def two_runs(folder, may, june, visitors=(), *, min_cell=10, chosen=RULES, setti
     previous = change.Previous("2026-06-01", MAY, RULES, path, folder / "crm_hubspot.csv", SETTINGS)
     inside = [row for row in june if row["received_at"].date() >= period.start]
     now = tables(inside, earlier=may, visitors=visitors, chosen=chosen)
+    ours = settings | {"rules": chosen.fingerprint, "window": period.days}
     return change.compare_runs(
         now, chosen, period, previous=previous, people=people_of(now, period, chosen),
-        people_then=crm.read_people_then(now, previous), settings=settings, min_cell=min_cell,
+        people_then=crm.read_people_then(now, previous), settings=ours, min_cell=min_cell,
     )  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def test_a_company_is_new_or_back_after_thirty_days(tmp_path):
     june = [*finished("new", 1), *finished("back", 1, day=4), *finished("near", 1, day=27)]
     now = tables([*may, *june], visitors=visitors)
     previous = change.Previous("r", MAY, RULES, tmp_path / "viewers.parquet", None, SETTINGS)
-    found = change.find_company_news(now, people_of(now, JUNE), previous)
+    found = change.find_company_news(now, people_of(now, JUNE)["domain"], previous)
     assert found.to_dict() == {"new.example": "new", "back.example": "back"}
 
 
@@ -118,7 +119,7 @@ def test_a_first_run_has_a_trend_and_nothing_new():
 @pytest.mark.parametrize(
     ("change_of", "told"),
     [({"chosen": RULES.replace("bouncers", "avg_percent_watched", 40)}, ["rules"]),
-     ({"settings": {"media_ids": ("v0", "v1"), "exclude_domains": ()}}, ["media_ids"]),
+     ({"settings": {"media_ids": ["v0", "v1"]}}, ["media_ids"]),
      ({"period": window(date(2026, 5, 1), JUNE.end)}, ["window"]), ({}, [])],
 )  # fmt: skip
 def test_what_differs_between_runs_is_named_and_no_change_of_viewers(tmp_path, change_of, told):

@@ -77,7 +77,7 @@ def test_a_planted_change_is_told_with_its_size_and_its_interval():
     assert row["low"] < 0.15 < row["high"] and row["low"] > 0
     assert (row["low"] * 100) % 1 == pytest.approx(0, abs=1e-9)
     assert row["viewers_then"] % 5 == 0
-    assert "; 2 of 4 clusters compared changed among newcomers between" in found.finding
+    assert found.finding.endswith(" of newcomers; 2 of 4 clusters compared changed.")
 
 
 def test_no_change_says_what_would_have_been_seen():
@@ -86,10 +86,10 @@ def test_no_change_says_what_would_have_been_seen():
     points = round(found.table["detectable"].max() * 100)
     assert 10 <= points <= 25
     assert found.finding == (
-        "No clear change in the clusters of newcomers between the 28 days to 2026-05-31 and those "
-        f"to 2026-06-28; in those compared, a change of {points} points or more would most likely "
+        f"No clear change in the clusters of newcomers: {points} points or more would most likely "
         "have been seen."
     )
+    assert "the 28 days to 2026-05-31 and those to 2026-06-28" in found.note
 
 
 def test_newcomers_who_are_all_in_one_cluster_differ_in_nothing():

@@ -29,7 +29,8 @@ def test_a_section_comes_back_from_json_as_it_was_written():
 
 def test_labels_and_note_are_those_of_the_list_of_its_columns():
     table = pd.DataFrame({"viewers": [5], "secret": ["x"], "period": ["2026-06-01"]})
-    section = make_section("trend", "By week.", table, unit="week")
+    section = make_section("trend", table, unit="week")
+    assert section.finding == "Viewers and identified people by week."
     assert section.labels == {"period": "week from", "viewers": "viewers"}
     assert section.note.endswith("a week that the window cuts is left out.")
 
