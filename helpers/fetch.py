@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date, datetime, timedelta
 
 import pandas as pd
 from pydantic import BaseModel, Field, computed_field
 
-from helpers.core import clock, files
-from helpers.core.errors import AccessError
+from helpers import wistia as host
+from helpers.core import clock
 from helpers.core.progress import progress as show_progress
 from helpers.findings.counts import publish_counts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
-from helpers.store.store import MEDIAS, Store
-from helpers.wistia.client import Wistia, refuse_unusable
-from helpers.wistia.rows import to_table
-from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
-from helpers.wistia.visitors import VisitorFacts, update_visitors
+from helpers.store.store import Store
 
 WEEKLY_ABOVE = 120  # days of a window
 
@@ -25,21 +22,12 @@ PASS = timedelta(hours=24)
 """A fetch that was cut off goes on for so long; after it, all recent days are read again."""
 
 
-class MediaFacts(BaseModel):
-    """What became of the videos."""
-
-    readable: bool = True  # the token may read them
-    pages: int = 0
-    rows: int = 0
-    unusable: int = 0  # without an id
-
-
 class Fetched(BaseModel):
     """What a fetch did. Shows itself as one line about the store, the same on every run."""
 
-    sessions: SessionFacts = SessionFacts()
-    visitors: VisitorFacts = VisitorFacts()
-    medias: MediaFacts = MediaFacts()
+    sessions: host.SessionFacts = host.SessionFacts()
+    visitors: host.VisitorFacts = host.VisitorFacts()
+    medias: host.MediaFacts = host.MediaFacts()
     requests: int = 0
     retries: int = 0
     throttled: int = 0  # answers 429 and 503
@@ -113,37 +101,42 @@ def everything(run: Run) -> Fetched:
     return fetched
 
 
+def open_host(run: Run) -> host.Host:
+    """The video host of a run's account, to be closed; a second host would be chosen here."""
+    address, token = run.wistia_address()
+    return host.Host(address, token, per_minute=run.settings.requests_per_minute)
+
+
 def _import(run: Run) -> Fetched:
-    """Own sessions in the place of Wistia's."""
+    """Own sessions in the place of the host's."""
     imported = intake.import_sessions(run.store, run.params.sessions_file)
     new = imported.rows if imported.changed else 0
-    fetched = Fetched(sessions=SessionFacts(rows=imported.rows, new=new, erased=imported.erased))
+    facts = host.SessionFacts(rows=imported.rows, new=new, erased=imported.erased)
+    fetched = Fetched(sessions=facts)
     _record(run, fetched)
     return fetched
 
 
 def _fetch(run: Run) -> Fetched:
-    """Sessions, visitors and videos from Wistia; days that are too old leave."""
-    fetched, progress = Fetched(), _begin_pass(run.store)
-    address, token = run.wistia_address()
-    wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
-    try:
-        wistia.scopes()
-        _update_sessions(run, wistia, progress, fetched)
-        _update_visitors(run, wistia, progress, fetched)
-        _update_medias(run, wistia, fetched)
-        oldest, window = _oldest_kept(run), run.window
-        given = (window.start, window.end) if run.params.start_date else (oldest, oldest)
-        fetched.days_removed = run.store.drop_days(oldest, keep=given)
-        run.store.settle(_recent(run))
-        progress.current.done = True
-        _save(run.store, progress)
-    finally:
-        wistia.close()
-        run.store.tidy()
-        for name, number in wistia.client.counts.items():
-            setattr(fetched, name, number)
-        _record(run, fetched)
+    """Sessions, visitors and videos from the host; days that are too old leave."""
+    fetched, progress, store = Fetched(), _begin_pass(run.store), run.store
+    with closing(open_host(run)) as service:
+        try:
+            service.scopes()
+            _read_sessions(run, service, progress, fetched)
+            _read_visitors(run, service, progress, fetched)
+            fetched.medias = host.read_medias(service, store)
+            oldest, window = _oldest_kept(run), run.window
+            given = (window.start, window.end) if run.params.start_date else (oldest, oldest)
+            fetched.days_removed = store.drop_days(oldest, keep=given)
+            store.settle(_recent(run))
+            progress.current.done = True
+            _save(store, progress)
+        finally:
+            store.tidy()
+            for name, number in service.client.counts.items():
+                setattr(fetched, name, number)
+            _record(run, fetched)
     return fetched
 
 
@@ -160,24 +153,24 @@ def _record(run: Run, fetched: Fetched) -> None:
 class _Pass(BaseModel):
     """A fetch that may take several runs: the days it has read, it reads no more."""
 
-    number: int
-    started_at: datetime
-    done: bool = False
+    number: int = 0
+    started_at: datetime | None = None
+    done: bool = True
 
 
 class _Progress(BaseModel):
     """How far fetching got: ``fetch.json`` of the store."""
 
-    current: _Pass | None = Field(None, alias="pass")
-    visitors: VisitorFacts = VisitorFacts()
+    current: _Pass = Field(_Pass(), alias="pass")
+    visitors: host.VisitorFacts = host.VisitorFacts()
 
 
 def _begin_pass(store: Store) -> _Progress:
     """Go on with the pass that was cut off lately, else begin a new one."""
     progress, now = _Progress.model_validate(store.state()), clock.now()
     last = progress.current
-    if last is None or last.done or not timedelta(0) <= now - last.started_at < PASS:
-        progress.current = _Pass(number=last.number + 1 if last else 1, started_at=now)
+    if last.done or not timedelta(0) <= now - last.started_at < PASS:
+        progress.current = _Pass(number=last.number + 1, started_at=now, done=False)
         _save(store, progress)
     return progress
 
@@ -193,52 +186,35 @@ def _today(run: Run) -> date:
 
 def _recent(run: Run) -> date:
     """Days from here on may still change."""
-    return min(_today(run), run.window.as_of) - SETTLES
+    return min(_today(run), run.window.as_of) - host.SETTLES
 
 
 def _oldest_kept(run: Run) -> date:
     days = run.settings.retention_days
-    return _recent(run) + SETTLES - timedelta(days=days) if days else date.min
+    return _recent(run) + host.SETTLES - timedelta(days=days) if days else date.min
 
 
-def _update_sessions(run: Run, wistia: Wistia, progress: _Progress, fetched: Fetched) -> None:
+def _read_sessions(run: Run, service: host.Host, progress: _Progress, fetched: Fetched) -> None:
     window, start = run.window, run.window.start
     # A given date is never clamped; a window of the kit's own making ends where retention does.
     if not run.params.start_date:
         start = max(start, _oldest_kept(run))
-    reader = SessionReader(
-        wistia,
-        run.store,
-        pass_number=progress.current.number,
-        today=_today(run),
-        recent=_recent(run),
-    )
+    dates = {"today": _today(run), "recent": _recent(run)}
+    number = progress.current.number
+    reader = host.SessionReader(service, run.store, pass_number=number, **dates)
     fetched.sessions = reader.facts
     days = len(reader.days_to_read(start, window.end))
     with show_progress("sessions", "day", days) as bar:
         reader.read(start, window.end, lambda stored: bar.update(stored - bar.n))
 
 
-def _update_visitors(run: Run, wistia: Wistia, progress: _Progress, fetched: Fetched) -> None:
+def _read_visitors(run: Run, service: host.Host, progress: _Progress, fetched: Fetched) -> None:
     read_all = run.params.full_sweep or not run.store.visitors_path.exists()
     known = None if read_all else progress.visitors.known_until
     with show_progress("visitors", "page") as bar:
-        fetched.visitors = update_visitors(wistia, run.store, known, on_page=bar.update)
-    progress.visitors = fetched.visitors
+        reader = host.VisitorReader(service, run.store, known, on_page=bar.update)
+        fetched.visitors = progress.visitors = reader.read()
     _save(run.store, progress)
-
-
-def _update_medias(run: Run, wistia: Wistia, fetched: Fetched) -> None:
-    try:
-        pages = list(wistia.medias())
-    except AccessError:
-        fetched.medias = MediaFacts(readable=False)
-        return
-    rows = {row.media_id: row for page in pages for row in page.rows}
-    problems = [problem for page in pages for problem in page.problems]
-    refuse_unusable(problems, len(rows), "videos")
-    files.write_parquet(run.store.medias_path, to_table(list(rows.values()), MEDIAS))
-    fetched.medias = MediaFacts(pages=len(pages), rows=len(rows), unusable=len(problems))
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:

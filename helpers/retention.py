@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import pandas as pd
@@ -9,13 +10,13 @@ import pandas as pd
 from helpers import analysis
 from helpers.core import files
 from helpers.core.tables import clock
+from helpers.fetch import host, open_host
 from helpers.findings import drops as places
 from helpers.findings.content import usual_percent
 from helpers.findings.counts import publish_counts
 from helpers.findings.section import Section
 from helpers.run import Run
-from helpers.wistia.client import Wistia
-from helpers.wistia.engagement import ENGAGEMENT, MEDIA_STATS, fetch_engagement
+from helpers.store.schema import ENGAGEMENT, MEDIA_STATS
 
 NONE_ASKED = "retention_videos is 0: where viewers leave was not looked at."
 OWN_FILE = "Sessions came from a file of your own, and engagement is Wistia's: there are no curves."
@@ -43,13 +44,13 @@ def fetch(run: Run) -> pd.DataFrame | None:
         return None
     with run.store.lock():
         run.store.open(run.source.wistia_identity(run.settings))
-        address, token = run.wistia_address()
-        wistia = Wistia(address, token, per_minute=run.settings.requests_per_minute)
-        try:
-            missing = fetch_engagement(wistia, run.store, list(videos.index), videos["last_at"])
-        finally:
-            run.record(engagement=wistia.client.counts)
-            wistia.close()
+        with closing(open_host(run)) as service:
+            try:
+                missing = host.fetch_engagement(
+                    service, run.store, list(videos.index), videos["last_at"]
+                )
+            finally:
+                run.record(engagement=service.client.counts)
     words = [missing.get(media_id, "of all viewers, for life") for media_id in videos.index]
     return pd.DataFrame({"curve": words}, pd.Index(videos["title"], name="title"))
 

@@ -190,7 +190,7 @@ def quick(page_size: int) -> None:
     """Small pages and short waits, in this process."""
     http.Client.FIRST_WAIT = 0.01
     http.Client.ATTEMPTS = 12
-    fetch.Wistia.__init__.__kwdefaults__["per_page"] = page_size
+    fetch.host.Host.__init__.__kwdefaults__["per_page"] = page_size
 
 
 def go(**given) -> fetch.Fetched:

@@ -25,3 +25,11 @@ VISITORS = pa.schema(
     [*_texts("visitor_key"), ("last_active_at", _TIME), *_texts("name email org_name org_title")]
 )
 MEDIAS = pa.schema([*_texts("media_id name"), ("duration", pa.float64()), *_texts("folder")])
+MEDIA_STATS = pa.schema(
+    [*_texts("media_id"), ("read_at", _TIME), ("play_count", pa.int64())]
+    + [("play_rate", pa.float64()), ("hours_watched", pa.float64())]
+)
+ENGAGEMENT = pa.schema(
+    [*_texts("media_id"), ("second", pa.float64()), ("seconds", pa.float64())]
+    + [("plays", pa.int64()), ("rewatches", pa.int64())]
+)

@@ -1,1 +1,11 @@
-"""Wistia: its client, its rows, and the readers of its lists."""
+"""Wistia: its client, its rows, and the readers of its lists.
+
+These names are the door of the room, and all that other rooms use of it: a second video host is a
+room with the same ones, beside this one, chosen in ``fetch.open_host``.
+"""
+
+from helpers.wistia.client import Wistia as Host
+from helpers.wistia.engagement import fetch_engagement
+from helpers.wistia.medias import MediaFacts, read_medias
+from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
+from helpers.wistia.visitors import VisitorFacts, VisitorReader

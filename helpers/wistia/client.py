@@ -11,10 +11,12 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import SecretStr
+import pyarrow as pa
+from pydantic import BaseModel, SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.http import Client
+from helpers.store.store import Store
 from helpers.wistia import rows
 from helpers.wistia.rows import FORMAT_CHANGED, Row, RowProblem
 
@@ -52,6 +54,21 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+class Facts(BaseModel):
+    """What became of a list; counts are rows unless said otherwise."""
+
+    pages: int = 0
+    rows: int = 0
+    erased: int = 0  # of people who were erased
+    unusable: int = 0  # without an id or a time
+
+    def without_erased(self, store: Store, table: pa.Table) -> pa.Table:
+        """The rows of a page that may be stored; the others are counted."""
+        kept = store.without_forgotten(table)
+        self.erased += len(table) - len(kept)
+        return kept
+
+
 def refuse_unusable(problems: Sequence[RowProblem], usable: int, where: str) -> None:
     """Do without a few rows that have no id or time.
 
@@ -64,7 +81,7 @@ def refuse_unusable(problems: Sequence[RowProblem], usable: int, where: str) -> 
     if len(problems) > max(1, UNUSABLE_SHARE * total):
         raise DataError(
             f"{len(problems)} of {total} rows have no usable id or time: {problems[0].what}.",
-            where=f"Wistia: {where}",
+            where=where,
             expected=f"at most {UNUSABLE_SHARE:.0%}",
             remedy=f"{FORMAT_CHANGED} None of these rows is stored.",
         )

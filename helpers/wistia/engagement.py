@@ -14,18 +14,11 @@ import pyarrow as pa
 from helpers.core import clock
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.files import open_parquet, write_parquet
+from helpers.store.schema import ENGAGEMENT, MEDIA_STATS
 from helpers.store.store import Store
 from helpers.wistia.client import STATS_PERMISSION, Wistia, side_by_side
 from helpers.wistia.rows import Engagement, MediaStats
 
-MEDIA_STATS = pa.schema(
-    [("media_id", pa.string()), ("read_at", pa.timestamp("us", tz="UTC"))]
-    + [("play_count", pa.int64()), ("play_rate", pa.float64()), ("hours_watched", pa.float64())]
-)
-ENGAGEMENT = pa.schema(
-    [("media_id", pa.string()), ("second", pa.float64()), ("seconds", pa.float64())]
-    + [("plays", pa.int64()), ("rewatches", pa.int64())]
-)
 MOST_CELLS = 1000
 """Wistia gives a cell a second, and no more cells than this: then they are longer."""
 

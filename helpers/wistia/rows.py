@@ -11,12 +11,9 @@ Medias.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from functools import lru_cache, reduce
-from itertools import takewhile
-from operator import getitem
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
@@ -24,6 +21,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Vali
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 
 from helpers.core.errors import DataError
+from helpers.core.fields import Unsure
 from helpers.core.privacy import clean_text, page_of, without_emails
 
 FORMAT_CHANGED = "The service's format may have changed: nothing was guessed. Look for a newer kit."
@@ -62,7 +60,7 @@ def _embed(part: str) -> Any:
         page, utm = _page_of(url)
         return page if part == "page" else utm[part]
 
-    return Annotated[Annotated[str, AfterValidator(pick)] | None, Field(alias="embed_url")]
+    return Annotated[_maybe(Annotated[str, AfterValidator(pick)]), Field(alias="embed_url")]
 
 
 def _path(*names: str) -> Any:
@@ -70,21 +68,28 @@ def _path(*names: str) -> Any:
 
 
 Key = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]  # a number may have lost zeros
-Moment = Annotated[datetime, BeforeValidator(read_time)]
 Share = Annotated[
     float,
     Field(ge=-ROUNDING, le=1 + ROUNDING, allow_inf_nan=False),
     AfterValidator(lambda x: 0.0 if x <= ROUNDING else 1.0 if x >= 1 - ROUNDING else x),
 ]
-Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Moment = Annotated[datetime, BeforeValidator(read_time)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scopes = Annotated[
     list[str],
     BeforeValidator(lambda v: v.replace(",", " ").split() if isinstance(v, str) else v),
 ]
-Text = Annotated[str, AfterValidator(_clean)]
-Label = Annotated[str, AfterValidator(_label)]
-Address = Annotated[str, AfterValidator(lambda text: (_clean(text) or "").strip() or None)]
+
+
+def _maybe(kind: Any) -> Any:
+    """A value that a row can do without: None where it is missing or wrong."""
+    return Annotated[kind | None, Unsure]
+
+
+Text = _maybe(Annotated[str, AfterValidator(_clean)])
+Label = _maybe(Annotated[str, AfterValidator(_label)])
+Address = _maybe(Annotated[str, AfterValidator(lambda text: (_clean(text) or "").strip() or None)])
 
 
 class Row(BaseModel):
@@ -106,18 +111,18 @@ class Session(Row):
     media_id: Key
     received_at: Moment
     percent_viewed: Share
-    media_name: Label | None = None
-    email: Address | None = None
-    country: Label | None = None
-    region: Label | None = None
-    city: Label | None = None
-    org: Label | None = None
+    media_name: Label = None
+    email: Address = None
+    country: Label = None
+    region: Label = None
+    city: Label = None
+    org: Label = None
     page: _embed("page") = None
     utm_source: _embed("utm_source") = None
     utm_medium: _embed("utm_medium") = None
     utm_campaign: _embed("utm_campaign") = None
-    conversion_type: Label | None = None
-    mobile: bool | None = _path("user_agent_details", "mobile")
+    conversion_type: Label = None
+    mobile: _maybe(bool) = _path("user_agent_details", "mobile")
 
 
 class Visitor(Row):
@@ -128,11 +133,11 @@ class Visitor(Row):
         "user_agent_details browser browser_version platform mobile"
     )
     visitor_key: Key
-    last_active_at: Moment | None = None
-    name: Text | None = _path("visitor_identity", "name")
-    email: Address | None = _path("visitor_identity", "email")
-    org_name: Text | None = _path("visitor_identity", "org", "name")
-    org_title: Text | None = _path("visitor_identity", "org", "title")
+    last_active_at: _maybe(Moment) = None
+    name: Text = _path("visitor_identity", "name")
+    email: Address = _path("visitor_identity", "email")
+    org_name: Text = _path("visitor_identity", "org", "name")
+    org_title: Text = _path("visitor_identity", "org", "title")
 
 
 class Media(Row):
@@ -143,9 +148,9 @@ class Media(Row):
         "thumbnail assets hashed_id created type"
     )
     media_id: Key = Field(alias="hashed_id")
-    name: Label | None = None
-    duration: Number | None = None
-    folder: Label | None = Field(
+    name: Label = None
+    duration: _maybe(Number) = None
+    folder: Label = Field(
         None,
         validation_alias=AliasChoices(AliasPath("folder", "name"), AliasPath("project", "name")),
     )
@@ -155,9 +160,9 @@ class MediaStats(Row):
     """Figures of a video for life."""
 
     UNREAD = "load_count engagement visitors"
-    play_count: Count | None = None
-    play_rate: Number | None = None
-    hours_watched: Number | None = None
+    play_count: _maybe(Count) = None
+    play_rate: _maybe(Number) = None
+    hours_watched: _maybe(Number) = None
 
 
 class Engagement(Row):
@@ -165,14 +170,14 @@ class Engagement(Row):
 
     UNREAD = "engagement"
     engagement_data: list[Count]
-    rewatch_data: list[Count] | None = None
+    rewatch_data: _maybe(list[Count]) = None
 
 
 class Token(Row):
     """What a token may do."""
 
     UNREAD = "id name object application expires_at type"
-    scopes: Scopes | None = Field(None, validation_alias=AliasChoices("scopes", "scope"))
+    scopes: _maybe(Scopes) = Field(None, validation_alias=AliasChoices("scopes", "scope"))
 
 
 class RowProblem(DataError):
@@ -199,16 +204,8 @@ def parse_row(model: type[Row], raw: Any) -> Row:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        places = [problem["loc"] for problem in error.errors(include_url=False)]
-    fields = model.model_fields.items()
-    needed = {field.alias or name for name, field in fields if field.is_required()}
-    raw = copy.deepcopy(raw)
-    for place in places:
-        if not place or place[0] in needed:
-            raise RowProblem(raw, place[0] if place else "the row")
-        *path, name = takewhile(lambda part: isinstance(part, str), place)  # a list goes whole
-        reduce(getitem, path, raw)[name] = None
-    return model.model_validate(raw)
+        place = error.errors(include_url=False)[0]["loc"]
+        raise RowProblem(raw, place[0] if place else "the row") from None
 
 
 def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

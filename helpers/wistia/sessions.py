@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby, islice
+from datetime import date, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel
 
 from helpers.core import clock
 from helpers.core.errors import DataError
-from helpers.store.store import SESSIONS, Store
-from helpers.wistia.client import Page, Wistia, refuse_unusable, side_by_side
+from helpers.store.schema import SESSIONS
+from helpers.store.store import Store
+from helpers.wistia.client import Facts, Page, Wistia, refuse_unusable, side_by_side
 from helpers.wistia.rows import RowProblem, Session, to_table
 
 SETTLES = timedelta(days=3)
@@ -34,26 +33,24 @@ TOO_MANY_REFUSED = 3  # days: no odd row any more, the unit or the format has ch
 ONE_DAY = timedelta(days=1)
 
 
-class SessionFacts(BaseModel):
-    """What became of the sessions; counts are rows unless said otherwise."""
+class SessionFacts(Facts):
+    """What became of the sessions; ``new`` are rows more than were stored of the same days."""
 
-    pages: int = 0
-    rows: int = 0
-    new: int = 0  # more than were stored of the same days
+    new: int = 0
     repeated: int = 0  # met twice while pages moved
     outside: int = 0  # of a day that was not asked for
-    unusable: int = 0  # without an id or a time
-    erased: int = 0  # of people who were erased
     days: int = 0  # stored
 
 
 @dataclass
 class _List:
-    """Days that follow each other, and what was met of them so far."""
+    """Days that follow each other, the pages of their sessions, and what was met so far."""
 
     oldest: date
     newest: date
+    pages: Iterator[Page]
     to_store: set[date]
+    pages_read: int = 0
     begun: datetime = field(default_factory=clock.now)
     met: set[tuple] = field(default_factory=set)
     tables: dict[date, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
@@ -88,7 +85,6 @@ class SessionReader:
         self.facts = SessionFacts()
         self.refused: dict[date, DataError] = {}
         self._rows_before: dict[date, int] = {}
-        self._lock, self._ended = threading.Lock(), False
 
     def days_to_read(self, start: date, end: date) -> list[date]:
         """Days of the window that are missing, recent, or were read while young."""
@@ -99,9 +95,9 @@ class SessionReader:
     def _is_done(self, day: date, stored: dict[str, Any]) -> bool:
         if day in self.refused or stored.get("pass") == self.pass_number:
             return True  # a refused day is told at the end
-        settled = datetime.combine(day + ONE_DAY, time(), UTC) + SETTLES
-        read_at = stored.get("read_at")
-        return day < self.recent and bool(read_at) and datetime.fromisoformat(read_at) >= settled
+        if day >= self.recent or not stored.get("read_at"):
+            return False
+        return datetime.fromisoformat(stored["read_at"]).date() >= day + ONE_DAY + SETTLES
 
     def read(
         self, start: date, end: date, on_days: Callable[[int], Any] = lambda stored: None
@@ -114,53 +110,47 @@ class SessionReader:
             Sessions broke a rule; their days are not stored, all others are.
         """
         self._rows_before = {day: known["rows"] for day, known in self.store.days().items()}
-        try:
-            with side_by_side() as pool:
-                while days := self.days_to_read(start, end):
-                    lists = [pool.submit(self._read_list, listed) for listed in self._lists(days)]
-                    for done in as_completed(lists):
-                        done.result()
-                        on_days(self.facts.days)
-        finally:
-            with self._lock:
-                self._ended = True  # whatever still comes in is too late to be stored
+        with side_by_side() as pool:
+            while days := self.days_to_read(start, end):
+                asked = {pool.submit(next, new.pages, None): new for new in self._lists(days)}
+                while asked:
+                    for answer in wait(asked, return_when=FIRST_COMPLETED).done:
+                        listed = asked.pop(answer)
+                        if self._goes_on(listed, answer.result()):
+                            asked[pool.submit(next, listed.pages, None)] = listed
+                    on_days(self.facts.days)
         if self.refused:
             raise self._refusal()
 
     def _lists(self, days: list[date]) -> list[_List]:
         """The days as lists of about `PAGES` pages each, by how full the newest page is."""
-        oldest, missing = days[-1], set(days)
-        while oldest - ONE_DAY in missing:
-            oldest -= ONE_DAY
-        page = next(self.wistia.sessions(oldest, days[-1]), Page())
-        times = [row.received_at for row in page.rows]
-        longest = timedelta.max
+        # Days that follow each other lie at one distance from their place.
+        runs = groupby(enumerate(days), key=lambda placed: placed[1] - placed[0] * ONE_DAY)
+        spans = [[day for _, day in run] for _, run in runs]
+        page = next(self.wistia.sessions(spans[-1][0], spans[-1][-1]), Page())
+        times, size = [row.received_at for row in page.rows], len(days)
         if len(times) + len(page.problems) >= self.wistia.per_page and times:
-            longest = PAGES * (max(times) - min(times))
-        spans: list[list[date]] = []  # newest first; oldest and newest day of each
-        for day in reversed(days):
-            follows = spans and spans[-1][0] - day == ONE_DAY
-            if follows and spans[-1][1] - day < longest:
-                spans[-1][0] = day
-            else:
-                spans.append([day, day])
-        return [_List(oldest, newest, set(_days(oldest, newest))) for oldest, newest in spans]
+            size = 1 + PAGES * (max(times) - min(times)) // ONE_DAY
+        parts = [
+            span[max(0, end - size) : end]
+            for span in reversed(spans)
+            for end in range(len(span), 0, -size)
+        ]
+        return [
+            _List(part[0], part[-1], self.wistia.sessions(part[0], part[-1]), set(part))
+            for part in parts
+        ]
 
-    def _read_list(self, listed: _List) -> None:
-        """Read a list from its newest session on, and store each day once it is whole."""
-        pages = self.wistia.sessions(listed.oldest, listed.newest)
-        most, number = MOST_PAGES if listed.oldest < listed.newest else None, 0
-        for number, page in enumerate(islice(pages, most), 1):  # noqa: B007
-            with self._lock:
-                if self._ended:
-                    return
-                self._take(listed, page)
-                times = [row.received_at for row in page.rows]
-                if times:
-                    self._store_down_to(listed, min(times).date())
-        with self._lock:
-            if number != most and not self._ended:
-                self._store_down_to(listed, listed.oldest - ONE_DAY)
+    def _goes_on(self, listed: _List, page: Page | None) -> bool:
+        """Take a page of a list, newest first, and store each day once it is whole."""
+        if page is None:
+            self._store_down_to(listed, listed.oldest - ONE_DAY)
+            return False
+        self._take(listed, page)
+        if page.rows:
+            self._store_down_to(listed, min(row.received_at for row in page.rows).date())
+        listed.pages_read += 1
+        return listed.pages_read < MOST_PAGES or listed.oldest == listed.newest
 
     def _take(self, listed: _List, page: Page) -> None:
         """Put the rows of a page to their days."""
@@ -173,9 +163,7 @@ class SessionReader:
             if not listed.oldest <= day <= listed.newest:
                 self.facts.outside += len(table)
                 continue
-            kept = self.store.without_forgotten(table)
-            self.facts.erased += len(table) - len(kept)
-            listed.tables[day].append(kept)
+            listed.tables[day].append(self.facts.without_erased(self.store, table))
             listed.to_store.add(day)  # anew, where a row came late and out of order
         near = page.rows[0].received_at.date() if page.rows else listed.newest
         for problem in page.problems:  # one without a time is put to the day it stands beside
@@ -193,17 +181,15 @@ class SessionReader:
                     raise self._refusal() from None
 
     def _store_day(self, listed: _List, day: date) -> None:
-        tables, problems = listed.tables[day], listed.problems[day]
+        tables, problems, where = listed.tables[day], listed.problems[day], f"Wistia: day {day}"
         for problem in problems:
             if problem.name == "percent_viewed":
+                wanted = "a share from 0 to 1"
                 raise DataError(
-                    f"{problem.what}.",
-                    where=f"Wistia: day {day}",
-                    expected="a share from 0 to 1",
-                    remedy=UNIT_CHANGED,
+                    f"{problem.what}.", where=where, expected=wanted, remedy=UNIT_CHANGED
                 )
         rows = sum(map(len, tables))
-        refuse_unusable(problems, rows, f"day {day}")
+        refuse_unusable(problems, rows, where)
         facts = {"read_at": listed.begun.isoformat(), "pass": self.pass_number}
         table = pa.concat_tables([SESSIONS.empty_table(), *tables])
         self.store.sessions.write(day, table, unusable=len(problems), **facts)

@@ -16,7 +16,7 @@ from helpers.store.store import Store
 from helpers.wistia import sessions, visitors
 from helpers.wistia.client import Wistia
 from helpers.wistia.sessions import SessionReader
-from helpers.wistia.visitors import update_visitors
+from helpers.wistia.visitors import VisitorReader
 
 END_OF_SEPTEMBER = datetime(2026, 10, 1, tzinfo=UTC)
 LAST = date(2026, 9, 30)
@@ -118,7 +118,7 @@ def test_no_visitor_is_missed_whoever_plays_while_the_list_is_read(
     service, made = reading(served, tmp_path_factory, size)
     mark = None
     if incremental and people:
-        mark = update_visitors(service, made).known_until
+        mark = VisitorReader(service, made).read().known_until
     waiting, begun, clock = sorted(plays), len(served.log), [base]
 
     def somebody_plays(path, query, count):
@@ -127,7 +127,7 @@ def test_no_visitor_is_missed_whoever_plays_while_the_list_is_read(
             served.play(f"visitor-{waiting.pop(0)[1]}", clock[0])
 
     served.before = somebody_plays
-    facts = update_visitors(service, made, mark)
+    facts = VisitorReader(service, made, mark).read()
     served.before = None
     there = {row["visitor_key"]: pd.Timestamp(row["last_active_at"]) for row in served.visitors}
     late = {f"visitor-{n}" for at, n in plays if at > 0}
@@ -137,7 +137,7 @@ def test_no_visitor_is_missed_whoever_plays_while_the_list_is_read(
         key: active for key, active in there.items() if key not in late
     }
     # Who played so late that no look met them anymore is met by the next run.
-    update_visitors(service, made, facts.known_until)
+    VisitorReader(service, made, facts.known_until).read()
     assert stored_visitors(made).to_dict() == there
 
 
