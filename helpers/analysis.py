@@ -15,6 +15,7 @@ from helpers.mavera import answers, payloads, prompts
 from helpers.mavera.answers import Shown
 from helpers.mavera.bill import Purchase
 from helpers.mavera.claims import MISSING, SentData
+from helpers.mavera.ledger import Entry
 from helpers.mavera.purchases import Account, open_account
 from helpers.mavera.results import Analysis, PersonaRow, Reply
 from helpers.run import Run
@@ -71,23 +72,24 @@ def ask(run: Run) -> pd.DataFrame:
         Mavera failed or refused.
     """
     known, content = personas.read(run), Analysis(reason="There are no viewers in the window.")
-    asked = personas.questions(run, known)
-    if not asked:
+    if not known.personas:
         _write(run, content)
         return _status(content)
-    numbers = personas.numbers_of(run, known)
-    content = Analysis(question=asked[0].payload.message)
+    rows = {row.cluster: row for row in known.personas if row.persona_id}
+    mave, *others = personas.questions(run, known)
+    asked = [mave, *(reply for reply in others if reply.cluster in rows)]
+    data = personas.numbers_of(run, known).body()
+    content = Analysis(question=mave.payload.message)
     with open_account(run) as account:
         try:
-            _approve(account, asked)
-            titles = {cluster.cluster: cluster.title for cluster in numbers.clusters}
-            content = _ask(account, asked[0], numbers.body(), titles)
-            for row in known.personas:
-                if run.params.ask_personas and row.persona_id:
-                    content.replies += _reply(account, row)
+            for purchase, entry in zip(asked, account.obtain(asked), strict=True):
+                if purchase is mave:
+                    titles = {row.cluster: row.title for row in known.personas}
+                    content = _read_answer(account, mave, entry, data, titles)
+                elif entry:
+                    content.replies.append(_read_reply(entry, rows[purchase.cluster]))
         finally:
             _write(run, content)
-        account.record_balance()
     return _status(content)
 
 
@@ -98,46 +100,50 @@ def _status(content: Analysis) -> pd.DataFrame:
     return pd.DataFrame([row | {key: len(getattr(content, key)) for key in counted}])
 
 
-def _approve(account: Account, asked: list[Purchase]) -> None:
-    wanted = account.bill([], asked)
-    if account.buys and wanted.total:
-        account.approve(wanted)
+def _ask_once(run: Run, asked: Purchase, data: dict, titles: dict[str, str]) -> Analysis:
+    with open_account(run) as account:
+        (entry,) = account.obtain([asked])
+        return _read_answer(account, asked, entry, data, titles)
 
 
-def _ask(account: Account, asked: Purchase, data: dict, titles: dict[str, str]) -> Analysis:
-    """Mave's answer: from the ledger, else from Mave; taken apart, its figures looked up."""
-    entry = account.obtain(asked)
-    found = Analysis(question=asked.payload.message, reason=NOT_SENT)
+def _read_answer(
+    account: Account, asked: Purchase, entry: Entry | None, data: dict, titles: dict[str, str]
+) -> Analysis:
+    """Mave's answer taken apart by cluster, its figures looked up in what was sent."""
     if entry is None:
-        return found
-    text = clean_text(str(entry.answer.get("content") or "")).strip()
-    found.status, found.reason, found.answer = "answered", None, text
-    found.reused, found.asked_on = entry not in account.paid(), entry.date[:10]
-    found.credits = 0 if found.reused else entry.credits
-    found.thread_id, found.sources = entry.thread_id, answers.links(entry.answer.get("sources"))
-    found.confidence = entry.answer.get("validation")
+        return Analysis(question=asked.payload.message, reason=NOT_SENT)
+    said, is_new = entry.answer, entry in account.paid()
+    text = clean_text(str(said.get("content") or "")).strip()
+    content = Analysis(
+        status="answered",
+        asked_on=entry.date[:10],
+        reused=not is_new,
+        question=asked.payload.message,
+        answer=text,
+        sources=answers.links(said.get("sources")),
+        credits=entry.credits if is_new else 0,
+        thread_id=entry.thread_id,
+        confidence=said.get("validation"),
+    )
     pieces = answers.split_answer(text, titles, prompts.POINTS)
     if answers.asks_back(text, pieces if titles else None):
-        found.status, found.reason = "clarifying", None if text else "Mave's answer was empty."
-        return found
+        content.status, content.reason = "clarifying", None if text else "Mave's answer was empty."
+        return content
     sent = SentData(data)
     for piece in pieces:
-        found.figures += sent.check(f"{piece.heading}\n{piece.text}", piece.cluster)
+        content.figures += sent.check(f"{piece.heading}\n{piece.text}", piece.cluster)
         if piece.cluster:
-            before = found.by_cluster.get(piece.cluster, "")
-            found.by_cluster[piece.cluster] = f"{before}\n\n{piece.text}".strip()
-    wrong = [figure.text for figure in found.figures if figure.verdict == MISSING]
-    found.unsupported_figures = list(dict.fromkeys(wrong))
-    if found.by_cluster and not pieces[-1].cluster:
-        found.closing = pieces[-1].text or None
-    return found
+            before = content.by_cluster.get(piece.cluster, "")
+            content.by_cluster[piece.cluster] = f"{before}\n\n{piece.text}".strip()
+    wrong = [figure.text for figure in content.figures if figure.verdict == MISSING]
+    content.unsupported_figures = list(dict.fromkeys(wrong))
+    if content.by_cluster and not pieces[-1].cluster:
+        content.closing = pieces[-1].text or None
+    return content
 
 
-def _reply(account: Account, row: PersonaRow) -> list[Reply]:
-    """One persona's own words; as text when they break the schema; none when not bought."""
-    entry = account.obtain(prompts.ask_persona(row))
-    if entry is None:
-        return []
+def _read_reply(entry: Entry, row: PersonaRow) -> Reply:
+    """One persona's own words; as text when they break the schema."""
     try:
         text = str(entry.answer["output"][0]["content"][0]["text"] or "")
         said = payloads.Reply.model_validate_json(text).body()
@@ -145,7 +151,7 @@ def _reply(account: Account, row: PersonaRow) -> list[Reply]:
         said = {"text": LOST}
     except ValidationError:
         said = {"text": payloads.clean(text, 1500) or EMPTY}
-    return [Reply(cluster=row.cluster, name=row.name, **said)]
+    return Reply(cluster=row.cluster, name=row.name, **said)
 
 
 def follow_up(run: Run, text: str) -> Shown:
@@ -168,11 +174,8 @@ def follow_up(run: Run, text: str) -> Shown:
         told = "Mave has not answered in this run, so there is no thread to go on in."
         raise ParameterError(told, remedy="Run analysis.ask(run) with credits allowed first.")
     chat = payloads.Chat(message=plain, thread_id=content.thread_id)
-    asked = Purchase("mave", prompts.FOLLOW_UP, chat)
     data = personas.numbers_of(run, personas.read(run)).body()
-    with open_account(run) as account:
-        _approve(account, [asked])
-        found = _ask(account, asked, data, {})
+    found = _ask_once(run, Purchase("mave", prompts.FOLLOW_UP, chat), data, {})
     others = [known for known in content.follow_ups if known.question != plain]
     content.follow_ups = [*others, found]
     _write(run, content)
@@ -202,23 +205,21 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
         return Section("No video loses its viewers at one place, so Mave was asked for no edits.")
     sent = payloads.build_drops(drops)
     rows = [{"cluster": f"v{n}"} | video for n, video in enumerate(sent.body()["videos"])]
-    titles, asked = {row["cluster"]: row["title"] for row in rows}, prompts.ask_edits(sent)
-    with open_account(run) as account:
-        _approve(account, [asked])
-        found = _ask(account, asked, {"clusters": rows}, titles)
+    titles = {row["cluster"]: row["title"] for row in rows}
+    found = _ask_once(run, prompts.ask_edits(sent), {"clusters": rows}, titles)
     content = read(run) if run.find(FILE) else Analysis(reason="Stage 05 has not run.")
     content.edits = found
     _write(run, content)
     if found.status == "not_asked":
         return Section(f"Mave was not asked for edits, at most 75 credits. {found.reason}")
-    rows = [
+    edits = [
         (titles.get(name, "all videos"), "\n".join(answers.excerpt(text, found.figures, 99, 1500)))
         for name, text in (found.by_cluster or {"": found.answer}).items()
     ]
     places = f"{len(drops)} place{'s' if len(drops) > 1 else ''}"
     return Section(
         f"Mave proposes edits at {places} where viewers leave.",
-        pd.DataFrame(rows, columns=["title", "edits"]),
+        pd.DataFrame(edits, columns=["title", "edits"]),
         {"title": "video", "edits": "edits"},
         _origin(run, found),
     )

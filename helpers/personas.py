@@ -149,10 +149,9 @@ def questions(run: Run, content: PersonasFile) -> list[Purchase]:
 def numbers_of(run: Run, content: PersonasFile) -> sending.Numbers:
     """The data block of the question to Mave."""
     path = run.find("insights.json")
-    change = files.read_json(path).get("change", {}) if path else {}
-    news = change.get("parts", {}).get("news")
-    frame = Section.from_json(news).table if news else pd.DataFrame()
-    return prompts.build_numbers(content, frame, days=run.window.days)
+    parts = files.read_json(path).get("change", {}).get("parts", {}) if path else {}
+    news = Section.from_json(parts["news"]).table if "news" in parts else pd.DataFrame()
+    return prompts.build_numbers(content, news, days=run.window.days)
 
 
 def payloads(run: Run) -> pd.DataFrame:
@@ -200,7 +199,6 @@ def buy(run: Run) -> pd.DataFrame:
             statuses = [row.status for row in content.personas]
             run.record(personas={name: statuses.count(name) for name in STATUSES})
             _write(run, content)
-        account.record_balance()
     rows = [(row.cluster, row.name, row.status, row.credits) for row in content.personas]
     columns = ["cluster", "name", "status", "credits"]
     return pd.DataFrame(rows, columns=columns).set_index("cluster")

@@ -5,47 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from pydantic import AliasPath, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from helpers.wistia import client
-from helpers.wistia.rows import Key, Media, Number, Row, Session, Token, Visitor
+from helpers.core.fields import TELL, Shape
 
-NEWEST_FIRST = {client.EVENTS_PATH: "received_at", client.VISITORS_PATH: "last_active_at"}
-DISPENSABLE = {client.TOKEN_PATH, client.MEDIAS_PATH}
-"""The kit goes on where these are refused."""
 PLAIN = re.compile(r"[A-Za-z_]\w{0,39}")
 
 
-class Usage(Row):
-    """Credits at Mavera."""
-
-    UNREAD = "object limits rate_limit threshold credits_to_add included"
-    used: Number = Field(validation_alias=AliasPath("credits", "used"))
-    remaining: Number | None = Field(None, validation_alias=AliasPath("credits", "remaining"))
-    recharges: bool | None = Field(None, validation_alias=AliasPath("auto_recharge", "enabled"))
-
-
-class Persona(Row):
-    """A persona of Mavera's list."""
-
-    UNREAD = (
-        "object category description is_custom pipeline_type type created_at details "
-        "credits_charged"
-    )
-    id: Key
-    name: Key
-
-
-class Thread(Row):
-    """A thread of Mave's list."""
-
-    UNREAD = "object title created_at updated_at workspace_id credits_used sources usage messages"
-    id: Key
-
-
-def _told(model: type[Row]) -> type[Row]:
+def _told(model: type[BaseModel]) -> type[BaseModel]:
     """The description as a check that also tells of keys which it neither reads nor lists."""
     aliases = [field.validation_alias for field in model.model_fields.values()]
     paths = [path for alias in aliases for path in getattr(alias, "choices", [alias])]
@@ -55,30 +24,7 @@ def _told(model: type[Row]) -> type[Row]:
     return type(model.__name__, (model,), names | {"model_config": ConfigDict(extra="forbid")})
 
 
-R = TypeVar("R")
-
-
-class Data(Row, Generic[R]):
-    """A list of Mavera."""
-
-    data: list[R]
-
-
-WISTIA: dict[str, Any] = {
-    client.TOKEN_PATH: _told(Token),
-    client.EVENTS_PATH: list[_told(Session)],
-    client.VISITORS_PATH: list[_told(Visitor)],
-    client.MEDIAS_PATH: list[_told(Media)],
-}
-MAVERA: dict[str, Any] = {
-    "/usage": _told(Usage),
-    "/personas": Data[_told(Persona)],
-    "/mave/threads": Data[_told(Thread)],
-}
-"""What an answer is, by path."""
-
-
-def differences(path: str, answer: Any, shape: Any) -> list[dict[str, Any]]:
+def differences(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
     """How an answer differs from the shape relied on; never a value of it.
 
     Returns
@@ -86,8 +32,13 @@ def differences(path: str, answer: Any, shape: Any) -> list[dict[str, Any]]:
     list of dict
         path, key, expected, rows (how many), relied_on (False: a key that the kit does not know).
     """
+    kind: Any = _told(shape.model)
+    if shape.rows:
+        kind = list[kind]
+    if shape.rows not in ("", "[]"):
+        kind = create_model("List", **{shape.rows: (kind, ...)})
     try:
-        TypeAdapter(shape).validate_python(answer)
+        TypeAdapter(kind).validate_python(answer, context=TELL)
         return []
     except ValidationError as error:
         problems = error.errors(include_url=False)
@@ -117,9 +68,9 @@ def _named(place: tuple) -> str:
     return "".join(words).lstrip(".") or "(the answer)"
 
 
-def order(path: str, answer: Any) -> list[dict[str, Any]]:
+def order(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
     """Whether a list comes newest first, which incremental reading relies on."""
-    name = NEWEST_FIRST.get(path)
+    name = shape.newest_first
     rows = [row for row in answer if isinstance(row, dict)] if name else []
     times = [str(row.get(name) or "") for row in rows]
     broken = sum(later > earlier for earlier, later in pairwise(filter(None, times)))

@@ -6,27 +6,25 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, get_origin
+from typing import Any
 
 import requests
 
+from helpers import mavera as agent
 from helpers.batch import contract, kernels
 from helpers.core import clock, files
 from helpers.core import settings as settings_module
 from helpers.core.errors import AccessError, DataError, KitError, ServiceError
+from helpers.core.fields import Shape
 from helpers.core.folders import make_outputs
 from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
-from helpers.mavera.bill import KINDS
-from helpers.mavera.client import Mavera
+from helpers.fetch import host, open_host
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
 from helpers.store import rules
-from helpers.wistia import client
-from helpers.wistia.client import Wistia
 
-PAGE = {"page": 1, "per_page": 100}
 CLOCK_SECONDS = 300
 """A clock that is off by more may put a session on another day."""
 
@@ -119,7 +117,7 @@ def _wistia(settings: Settings) -> Iterator[str]:
     if visit.source.wistia != "live":
         return
     start, end = visit.window.start, visit.window.end
-    with closing(Wistia(*visit.wistia_address(), per_minute=per_minute)) as service:
+    with closing(open_host(visit)) as service:
         scopes = service.scopes()
         if scopes:
             yield f"the token may read: {', '.join(sorted(scopes))}"
@@ -155,12 +153,11 @@ def _mavera(settings: Settings) -> Iterator[str]:
     visit = _visit(settings)
     if visit.source.mavera != "live":
         return
-    with Client("Mavera", *visit.mavera_address(), token_setting="MAVERA_API_KEY") as service:
-        usage = Mavera(service).usage()
+    usage = agent.Account(visit).mavera.usage()
     left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
     yield f"the key is good; credits used: {usage.used:,}, left: {left}"
     clusters = len(rules.load().names)
-    most = clusters * KINDS["persona"].price + KINDS["mave"].price
+    most = clusters * agent.KINDS["persona"].price + agent.KINDS["mave"].price
     yield f"a first run of {clusters} personas and one question costs at most {most:,} credits"
     if usage.auto_recharge:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"
@@ -190,15 +187,11 @@ def compare() -> list[Finding]:
     settings = settings_module.load()
     make_outputs(settings.outputs)
     visit, differences, findings = _visit(settings), [], []
-    dates = {"start_date": f"{visit.window.start}", "end_date": f"{visit.window.end}"}
-    queries = {client.EVENTS_PATH: PAGE | dates, client.TOKEN_PATH: {}, "/usage": {}}
-    wistia = Client("Wistia", *visit.wistia_address())
-    mavera = Client("Mavera", *visit.mavera_address(), token_setting="MAVERA_API_KEY")
-    with wistia, mavera:
-        for service, shapes in ((wistia, contract.WISTIA), (mavera, contract.MAVERA)):
+    with closing(open_host(visit)) as wistia:
+        mavera = agent.Account(visit).mavera
+        for service, shapes in ((wistia.client, host.SHAPES), (mavera.client, agent.SHAPES)):
             for path, shape in shapes.items():
-                usual = PAGE if service is wistia else {"limit": 100}
-                finding, rows = _compared(service, path, queries.get(path, usual), shape)
+                finding, rows = _compared(service, path, shape)
                 findings.append(finding)
                 differences += [{"service": service.service, **row} for row in rows]
     content = {
@@ -212,17 +205,15 @@ def compare() -> list[Finding]:
     return findings
 
 
-def _compared(
-    service: Client, path: str, query: dict[str, Any], shape: Any
-) -> tuple[Finding, list[dict[str, Any]]]:
-    name, kind = service.service.lower(), list if get_origin(shape) is list else dict
+def _compared(service: Client, path: str, shape: Shape) -> tuple[Finding, list[dict[str, Any]]]:
+    name, kind = service.service.lower(), list if shape.rows == "[]" else dict
     try:
-        answer = service.get(path, query, expect=kind, attempts=3)
+        answer = service.get(path, shape.query, expect=kind, attempts=3)
     except KitError as error:
-        relied = path not in contract.DISPENSABLE
         row = {"path": path, "key": "(the answer)", "expected": "an answer", "rows": 1}
-        return Finding(name, str(error), error if relied else None), [{**row, "relied_on": relied}]
-    rows = contract.differences(path, answer, shape) + contract.order(path, answer)
+        told = Finding(name, str(error), error if shape.needed else None)
+        return told, [{**row, "relied_on": shape.needed}]
+    rows = contract.differences(path, answer, shape) + contract.order(path, answer, shape)
     broken = [f"{row['key']} (expected {row['expected']})" for row in rows if row["relied_on"]]
     if not broken:
         return Finding(name, f"{path}: as relied on; {len(rows)} new keys"), rows

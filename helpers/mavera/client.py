@@ -7,11 +7,12 @@ or by offset, and an answer may lack any field that no page promises.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import AliasChoices, AliasPath, BaseModel, Field, ValidationError, WrapValidator
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, ValidationError
 
 from helpers.core.errors import ServiceError
+from helpers.core.fields import Shape, Unsure
 from helpers.core.http import Client
 from helpers.mavera import payloads
 
@@ -20,42 +21,42 @@ NEWEST = 50  # threads that are read in search of a question
 NOT_BOUGHT = "Without it nothing is bought. Run again later, or ask Mavera what changed."
 READ_TIMEOUT = 240  # seconds; Mave takes 5 to 90
 M = TypeVar("M", bound=BaseModel)
-
-
-def _or_none(value: Any, check: Any) -> Any:
-    try:
-        return check(value)
-    except ValidationError:
-        return None
-
-
-Unsure = WrapValidator(_or_none)
-"""A field that may have any form: None where it has not the one expected."""
+R = TypeVar("R", bound=BaseModel)
 
 
 class Usage(BaseModel):
     """Credits of the account; what Mavera does not tell is None."""
 
+    UNREAD: ClassVar[str] = "object limits rate_limit threshold credits_to_add included"
     used: int = Field(validation_alias=AliasPath("credits", "used"))
     remaining: int | None = Field(None, validation_alias=AliasPath("credits", "remaining"))
     auto_recharge: bool | None = Field(None, validation_alias=AliasPath("auto_recharge", "enabled"))
 
 
 class Row(BaseModel, coerce_numbers_to_str=True):
-    """A row of a list: a persona or a thread."""
+    """A row of a list, such as a thread."""
 
+    UNREAD: ClassVar[str] = (
+        "object title updated_at workspace_id credits_used sources usage messages"
+    )
     id: str
-    name: Annotated[str | None, Unsure] = None
+    created_at: Annotated[float | None, Unsure] = None
+
+
+class Persona(Row):
+    """A persona, of a list or as it was made."""
+
+    UNREAD: ClassVar[str] = "object category pipeline_type type credits_charged"
+    name: Annotated[str | None, Unsure]
     description: Annotated[str | None, Unsure] = None
     is_custom: Annotated[bool | None, Unsure] = None
-    created_at: Annotated[float | None, Unsure] = None
     details: Annotated[dict[str, Any] | None, Unsure] = None
 
 
-class Page(BaseModel):
+class Page(BaseModel, Generic[R]):
     """A page of a list; ``total`` and ``offset`` stand in some, a cursor in others."""
 
-    data: list[Row]
+    data: list[R]
     next_cursor: str | None = None
     has_more: bool | None = None
     total: int | None = None
@@ -75,6 +76,14 @@ class Answer(BaseModel, coerce_numbers_to_str=True):
     )
 
 
+SHAPES = {
+    "/usage": Shape(Usage),
+    "/personas": Shape(Persona, "data", {"limit": PAGE}),
+    "/mave/threads": Shape(Row, "data", {"limit": PAGE}),
+}
+"""What is relied on, by path."""
+
+
 class Mavera:
     """The calls of the service. Payloads come from :mod:`.payloads` and nowhere else."""
 
@@ -85,13 +94,13 @@ class Mavera:
         """Credits used and left."""
         return self._read(Usage, "/usage")
 
-    def custom_personas(self) -> list[Row]:
+    def custom_personas(self) -> list[Persona]:
         """All personas of the account that are its own, over all pages; base personas are not."""
-        return [row for row in self._rows("/personas") if row.is_custom is not False]
+        return [row for row in self._rows("/personas", Persona) if row.is_custom is not False]
 
-    def persona(self, persona_id: str) -> Row:
+    def persona(self, persona_id: str) -> Persona:
         """One persona with its details."""
-        return self._read(Row, f"/personas/{persona_id}")
+        return self._read(Persona, f"/personas/{persona_id}")
 
     def buy(self, path: str, payload: payloads.Payload, name: str) -> dict[str, Any]:
         """Charge for what a payload asks; ``name`` is for messages."""
@@ -112,7 +121,7 @@ class Mavera:
         """
         newest = [thread_id]
         if not thread_id:
-            rows = sorted(self._rows("/mave/threads"), key=lambda row: -(row.created_at or 0))
+            rows = sorted(self._rows("/mave/threads", Row), key=lambda row: -(row.created_at or 0))
             newest = [row.id for row in rows[:NEWEST]]
         for key in newest:
             thread = self.client.get(f"/mave/threads/{key}", expect=dict)
@@ -123,12 +132,12 @@ class Mavera:
                 return {**answers[0], "thread_id": key} if answers else {}
         return None
 
-    def _rows(self, path: str) -> Iterator[Row]:
+    def _rows(self, path: str, model: type[M]) -> Iterator[M]:
         """The rows of a list, each once; read by cursor where it gives one, else by offset."""
         query: dict[str, Any] = {"limit": PAGE}
         seen: set[str] = set()
         while True:
-            page = self._read(Page, path, query)
+            page = self._read(Page[model], path, query)
             new = {row.id: row for row in page.data if row.id not in seen}
             yield from new.values()
             seen |= new.keys()

@@ -9,7 +9,6 @@ from helpers.core import settings
 from helpers.core.errors import CreditError
 from helpers.mavera import payloads
 from helpers.mavera.bill import KINDS, BillRow, Purchase
-from helpers.mavera.client import Row
 from helpers.mavera.ledger import Entry
 from helpers.mavera.prompts import write
 from helpers.mavera.purchases import Account
@@ -138,7 +137,7 @@ def carry_out(account: Account, row: PersonaRow) -> None:
 
 def _describe(account: Account, row: PersonaRow) -> None:
     """What Mavera made of a draft: its description, and further texts by name."""
-    known: Row = account.custom[row.persona_id]
+    known = account.custom[row.persona_id]
     if known.details is None:  # a list need not have them
         known = account.mavera.persona(row.persona_id)
     row.description = payloads.clean(known.description or row.draft.description, 2000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from helpers.core.privacy import without_emails
 from helpers.core.progress import progress
 from helpers.mavera import ledger
 from helpers.mavera.bill import KINDS, Bill, BillRow, Purchase
-from helpers.mavera.client import Answer, Mavera, Row
+from helpers.mavera.client import Answer, Mavera, Persona
 from helpers.mavera.ledger import PENDING, SETTLED, VOID, Entry, Ledger
 from helpers.mavera.payloads import Payload
 from helpers.run import Run
@@ -40,7 +40,7 @@ pause: Callable[[float], None] = time.sleep
 def open_account(run: Run) -> Iterator[Account]:
     """The account while no other process may write; what was left pending is settled first.
 
-    What was spent is written into run.json at the end, whatever happens.
+    What was spent, and the balance, are written into run.json at the end.
 
     Raises
     ------
@@ -54,6 +54,7 @@ def open_account(run: Run) -> Iterator[Account]:
         account.settle_pending()
         try:
             yield account
+            run.record(credits={"after": account.mavera.usage().remaining})
         finally:
             account.record()
 
@@ -72,7 +73,7 @@ class Account:
         The most credits this run may spend; None in the sandbox, whose credits are play money.
     allowed : int
         Credits of the bill that was approved; nothing is charged beyond it.
-    custom : dict of str to Row
+    custom : dict of str to Persona
         The account's own personas by id, as they were listed last.
     """
 
@@ -82,7 +83,7 @@ class Account:
         address = run.source.mavera_identity(run.settings)
         self.ledger = Ledger(ledger.path_for(run.store.folder, address))
         self.limit = run.params.max_credits if run.source.mavera == "live" else None
-        self.custom: dict[str, Row] = {}
+        self.custom: dict[str, Persona] = {}
         self.allowed = 0
 
     @property
@@ -112,10 +113,6 @@ class Account:
         for entry in self.paid():
             by_item[entry.name] = by_item.get(entry.name, 0) + entry.credits
         self.run.record(credits={"spent": self.spent(), "by_item": by_item})
-
-    def record_balance(self) -> None:
-        """Write the account's credits after spending into run.json."""
-        self.run.record(credits={"after": self.mavera.usage().remaining})
 
     # ---- what it will cost
 
@@ -155,7 +152,7 @@ class Account:
 
     # ---- what is there
 
-    def refresh(self) -> dict[str, Row]:
+    def refresh(self) -> dict[str, Persona]:
         """The account's own personas by id, asked for anew."""
         self.custom = {row.id: row for row in self.mavera.custom_personas()}
         return self.custom
@@ -177,9 +174,19 @@ class Account:
 
     # ---- one purchase
 
-    def obtain(self, question: Purchase) -> Entry | None:
-        """The answer to a question, kept or bought now; None where nothing may be bought."""
-        return self.kept(question) or (self.charge(question) if self.buys else None)
+    def obtain(self, questions: Sequence[Purchase]) -> Iterator[Entry | None]:
+        """The answers to questions within one bill, kept or bought; None where nothing is bought.
+
+        Raises
+        ------
+        CreditError, ServiceError, AccessError
+            See :meth:`approve` and :meth:`charge`.
+        """
+        wanted = self.bill([], questions)
+        if self.buys and wanted.total:
+            self.approve(wanted)
+        for question in questions:
+            yield self.kept(question) or (self.charge(question) if self.buys else None)
 
     def charge(self, wanted: Purchase) -> Entry:
         """Make one purchase, and know its outcome.
@@ -245,7 +252,7 @@ class Account:
             said = answer.get("content") or answer.get("output")  # an empty answer is asked anew
             kept = {key: answer[key] for key in KEPT if said and answer.get(key) is not None}
             return self.ledger.settle(entry, answer=without_emails(kept), **facts)
-        self.custom.setdefault(told.id, Row.model_validate(answer))
+        self.custom.setdefault(told.id, Persona.model_validate({"name": entry.name} | answer))
         settled = self.ledger.settle(entry, persona_id=told.id, **facts)
         if told.is_custom is False or charged > entry.price:
             odd = f"{entry.name!r}: is_custom {told.is_custom}, {charged} credits charged."

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from helpers.core.fields import Unsure
 from helpers.mavera.answers import Source
 from helpers.mavera.bill import Bill
 from helpers.mavera.claims import Claim
-from helpers.mavera.client import Unsure
 from helpers.mavera.payloads import ClusterNumbers, Persona, Short
 
 SCHEMA_VERSION = 2

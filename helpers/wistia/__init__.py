@@ -4,6 +4,7 @@ These names are the door of the room, and all that other rooms use of it: a seco
 room with the same ones, beside this one, chosen in ``fetch.open_host``.
 """
 
+from helpers.wistia.client import SHAPES
 from helpers.wistia.client import Wistia as Host
 from helpers.wistia.engagement import fetch_engagement
 from helpers.wistia.medias import MediaFacts, read_medias

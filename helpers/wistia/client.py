@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import BaseModel, SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
+from helpers.core.fields import Shape
 from helpers.core.http import Client
 from helpers.store.store import Store
 from helpers.wistia import rows
@@ -28,6 +29,14 @@ ENGAGEMENT_PATH = "/v1/stats/medias/{}/engagement.json"
 TOKEN_PATH = "/modern/token"
 STATS_PERMISSION = '"Read detailed stats"'
 STATS_SCOPES = {"stats:read", "all:read"}
+FIRST_PAGE = {"page": 1, "per_page": 100}
+SHAPES = {
+    TOKEN_PATH: Shape(rows.Token, needed=False),
+    EVENTS_PATH: Shape(rows.Session, "[]", FIRST_PAGE, newest_first="received_at"),
+    VISITORS_PATH: Shape(rows.Visitor, "[]", FIRST_PAGE, newest_first="last_active_at"),
+    MEDIAS_PATH: Shape(rows.Media, "[]", FIRST_PAGE, needed=False),
+}
+"""What is relied on, by path."""
 
 WORKERS = 30
 """Requests in flight: 18 of 1.8 s each make 600 a minute; the rest make up for slower ones."""

@@ -122,10 +122,12 @@ def test_the_fields_of_the_clusters_file_go_with_intermediate_and_not_with_north
         "pipeline_type": "intermediate", "type": "B2C", "buying_stage": "SOLUTION_AWARE",
         "goals": ["learn"], "mcda_weights": {"price": 3, "timeToValue": 5},
     }  # fmt: skip
-    cluster = Cluster("skimmers", "Skimmers", "", persona=fields)
+    cluster = Cluster(name="skimmers", title="Skimmers", persona=fields)
     sent = payloads.build_persona(cluster, name="Skimmers", description="x").body()
     assert sent == {"name": "Skimmers", "description": "x", **fields}
-    cluster = Cluster("skimmers", "Skimmers", "", persona=fields | {"pipeline_type": "north_star"})
+    cluster = Cluster(
+        name="skimmers", title="Skimmers", persona=fields | {"pipeline_type": "north_star"}
+    )
     sent = payloads.build_persona(cluster, name="Skimmers", description="x").body()
     assert sent == {
         "name": "Skimmers", "description": "x", "pipeline_type": "north_star", "type": "B2C",
@@ -141,7 +143,8 @@ def test_the_fields_of_the_clusters_file_go_with_intermediate_and_not_with_north
     ],
 )  # fmt: skip
 def test_a_wrong_persona_field_is_refused_by_cluster_line_and_name(fields, named):
-    cluster = Cluster("skimmers", "Skimmers", "", persona=fields, line=12)
+    cluster = Cluster(name="skimmers", title="Skimmers", persona=fields)
+    cluster = cluster.model_copy(update={"line": 12})
     with pytest.raises(ParameterError, match=rf"(?s)skimmers \(line 12\).*'{named}'"):
         payloads.persona_fields(cluster)
 
