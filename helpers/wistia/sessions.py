@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
-
-import pyarrow as pa
 
 from helpers.core import clock
 from helpers.core.errors import DataError
 from helpers.store.schema import SESSIONS
 from helpers.store.store import Store
-from helpers.wistia.client import Facts, Page, Wistia, refuse_unusable, side_by_side
+from helpers.wistia.client import WORKERS, Facts, Page, Wistia, refuse_unusable, side_by_side
 from helpers.wistia.rows import RowProblem, Session, to_table
 
 SETTLES = timedelta(days=3)
@@ -46,15 +43,13 @@ class SessionFacts(Facts):
 class _List:
     """Days that follow each other, the pages of their sessions, and what was met so far."""
 
-    oldest: date
-    newest: date
+    days: list[date]
     pages: Iterator[Page]
     to_store: set[date]
+    begun: datetime
     pages_read: int = 0
-    begun: datetime = field(default_factory=clock.now)
-    met: set[tuple] = field(default_factory=set)
-    tables: dict[date, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
-    problems: dict[date, list[RowProblem]] = field(default_factory=lambda: defaultdict(list))
+    rows: dict[tuple, Session] = field(default_factory=dict)
+    problems: list[tuple[date, RowProblem]] = field(default_factory=list)
 
 
 class SessionReader:
@@ -112,17 +107,21 @@ class SessionReader:
         self._rows_before = {day: known["rows"] for day, known in self.store.days().items()}
         with side_by_side() as pool:
             while days := self.days_to_read(start, end):
-                asked = {pool.submit(next, new.pages, None): new for new in self._lists(days)}
+                lists = self._lists(days)
+                first = islice(lists, WORKERS)
+                asked = {pool.submit(next, listed.pages, None): listed for listed in first}
                 while asked:
                     for answer in wait(asked, return_when=FIRST_COMPLETED).done:
                         listed = asked.pop(answer)
-                        if self._goes_on(listed, answer.result()):
+                        if not self._goes_on(listed, answer.result()):
+                            listed = next(lists, None)
+                        if listed:
                             asked[pool.submit(next, listed.pages, None)] = listed
                     on_days(self.facts.days)
         if self.refused:
             raise self._refusal()
 
-    def _lists(self, days: list[date]) -> list[_List]:
+    def _lists(self, days: list[date]) -> Iterator[_List]:
         """The days as lists of about `PAGES` pages each, by how full the newest page is."""
         # Days that follow each other lie at one distance from their place.
         runs = groupby(enumerate(days), key=lambda placed: placed[1] - placed[0] * ONE_DAY)
@@ -131,46 +130,37 @@ class SessionReader:
         times, size = [row.received_at for row in page.rows], len(days)
         if len(times) + len(page.problems) >= self.wistia.per_page and times:
             size = 1 + PAGES * (max(times) - min(times)) // ONE_DAY
-        parts = [
-            span[max(0, end - size) : end]
-            for span in reversed(spans)
-            for end in range(len(span), 0, -size)
-        ]
-        return [
-            _List(part[0], part[-1], self.wistia.sessions(part[0], part[-1]), set(part))
-            for part in parts
-        ]
+        for span in reversed(spans):
+            for end in range(len(span), 0, -size):
+                part = span[max(0, end - size) : end]
+                pages = self.wistia.sessions(part[0], part[-1])
+                yield _List(part, pages, set(part), clock.now())
 
     def _goes_on(self, listed: _List, page: Page | None) -> bool:
-        """Take a page of a list, newest first, and store each day once it is whole."""
+        """Take a page of a list, newest first, and store each day once the list is below it."""
         if page is None:
-            self._store_down_to(listed, listed.oldest - ONE_DAY)
+            self._store_down_to(listed, listed.days[0] - ONE_DAY)
             return False
         self._take(listed, page)
         if page.rows:
-            self._store_down_to(listed, min(row.received_at for row in page.rows).date())
+            self._store_down_to(listed, min(map(_day, page.rows)))
         listed.pages_read += 1
-        return listed.pages_read < MOST_PAGES or listed.oldest == listed.newest
+        return listed.pages_read < MOST_PAGES or len(listed.days) == 1
 
     def _take(self, listed: _List, page: Page) -> None:
-        """Put the rows of a page to their days."""
-        rows = [row for row in page.rows if _identity(row) not in listed.met]
-        listed.met.update(map(_identity, rows))
+        new = {_identity(row): row for row in page.rows if _identity(row) not in listed.rows}
+        listed.rows |= new
+        days = [_day(row) for row in new.values()]
+        # Anew, where a row came late and out of order.
+        listed.to_store |= set(days).intersection(listed.days)
         self.facts.pages += 1
-        self.facts.repeated += len(page.rows) - len(rows)
-        for day, of_day in groupby(rows, key=lambda row: row.received_at.date()):
-            table = to_table(list(of_day), SESSIONS)
-            if not listed.oldest <= day <= listed.newest:
-                self.facts.outside += len(table)
-                continue
-            listed.tables[day].append(self.facts.without_erased(self.store, table))
-            listed.to_store.add(day)  # anew, where a row came late and out of order
-        near = page.rows[0].received_at.date() if page.rows else listed.newest
-        for problem in page.problems:  # one without a time is put to the day it stands beside
-            listed.problems[problem.day or near].append(problem)
+        self.facts.repeated += len(page.rows) - len(new)
+        self.facts.outside += sum(day not in listed.days for day in days)
+        near = _day(page.rows[0]) if page.rows else listed.days[-1]
+        # One without a time is put to the day it stands beside.
+        listed.problems += [(problem.day or near, problem) for problem in page.problems]
 
     def _store_down_to(self, listed: _List, day: date) -> None:
-        """Store the days above `day`: the list has passed below them."""
         for passed in sorted(known for known in listed.to_store if known > day):
             listed.to_store.remove(passed)
             try:
@@ -181,21 +171,19 @@ class SessionReader:
                     raise self._refusal() from None
 
     def _store_day(self, listed: _List, day: date) -> None:
-        tables, problems, where = listed.tables[day], listed.problems[day], f"Wistia: day {day}"
+        problems, where = [p for of, p in listed.problems if of == day], f"Wistia: day {day}"
         for problem in problems:
             if problem.name == "percent_viewed":
-                wanted = "a share from 0 to 1"
-                raise DataError(
-                    f"{problem.what}.", where=where, expected=wanted, remedy=UNIT_CHANGED
-                )
-        rows = sum(map(len, tables))
-        refuse_unusable(problems, rows, where)
+                what, wanted = f"{problem.what}.", "a share from 0 to 1"
+                raise DataError(what, where=where, expected=wanted, remedy=UNIT_CHANGED)
+        rows = [row for row in listed.rows.values() if _day(row) == day]
+        refuse_unusable(problems, len(rows), where)
+        table = self.facts.without_erased(self.store, to_table(rows, SESSIONS))
         facts = {"read_at": listed.begun.isoformat(), "pass": self.pass_number}
-        table = pa.concat_tables([SESSIONS.empty_table(), *tables])
         self.store.sessions.write(day, table, unusable=len(problems), **facts)
         self.facts.days += 1
-        self.facts.rows += rows
-        self.facts.new += max(0, rows - self._rows_before.get(day, 0))
+        self.facts.rows += len(table)
+        self.facts.new += max(0, len(table) - self._rows_before.get(day, 0))
         self.facts.unusable += len(problems)
 
     def _refusal(self) -> DataError:
@@ -207,6 +195,10 @@ class SessionReader:
 
 def _days(start: date, end: date) -> list[date]:
     return [start + n * ONE_DAY for n in range((end - start).days + 1)]
+
+
+def _day(row: Session) -> date:
+    return row.received_at.date()
 
 
 def _identity(row: Session) -> tuple:

@@ -146,14 +146,12 @@ class VisitorReader:
         met = pa.concat_tables([VISITORS.append(TURN).empty_table(), *self.tables])
         refuse_unusable(self.problems, len(met), "Wistia: visitors")
         keep = facts.incremental or facts.order_broken
-        rows = engine.sql("visitors").replace("{keep}", str(keep))
+        query = engine.sql("visitors").replace("{keep}", str(keep))
+        query = query.replace("{stored}", self.store.lists()["visitors"])
         with connect(MEMORY_LIMIT, self.store.folder / ".spill") as connection:
             connection.register("met", met)
-            stored = self.store.lists()["visitors"]
-            with self.store.damage_told():
-                connection.execute(f"CREATE TEMP TABLE stored AS {stored}")
-            with replace_file(path) as staged:
-                connection.execute(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet)")
+            with self.store.damage_told(), replace_file(path) as staged:
+                connection.execute(f"COPY ({query}) TO {quoted(staged)} (FORMAT parquet)")
         facts.unusable = len(self.problems)
         facts.rows = open_parquet(path).metadata.num_rows
         facts.known_until = None if facts.order_broken else self.newest
