@@ -99,7 +99,7 @@ def read(run: Run) -> PersonasFile:
 
 
 def _write(run: Run, content: PersonasFile) -> None:
-    run.write_json(FILE, content.model_dump(by_alias=True, exclude_none=True))
+    run.write_json(FILE, content.model_dump(exclude_none=True))
 
 
 def bill(run: Run) -> pd.DataFrame:
@@ -147,11 +147,22 @@ def questions(run: Run, content: PersonasFile) -> list[Purchase]:
 
 
 def numbers_of(run: Run, content: PersonasFile) -> sending.Numbers:
-    """The data block of the question to Mave."""
+    """The data block of the question: all clusters, and the personas there are or will be."""
     path = run.find("insights.json")
     parts = files.read_json(path).get("change", {}).get("parts", {}) if path else {}
     news = Section.from_json(parts["news"]).table if "news" in parts else pd.DataFrame()
-    return prompts.build_numbers(content, news, days=run.window.days)
+    rows, total = content.personas, content.total_viewers
+    return sending.Numbers(
+        total_viewers=total if total >= content.min_cell else None,
+        window_days=run.window.days,
+        clusters=[row.numbers for row in rows],
+        news=sending.build_news(news) or None,
+        personas=[
+            {"cluster": row.cluster, "name": row.name, "description": row.says}
+            for row in rows
+            if row.chosen or row.persona_id
+        ],
+    )
 
 
 def payloads(run: Run) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from helpers.core.tables import clock
 from helpers.store.rules import Cluster, ClusterRules
 
 NAME_LENGTH = 100  # characters of a persona's name, at least 2
-PERCENTILES = ("25th_percentile", "50th_percentile", "75th_percentile")
+PERCENTILES = ("25th_percentile", "50th_percentile", "75th_percentile")  # whole numbers
 QUARTILES = ("videos_per_viewer", "percent_watched", "visits_per_viewer")
 
 
@@ -42,6 +42,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
+Quartiles = dict[Literal[PERCENTILES], Count]
 ClusterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -52,7 +53,7 @@ class Payload(BaseModel):
 
     def body(self) -> dict[str, Any]:
         """JSON content, without what is missing."""
-        return self.model_dump(exclude_none=True, by_alias=True)
+        return self.model_dump(exclude_none=True)
 
     def signed(self, mark: str) -> Payload:
         """With a mark that makes it recognisable, where there is a place for one."""
@@ -88,14 +89,6 @@ class Persona(PersonaFields):
 
     name: Annotated[str, Field(min_length=2, max_length=NAME_LENGTH)]
     description: Long
-
-
-class Quartiles(Payload):
-    """A measure at three points of a cluster's viewers, in whole numbers."""
-
-    p25: Count = Field(alias=PERCENTILES[0])
-    p50: Count = Field(alias=PERCENTILES[1])
-    p75: Count = Field(alias=PERCENTILES[2])
 
 
 class Part(Payload):

@@ -7,11 +7,10 @@ from functools import partial
 from typing import Any
 
 import jinja2
-import pandas as pd
 
 from helpers.mavera import payloads
 from helpers.mavera.bill import Purchase
-from helpers.mavera.results import PersonaRow, PersonasFile
+from helpers.mavera.results import PersonaRow
 
 ANALYSIS, EDITS, FOLLOW_UP = "Mave's analysis", "Mave's edits", "Follow-up question"
 POINTS = (
@@ -35,31 +34,6 @@ TEXTS.filters["json"] = partial(json.dumps, ensure_ascii=False)
 def write(template: str, **values: Any) -> str:
     """A text of ``texts/``."""
     return TEXTS.get_template(template).render(values)
-
-
-def build_numbers(content: PersonasFile, news: pd.DataFrame, *, days: int) -> payloads.Numbers:
-    """The data block of the question: all clusters, and the personas there are or will be.
-
-    Parameters
-    ----------
-    news : DataFrame
-        See :func:`payloads.build_news`; empty where there is no earlier run.
-    days : int
-        Of the window.
-    """
-    rows, total = content.personas, content.total_viewers
-    personas = [
-        {"cluster": row.cluster, "name": row.name, "description": row.says}
-        for row in rows
-        if row.chosen or row.persona_id
-    ]
-    return payloads.Numbers(
-        total_viewers=total if total >= content.min_cell else None,
-        window_days=days,
-        clusters=[row.numbers for row in rows],
-        news=payloads.build_news(news) or None,
-        personas=personas,
-    )
 
 
 def ask_mave(numbers: payloads.Numbers) -> Purchase:

@@ -178,7 +178,7 @@ def test_answers_that_changed_are_listed_by_key_and_kind_without_values(
         assert (row["rows"], row["relied_on"]) == (count, True)
     assert not rows[EVENTS, "[].new_key"]["relied_on"]
     assert not rows[EVENTS, "[].(odd name)"]["relied_on"]
-    assert rows["/usage", "credits.used"]["expected"] .startswith("a valid integer")
+    assert rows["/usage", "credits.used"]["expected"].startswith("a valid integer")
 
 
 def test_keys_the_kit_does_not_know_are_no_failure(different):

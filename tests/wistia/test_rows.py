@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fetching import event, media, visitor
@@ -53,26 +54,12 @@ def one(row) -> dict:
 
 def test_a_session_keeps_what_the_kit_needs_and_nothing_personal_else():
     kept = one(event(1, NOON, "ann", email=" Ann@Example.com ", percent_viewed=1))
-    assert kept == {
-        "event_key": "event-1",
-        "visitor_key": "ann",
-        "media_id": "0012345678",
-        "media_name": "A video",
-        "received_at": NOON,
-        "percent_viewed": 1.0,
-        "email": "Ann@Example.com",
-        "country": "US",
-        "region": None,
-        "city": None,
-        "org": "Comcast Cable",
-        "page": "example.com/page",
-        "utm_source": "news",
-        "utm_medium": None,
-        "utm_campaign": None,
-        "conversion_type": None,
-        "mobile": False,
-    }
-    assert "SECRET" not in json.dumps(kept, default=str)
+    assert {name: value for name, value in kept.items() if value is not None} == {
+        "event_key": "event-1", "visitor_key": "ann", "media_id": "0012345678",
+        "media_name": "A video", "received_at": NOON, "percent_viewed": 1.0,
+        "email": "Ann@Example.com", "country": "US", "org": "Comcast Cable",
+        "page": "example.com/page", "utm_source": "news", "mobile": False,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("key", ["5e12345678", "0012345678", "1e400", "NaN", "null", " x"])
@@ -106,17 +93,14 @@ def test_a_row_without_a_usable_id_is_left_out_and_its_day_is_known(name, value)
     assert [(problem.name, problem.day) for problem in page.problems] == [(name, DAY)]
 
 
-@pytest.mark.parametrize("value", [None, "", "yesterday", 1765400000])
-def test_a_row_without_a_time_is_left_out_and_its_day_is_not_known(value):
-    page = sessions(event(1, NOON), event(2, NOON, received_at=value))
+@pytest.mark.parametrize("time", [None, "", "yesterday", 1765400000])
+@pytest.mark.parametrize("row", ["text", None, []])
+def test_a_row_without_a_time_and_what_is_no_row_are_left_out_of_no_known_day(time, row):
+    page = sessions(event(1, NOON), event(2, NOON, received_at=time), row)
     assert len(page.rows) == 1
-    assert [(problem.name, problem.day) for problem in page.problems] == [("received_at", None)]
-
-
-@pytest.mark.parametrize("row", ["text", 5, None, []])
-def test_what_is_no_row_is_a_problem(row):
-    page = sessions(event(1, NOON), row)
-    assert len(page.rows) == len(page.problems) == 1
+    assert [(problem.name, problem.day) for problem in page.problems] == [
+        ("received_at", None), ("the row", None),
+    ]  # fmt: skip
 
 
 def test_more_than_one_in_a_hundred_unusable_rows_are_refused_and_one_never_is():
@@ -127,24 +111,12 @@ def test_more_than_one_in_a_hundred_unusable_rows_are_refused_and_one_never_is()
         refuse_unusable(problems, 197, "a day")
 
 
-def test_unknown_keys_and_missing_optional_ones_are_tolerated():
-    bare = {
-        "event_key": "e",
-        "visitor_key": "v",
-        "media_id": "m",
-        "received_at": "2026-06-01T12:00:00.000Z",
-        "percent_viewed": 0,
-        "new_field": {"a": 1},
-    }
-    kept = one(bare)
-    assert kept["percent_viewed"] == 0.0
-    assert {kept[name] for name in SESSIONS.names[5:]} == {None}
-
-
-def test_half_a_surrogate_and_a_nul_do_not_stop_intake():
-    kept = one(event(1, NOON, media_name="a\ud800b\0c", user_agent_details=None))
-    assert kept["media_name"] == "abc"
-    assert kept["mobile"] is None
+def test_unknown_keys_missing_optional_ones_and_odd_text_are_tolerated():
+    needed = ("event_key", "visitor_key", "media_id", "received_at", "percent_viewed")
+    bare = {key: value for key, value in event(1, NOON).items() if key in needed}
+    kept = one(bare | {"new_field": {"a": 1}, "media_name": "a\ud800b\0c"})
+    assert kept["media_name"] == "abc" and kept["percent_viewed"] == 0.01
+    assert {kept[name] for name in SESSIONS.names[6:]} == {None}
 
 
 def test_lists_are_asked_for_page_by_page_to_an_empty_one_and_sessions_by_inclusive_days():
@@ -170,25 +142,16 @@ def test_a_visitor_without_identity_is_anonymous(identity):
     assert kept["name"] is kept["email"] is kept["org_name"] is kept["org_title"] is None
 
 
-def test_an_identifier_of_a_visitor_is_kept_as_given_but_trimmed():
-    rows = [visitor("a", NOON, email=" Bob-17 "), visitor("b", NOON, email="B@x.org")]
-    assert [row.email for row in visitors(*rows).rows] == ["Bob-17", "B@x.org"]
-
-
-def test_a_visitor_without_a_key_is_left_out():
-    page = visitors(visitor("v", NOON) | {"visitor_key": None}, visitor("w", NOON))
-    assert [row.visitor_key for row in page.rows] == ["w"] and len(page.problems) == 1
+def test_an_identifier_is_kept_as_given_but_trimmed_and_without_a_key_a_visitor_is_left_out():
+    page = visitors(visitor("a", NOON, email=" Bob-17 "), visitor(None, NOON))
+    assert [row.email for row in page.rows] == ["Bob-17"] and len(page.problems) == 1
 
 
 def test_a_video_keeps_id_name_duration_and_folder():
     row = media("0012345678") | {"duration": None, "folder": {"name": "New"}}
     kept = [row.model_dump() for row in next(wistia([media("5e12345678"), row]).medias()).rows]
-    assert kept[0] == {
-        "media_id": "5e12345678",
-        "name": "Video 5e12345678",
-        "duration": 61.5,
-        "folder": "Demos",
-    }
+    video = {"media_id": "5e12345678", "name": "Video 5e12345678", "duration": 61.5}
+    assert kept[0] == video | {"folder": "Demos"}
     assert kept[1]["duration"] is None and kept[1]["folder"] == "New"
 
 
@@ -212,12 +175,9 @@ def test_scopes_of_an_unknown_shape_say_nothing(answer, scopes):
 
 
 @pytest.mark.parametrize("error", [AccessError("refused"), ServiceError("not there")])
-def test_a_token_page_that_is_not_there_is_no_obstacle(error):
-    def get(*_, **__):
-        raise error
-
+def test_a_token_page_that_is_not_there_is_no_obstacle(error, monkeypatch):
     made = wistia([])
-    made.client.get = get
+    monkeypatch.setattr(made.client, "get", Mock(side_effect=error))
     assert made.scopes() is None
 
 
