@@ -14,18 +14,23 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from helpers import cluster as stage
+
 ROOT = Path(__file__).resolve().parent.parent
 LEAST, STEP = 10, 5  # min_cell, and what counts are multiples of
 MANY = 10_000
+MOST_COUNTRIES, MOST_SENT = 10, 3  # in a table of notebook 02, of a cluster in the question
 VALUES = 3  # that stay possible for a hidden count
 
 
@@ -124,7 +129,7 @@ class Published:
     """What a run publishes, put to the attack table by table, each with the true counts."""
 
     def __init__(self, attack: Attack, folder: Path):
-        self.attack, self.run, self.tag = attack, folder.name, folder.name
+        self.attack, self.folder, self.tag = attack, folder, folder.name
         self.report = json.loads((folder / "report.json").read_text("utf-8"))
         self.sent = json.loads((folder / "data" / "analysis.json").read_text("utf-8"))
         window = json.loads((folder / "run.json").read_text("utf-8"))["window"]
@@ -419,7 +424,8 @@ class Published:
         )  # fmt: skip
         came = both[both["cluster_then"].isna()]["cluster_now"].value_counts()
         gone = both[both["cluster_now"].isna()]["cluster_then"].value_counts()
-        names = self.column("came", table["viewers"], came, self.sizes.get)
+        hidden = pd.Series(pd.NA, table.index)  # a column that is hidden whole is left out
+        names = self.column("came", table.get("viewers", hidden), came, self.sizes.get)
         self.attack.equal(names, int(totals.loc["viewers", "new"]))
         for cluster in self.sizes:
             self.attack.unknown(self.name("gone", cluster), int(gone.get(cluster, 0)))
@@ -483,12 +489,94 @@ class Published:
         near = self.rows("stability")[["lowered", "raised"]]
         self.door(near.stack())
 
+    def put_enriched(self):
+        """Notebook 02: viewers by number of videos and by country."""
+        shown = read_page_table(self.folder / "02_enrich.html", "videos")
+        ends = [0, 1, 2, 3, 4, 9, 49, np.inf]
+        number = pd.cut(self.viewers["video_count"], ends, labels=shown.index).astype(str)
+        known = self.viewers["email"].notna()
+        names = self.column("number", shown["viewers"], number.value_counts(), self.total)
+        self.attack.equal(names, self.total)
+        self.attack.relate({names[0]: 1}, low=self.sizes["bouncers"])
+        self.attack.relate(dict.fromkeys(names[4:], 1), low=self.sizes["binge_watchers"])
+        names = self.column("number known", shown["identified"], number[known].value_counts(),
+                            lambda key: self.name("number", key))  # fmt: skip
+        self.attack.equal(names, self.known)
+        shown = read_page_table(self.folder / "02_enrich.html", "country")["viewers"]
+        truth = self.viewers["country"].value_counts()
+        absent = truth.index if len(shown) < MOST_COUNTRIES else ()
+        names = self.column("country", shown, truth, lambda _: self.total, absent=absent)
+        self.attack.relate(dict.fromkeys(names, 1), high=self.total)
+
+    def put_what_is_sent(self):
+        """The question to Mavera: countries, devices and videos of each cluster."""
+        text = re.search(r"```json\n(.*?)\n```", self.sent["question"], re.DOTALL)[1]
+        of_country = self.viewers.groupby(["cluster", "country"]).size()
+        titles = self.titles()
+        for row in json.loads(text)["clusters"]:
+            cluster = row["cluster"]
+            size, truth = self.sizes[cluster], of_country.get(cluster, pd.Series(dtype=int))
+            shown = {part["name"]: part["viewers"] for part in row.get("countries", [])}
+            absent = truth.index if len(shown) < MOST_SENT else ()
+            shown = pd.Series(shown, dtype=object)
+            names = self.column(f"country of {cluster}", shown, truth, size, absent=absent)
+            self.attack.relate(dict.fromkeys(names, 1), high=size)
+            for name in names:
+                if (whole := self.name("country", name[-1])) in self.attack.places:
+                    self.attack.at_most(name, whole)
+            for part in row.get("top_videos", []):
+                name = self.name("video", (titles[part["title"]], cluster))
+                low, high = part["viewers"] - STEP // 2, part["viewers"] + STEP // 2
+                self.attack.relate({name: 1}, low, high)
+
+    def titles(self) -> dict[str, str]:
+        """The video of each title, as tables show it."""
+        table = self.rows("content", "videos")
+        return dict(zip(table["title"], table["media_id"], strict=True))
+
+    def put_other_clusters(self):
+        """Notebook 03: clusters by other rules, and by k-means."""
+        count, percent = self.viewers["video_count"], self.viewers["avg_percent_watched"]
+        rules = [(count >= 5) & (percent >= 75), (count >= 3) & (percent >= 50),
+                 (count == 1) & (percent < 30), (count >= 2) & (percent < 70)]  # fmt: skip
+        other = np.select(rules, [*self.sizes][:4], [*self.sizes][4])
+        frame = self.viewers.set_index("visitor_key").sort_index()
+        label = stage.label_viewers(frame, groups=len(self.sizes), seed=0)
+        labels = {"by_other_rules": pd.Series(other, self.viewers["visitor_key"]), "group": label}
+        for kind, values in labels.items():
+            shown = read_page_table(self.folder / "03_cluster.html", kind)
+            truth = pd.crosstab(frame["cluster"], values.reindex(frame.index))
+            truth = truth.reindex(index=shown.index, columns=shown.columns, fill_value=0)
+            for name, row in shown.iterrows():
+                size = self.sizes[name]
+                names = self.column(f"{kind} {name}", row, truth.loc[name], size)
+                self.attack.equal(names, size)
+
     def put(self, before: Published | None = None):
         for name in dir(self):
             if name.startswith("put_") and name != "put_news":
                 getattr(self, name)()
         if before:
             self.put_news(before)
+
+
+def read_page_tables(page: Path) -> list[pd.DataFrame]:
+    """The tables of a page, each cell a text, index the first column."""
+    soup = BeautifulSoup(page.read_text("utf-8"), "html.parser")
+    for table in soup.find_all("table"):
+        rows = [[" ".join(cell.get_text().split()) for cell in row.find_all(["th", "td"])]
+                for row in table.find_all("tr")]  # fmt: skip
+        head, *rows = rows
+        yield pd.DataFrame(rows, columns=head).set_index(head[0])
+
+
+def read_page_table(page: Path, name: str) -> pd.DataFrame:
+    """The table whose first column has that in its header; counts as numbers, hidden is missing."""
+    (table,) = [
+        table for table in read_page_tables(page) if re.search(rf"\b{name}\b", table.index.name)
+    ]
+    texts = table.map(lambda text: text.replace(",", "").replace("–", ""))
+    return texts.apply(pd.to_numeric, errors="coerce")
 
 
 def run_kit(outputs: Path, date: str, **environment: str) -> Path:
@@ -533,6 +621,35 @@ def find_solved(*folders: Path) -> pd.DataFrame:
 
 def test_no_hidden_count_of_the_sandbox_account_can_be_found(tmp_path):
     assert find_solved(run_kit(tmp_path, "2026-07-01")).empty
+
+
+def read_integers(value) -> Iterator[int]:
+    """Whole numbers of a JSON document, those in its sentences too; shares as percents."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from read_integers(part)
+    elif isinstance(value, str):
+        yield from (int(text.replace(",", "")) for text in re.findall(r"\d[\d,]*", value))
+    elif value is not None and math.isfinite(value):
+        yield from {round(value), round(value * 100)}
+
+
+def test_pages_and_affinity_hold_no_count_that_the_report_has_not(small):
+    for folder in small:
+        report = json.loads((folder / "report.json").read_text("utf-8"))
+        held = set(read_integers(report))
+        tables = [*read_page_tables(folder / "report.html")]
+        assert len(tables) > 10
+        for table in tables:
+            cells = [*table.index, *table.to_numpy().ravel()]
+            shown = [
+                int(text.replace(",", "")) for text in cells if re.fullmatch(r"\d[\d,]*", text)
+            ]
+            assert set(shown) <= held, list(table)
+        videos = report["content"]["parts"]["videos"]
+        affinity = pd.read_csv(folder / "data" / "affinity.csv")
+        expected = pd.DataFrame(videos["rows"], columns=list(videos["columns"]))
+        pd.testing.assert_frame_equal(affinity, expected, check_dtype=False)
 
 
 def test_no_hidden_count_of_a_small_account_can_be_found_nor_by_its_next_run(small):

@@ -83,6 +83,13 @@ def test_what_others_write_is_text_wherever_it_is_shown(tmp_path):
                 shown[path.name] = "".join(book.read(n).decode() for n in book.namelist())
     assert {name: signs for name, text in shown.items() if (signs := unseen(text))} == {}
 
+    for path in folder.glob("*.ipynb"):  # what JupyterLab shows as it is
+        for number, cell in enumerate(json.loads(shown[path.name])["cells"]):
+            kinds = [output.get("data", {}) for output in cell.get("outputs", [])]
+            shown[f"{path.name} {number}.html"] = "".join(
+                "".join(kind.get("text/html", [])) for kind in kinds
+            )
+            assert not any("text/markdown" in kind for kind in kinds), path.name
     for name in (name for name in shown if name.endswith(".html")):
         page = BeautifulSoup(shown[name], "html.parser")
         images = [image for image in page("img") if not image["src"].startswith("data:image/")]
