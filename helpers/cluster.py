@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -148,13 +149,9 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     DataFrame, index cluster, columns the labels: viewers [published counts].
     """
     counted = pd.crosstab(viewers(run)["cluster"], labels)
-    counted = counted.reindex(run.rules.names, fill_value=0)
-    rows = {
-        name: publish_parts(row, row.sum(), run.params.min_cell, known=False)
-        for name, row in counted.iterrows()
-    }
-    published = pd.DataFrame.from_dict(rows, "index", "Int64", counted.columns)
-    return published.rename_axis("cluster")
+    counted = counted.reindex(run.rules.names, fill_value=0).rename_axis("cluster")
+    publish_row = partial(publish_parts, min_cell=run.params.min_cell, known=False)
+    return counted.apply(lambda row: publish_row(row, row.sum()), axis=1).astype("Int64")
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
@@ -197,9 +194,19 @@ def conversions(run: Run) -> Section:
     return compare_conversions(_tables(run), run.rules, run.params.min_cell)
 
 
-def change(run: Run) -> Section:
+def change(run: Run, known: pd.DataFrame | None = None) -> Section:
     """What is new since the run before; see :func:`.change.compare_runs`."""
-    return _compare(run, _previous(run), _read_people(run))
+    tables, previous = _tables(run), _previous(run)
+    return changes.compare_runs(
+        tables,
+        run.rules,
+        run.window,
+        previous=previous,
+        people=_read_people(run) if known is None else known,
+        people_then=crm.read_people_then(tables, previous),
+        settings=_settings(run),
+        min_cell=run.params.min_cell,
+    )
 
 
 def sensitivity(run: Run) -> Section:
@@ -212,9 +219,10 @@ def groups(run: Run) -> Section:
     return find_groups(_tables(run), run.rules, run.params.min_cell, run.params.seed)
 
 
-def people(run: Run) -> Section:
+def people(run: Run, known: pd.DataFrame | None = None) -> Section:
     """Whom to call, in counts; see :func:`.people.list_people`."""
-    return list_people(_tables(run), run.rules, _read_people(run), min_cell=run.params.min_cell)
+    known = _read_people(run) if known is None else known
+    return list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell)
 
 
 def coverage(run: Run) -> Section:
@@ -238,27 +246,25 @@ def write_findings(run: Run) -> dict[str, Section]:
     DataError
         Stage 03 has not named the clusters yet.
     """
-    previous, known = _previous(run), _read_people(run)
+    tables, previous, known = _tables(run), _previous(run), _read_people(run)
     found = {
         "content": content(run),
         "sources": sources(run),
         "conversions": conversions(run),
-        "change": _compare(run, previous, known),
+        "change": change(run, known),
         "sensitivity": sensitivity(run),
         "groups": groups(run),
-        "people": list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell),
+        "people": people(run, known),
         "coverage": coverage(run),
     }
-    news = changes.find_company_news(_tables(run), known["domain"], previous) if previous else None
-    opt_out = read_opt_out(run.settings.outputs / OPT_OUT)
     crm.write_files(
         run.private(""),
         known,
         run.rules,
         run.window,
-        people_then=crm.read_people_then(_tables(run), previous),
-        opt_out=opt_out,
-        company_news=news,
+        people_then=crm.read_people_then(tables, previous),
+        opt_out=_read_opt_out(run),
+        company_news=previous and changes.find_company_news(tables, known["domain"], previous),
     )
     run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
     videos = found["content"].parts["videos"]
@@ -282,26 +288,14 @@ def _tables(run: Run) -> Engine:
 
 
 def _read_people(run: Run) -> pd.DataFrame:
-    suggested = suggest_next_videos(
-        _tables(run), run.rules, run.params.min_cell, most=MOST_SUGGESTED
-    )
-    opt_out = read_opt_out(run.settings.outputs / OPT_OUT)
-    return scoring.read_people(
-        _tables(run), run.rules, run.window, opt_out=opt_out, next_videos=suggested
-    )
+    tables, least = _tables(run), run.params.min_cell
+    suggested = suggest_next_videos(tables, run.rules, least, most=MOST_SUGGESTED)
+    options = {"opt_out": _read_opt_out(run), "next_videos": suggested}
+    return scoring.read_people(tables, run.rules, run.window, **options)
 
 
-def _compare(run: Run, previous: changes.Previous | None, known: pd.DataFrame) -> Section:
-    return changes.compare_runs(
-        _tables(run),
-        run.rules,
-        run.window,
-        previous=previous,
-        people=known,
-        people_then=crm.read_people_then(_tables(run), previous),
-        settings=_settings(run),
-        min_cell=run.params.min_cell,
-    )
+def _read_opt_out(run: Run) -> frozenset[str]:
+    return read_opt_out(run.settings.outputs / OPT_OUT)
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -313,14 +307,12 @@ def _settings(run: Run) -> dict[str, Any]:
 def _previous(run: Run) -> changes.Previous | None:
     """The newest finished run of the account that ended earlier, where its viewers are there."""
     past = run.previous()
-    if past is None or past.source.wistia != run.source.wistia:
-        return None
-    viewers = past.data("viewers.parquet")
-    if not viewers.is_file():
+    viewers = past and past.data("viewers.parquet")
+    if past is None or past.source.wistia != run.source.wistia or not viewers.is_file():
         return None
     people = past.folder / "private" / "crm_hubspot.csv"
-    name, settings = past.folder.name, _settings(past)
-    return changes.Previous(name, past.window, past.rules, viewers, people, settings)
+    known = {"viewers_path": viewers, "people_path": people, "settings": _settings(past)}
+    return changes.Previous(past.folder.name, past.window, past.rules, **known)
 
 
 def _clustered(run: Run, rules: ClusterRules | None) -> str:

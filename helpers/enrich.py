@@ -97,15 +97,15 @@ def sessions(run: Run) -> pd.DataFrame:
 
 def _find_unmatched(run: Run) -> dict[str, list[str]]:
     """Videos and e-mail domains of the parameters that no session and no viewer has."""
-    media_ids, domains = run.params.media_ids, run.params.exclude_domains
-    if not media_ids and not domains:  # most often: nothing is read for nothing
+    params = run.params
+    if not params.media_ids and not params.exclude_domains:  # most often: nothing is read for that
         return {"media_ids": [], "exclude_domains": []}
-    found = run.engine.counts(engine.sql("matched")).groupby("name")["value"].agg(set)
-    known = {"media_ids": set(), "exclude_domains": set()} | found.to_dict()
+    found = set(run.engine.counts(engine.sql("matched"))[["name", "value"]].itertuples(index=False))
+    domains = {text: bare_domain(text) for text in params.exclude_domains}
     return {
-        "media_ids": [media for media in media_ids if media not in known["media_ids"]],
+        "media_ids": [media for media in params.media_ids if ("media_ids", media) not in found],
         "exclude_domains": [
-            domain for domain in domains if bare_domain(domain) not in known["exclude_domains"]
+            text for text in domains if ("exclude_domains", domains[text]) not in found
         ],
     }
 

@@ -79,9 +79,10 @@ def trend(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.grid(axis="y", color="#e3e6ea")
     ax.set_ylabel(f"{' and '.join(lines)} in a {unit}")
     ax.set_xlabel(f"first UTC day of the {unit}")
-    name, most = lines.columns[0], pd.Series(lines.iloc[:, 0].to_numpy(), days)
-    day = most.idxmax()
-    return _finish(ax, f"Most {name} in a {unit}: {most[day]:,.0f}, from {day.day} {day:%b %Y}")
+    first = lines.iloc[:, 0]
+    day = days[first.argmax()]
+    finding = f"Most {first.name} in a {unit}: {first.max():,.0f}, from {day.day} {day:%b %Y}"
+    return _finish(ax, finding)
 
 
 def when_people_watched(
@@ -139,21 +140,16 @@ def cluster_sizes(clusters: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if not total:
         return _nothing(ax)
     look = looks(clusters.index)
+    bars = {"color": [COLOURS[look[name]] for name in clusters.index], "height": 0.6}
+    ax.barh(range(len(clusters)), clusters["share"] * 100, alpha=0.45, **bars)
+    identified = clusters["identified_viewers"] / total * 100
+    ax.barh(range(len(clusters)), identified, hatch="////", **bars)
     for place, row in enumerate(clusters.itertuples()):
-        colour = COLOURS[look[row.Index]]
         low, high = share_interval(row.viewers, total)
-        ax.barh(place, row.share * 100, color=colour, alpha=0.45, height=0.6)
-        identified = row.identified_viewers / total * 100
-        ax.barh(place, identified, color=colour, hatch="////", height=0.6)
         ax.plot([low * 100, high * 100], [place, place], "|-", color=INK, linewidth=1.4)
         words = f"{row.viewers:,} viewers · {whole_percent(row.share)} ({span(low, high)})"
-        ax.text(
-            high * 100 + 0.8,
-            place,
-            f"{words}\n{row.identified_viewers:,} identified",
-            va="center",
-            size=8.5,
-        )
+        words += f"\n{row.identified_viewers:,} identified"
+        ax.text(high * 100 + 0.8, place, words, va="center", size=8.5)
     ax.set_yticks(range(len(clusters)), map(_name, clusters.index))
     ax.invert_yaxis()
     ax.set_xlim(0, clusters["share"].max() * 160)

@@ -213,7 +213,7 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
     table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell, known=False))
-    table = table.dropna(subset="viewers").sort_values("viewers", ascending=False)
+    table = table.dropna(subset="viewers").sort_values("viewers", ascending=False, kind="stable")
     return make_section(
         "moves",
         table.reset_index(drop=True) if same_rules else pd.DataFrame(),

@@ -13,7 +13,6 @@ import duckdb
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.findings.counts import count_people
 from helpers.findings.opt_out import is_opted_out
 from helpers.store import engine as tables
 from helpers.store.engine import Engine
@@ -23,9 +22,6 @@ from helpers.store.scores import Scores
 FULL_DEPTH = 5  # videos' worth of watching that give all points of depth: a binge watcher's least
 FULL_VISITS = 5  # visits that give all points of visits; the first gives none
 KNOWN = ["email", "name", "company", "job_title"]  # what a visitor row tells of a person
-
-REASON_FROM = ["video_count", "avg_percent_watched", "finished", "total_visits", "clicked"]
-REASON_FROM += ["telling_video", "telling_at"]
 
 
 def read_people(
@@ -60,12 +56,16 @@ def read_people(
         next_video. Times and counts are of the window.
     """
     titles = engine.query("SELECT media_id, title FROM titles").set_index("media_id")["title"]
-    speaks = speak_of_buying(titles, rules.scores)
     if next_videos is None:
         next_videos = pd.DataFrame(columns=["cluster", "media_id", "title"])
     params = {
-        "buying": list(titles.index[speaks]),
-        "candidates": list(next_videos["media_id"].unique()),
+        "buying": list(titles.index[speak_of_buying(titles, rules.scores)]),
+        "offers": next_videos[["cluster", "media_id", "title"]].to_dict("records"),
+        "ends": datetime.combine(window.end + timedelta(1), time(), UTC),
+        "half_life": rules.scores.half_life_days,
+        "full_depth": FULL_DEPTH,
+        "full_visits": FULL_VISITS,
+        **rules.scores.weights.model_dump(),
     }
     rows = engine.rows(tables.sql("identified"), params)
     several = rows["person"].duplicated(keep=False)
@@ -74,18 +74,15 @@ def read_people(
     if several.any():
         joined = _join_cookies(engine, rules, rows[several], params)
         people = pd.concat([people, joined], ignore_index=True)
-    people = people.assign(cookies=people["person"].map(cookies))
-    ends = datetime.combine(window.end + timedelta(1), time(), UTC)
-    people["days"] = (ends - people["last_active"]).dt.total_seconds() / 86_400
-    people = _with_score(people, rules.scores)
-    people["title"] = people["cluster"].map(rules.titles)
-    people["free_mail"] = [not is_company(domain) for domain in people["domain"]]
-    people["opted_out"] = [is_opted_out(person, opt_out) for person in people["person"]]
-    people = people.astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
-    known = people["score"].ge(rules.scores.call_score) & ~people["opted_out"]
-    people["to_call"] = known & people["days"].le(rules.scores.call_days)
-    people["reason"] = _reasons(people, titles)
-    people["next_video"] = _next_video(people, next_videos)
+    people = people.assign(
+        cookies=people["person"].map(cookies),
+        title=people["cluster"].map(rules.titles),
+        free_mail=[not is_company(domain) for domain in people["domain"]],
+        opted_out=[is_opted_out(person, opt_out) for person in people["person"]],
+    ).astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
+    scores = rules.scores
+    wanted = people["score"].ge(scores.call_score) & people["days"].le(scores.call_days)
+    people["to_call"] = wanted & ~people["opted_out"]
     order = ["to_call", "score", "person"]
     return people.sort_values(order, ascending=[False, False, True], ignore_index=True)
 
@@ -120,27 +117,13 @@ def _join_cookies(
         visitors = newest.rename(columns=typed).rename_axis("visitor_key").reset_index()
         joined.register("visitors", visitors)
         joined.register("medias", engine.query("SELECT media_id, duration FROM medias"))
+        joined.register("titles", engine.query("SELECT media_id, title FROM titles"))
         joined.execute("CREATE VIEW viewer_emails AS SELECT visitor_key, email FROM visitors")
         joined.execute(tables.features_sql())
         clusters = tables.sql("assign_clusters").replace("FROM features", "FROM new_features")
         joined.execute(f"CREATE VIEW viewers AS {clusters.format(rules=rules.case_sql())}")
         joined.execute("CREATE VIEW plays AS FROM new_plays")
         return joined.execute(tables.sql("identified"), params).df()
-
-
-def _with_score(people: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """Points of each part, and their sum to a tenth, as it is shown and compared."""
-    points = {
-        "recency": 0.5 ** (people["days"].clip(lower=0) / scores.half_life_days),
-        "depth": people["worth"].clip(upper=FULL_DEPTH) / FULL_DEPTH,
-        "visits": (people["total_visits"].clip(upper=FULL_VISITS) - 1) / (FULL_VISITS - 1),
-        "clicks": people["clicked"].astype(float),
-        "content": people["interest"],
-    }
-    parts = pd.DataFrame(
-        {name: share * getattr(scores.weights, name) for name, share in points.items()}
-    )
-    return people.assign(score=parts.sum(axis=1).round(1)).join(parts.add_suffix("_points"))
 
 
 @cache
@@ -155,34 +138,3 @@ def _free_mail() -> frozenset[str]:
 def is_company(domain: str) -> bool:
     """Whether an e-mail domain is that of a company: none of the mail providers for consumers."""
     return "." in domain and domain not in _free_mail()
-
-
-def _reasons(people: pd.DataFrame, titles: pd.Series) -> list[str]:
-    """Why each person: ``finished 6 of 7 videos, “Pricing demo” (watched 30 Jun 2026)``."""
-    shown = {media: f"“{' '.join(title.split())[:80]}”" for media, title in titles.items()}
-    reasons = []
-    for row in people[REASON_FROM].itertuples():
-        videos = count_people(row.video_count, "video")
-        watched = f"watched {row.avg_percent_watched:.0f} % of {videos}"
-        if row.finished:
-            watched = f"finished {row.finished} of {videos}"
-        day = f"(watched {row.telling_at.day} {row.telling_at:%b %Y})"
-        said = [watched, f"{shown[row.telling_video]} {day}"]
-        if row.total_visits > 1:
-            said.append(f"{row.total_visits} visits")
-        reasons.append(", ".join([*said, "clicked"] if row.clicked else said))
-    return reasons
-
-
-def _next_video(people: pd.DataFrame, next_videos: pd.DataFrame) -> list[str | None]:
-    """Of each person's cluster the first of the videos to send that the person has not seen."""
-    offers = {
-        name: list(zip(rows["media_id"], rows["title"], strict=True))
-        for name, rows in next_videos.groupby("cluster")
-    }
-    unseen = []
-    for cluster, seen in zip(people["cluster"], people["seen"], strict=True):
-        seen = set() if seen is None or seen is pd.NA else set(seen)
-        left = (title for media, title in offers.get(cluster, []) if media not in seen)
-        unseen.append(next(left, None))
-    return unseen

@@ -6,3 +6,4 @@ SELECT
 FROM {viewers} AS earlier
 FULL JOIN viewers USING (visitor_key)
 GROUP BY ALL
+ORDER BY ALL
