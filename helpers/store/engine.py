@@ -92,7 +92,7 @@ class Engine:
     def define(self, statements: str, params: dict[str, Any] | None = None) -> None:
         """Make tables or views that later questions may ask, wherever the sessions are."""
         self._prepare(statements)
-        with self._damage_told():
+        with self._told():
             self.connection.execute(statements, params)
 
     def counts(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -116,9 +116,7 @@ class Engine:
 
     def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A question to the tables at hand, asked in this process."""
-        self._prepare(query)
-        with self._damage_told():
-            return self.connection.execute(query, params).df()
+        return self.rows(query, params)
 
     def show(self, table: str, path: Path) -> None:
         """Make a Parquet file a view, to all methods."""
@@ -127,11 +125,10 @@ class Engine:
 
     def export(self, query: str, path: Path) -> None:
         """Write a query over tables of viewers to a Parquet file."""
+        options = "FORMAT parquet, COMPRESSION zstd"
         self._prepare(query)
-        with self._damage_told():
-            self.connection.execute(
-                f"COPY ({query}) TO {duck.quoted(path)} (FORMAT parquet, COMPRESSION zstd)"
-            )
+        with self._told():
+            self.connection.execute(f"COPY ({query}) TO {duck.quoted(path)} ({options})")
 
     def write_features(self, path: Path) -> None:
         """Make the Parquet file of features, and plays beside it, in one pass over the sessions."""
@@ -142,12 +139,13 @@ class Engine:
 
     # ---- tables that are made on first use
 
-    def _gather(self, query: str, params: dict[str, Any] | None) -> pa.Table:
+    def _gather(self, query: str, params: dict[str, Any] | None = None) -> pa.Table:
         self._prepare(query)
-        with self._damage_told():
+        with self._told():
             return self.connection.sql(query, params=params).to_arrow_table()
 
-    def _damage_told(self):
+    def _told(self) -> contextlib.AbstractContextManager:
+        """Tells damaged files, and too little memory, in words."""
         return self.selection.store.damage_told() if self.selection else contextlib.nullcontext()
 
     def _prepare(self, statements: str) -> None:
@@ -159,7 +157,7 @@ class Engine:
         """Make ``stored_sessions``, each with its UTC day and its place (row), and what counts."""
         store = self.selection.store
         kind = "TABLE" if store.rows() <= LOADED_ROWS else "VIEW"
-        with self._damage_told():
+        with self._told():
             self.connection.execute(f"CREATE TEMP {kind} stored_sessions AS {store.sessions.sql()}")
             self.connection.execute(sql("repeats") + self.selection.statements)
 
@@ -173,7 +171,7 @@ class Engine:
         if not titles.is_file():  # it is written last
             with files.replace_file(plays) as staged:
                 self.export("FROM new_plays ORDER BY visitor_key", staged)
-            self.connection.register("media_names", self._gather(sql("media_names"), None))
+            self.connection.register("media_names", self._gather(sql("media_names")))
             files.write_parquet(titles, self.connection.sql(sql("titles")).to_arrow_table())
         self.show("plays", plays)
         self.show("titles", titles)

@@ -149,7 +149,7 @@ class ShardedEngine(Engine):
     def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         if "plays" in engine.parts_in(query):
             self._prepare("plays")
-        return self._whole.query(query, params)
+        return self._whole.rows(query, params)
 
     def show(self, table: str, path: Path) -> None:
         super().show(table, path)
@@ -176,13 +176,16 @@ class ShardedEngine(Engine):
         view = f"CREATE OR REPLACE TEMP VIEW {table} AS FROM {self.folder.rows(name)}"
         self._steps.append((view, None))
 
-    def _gather(self, query: str, params: dict[str, Any] | None) -> pa.Table:
+    def _gather(self, query: str, params: dict[str, Any] | None = None) -> pa.Table:
         return pa.concat_tables(self._ask(query, params))
 
     def _ask(self, query: str, params: dict[str, Any] | None = None) -> Iterator[pa.Table]:
         self._prepare(query)
         asked = (self._asker, self._steps, query, params)
-        return self._ask_shards([(self.folder, n, *asked) for n in range(self.folder.count)])
+        with self._told():
+            yield from self._ask_shards(
+                [(self.folder, n, *asked) for n in range(self.folder.count)]
+            )
 
 
 @lru_cache(MOST_OPEN)

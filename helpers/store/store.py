@@ -199,9 +199,18 @@ class Store:
 
     @contextlib.contextmanager
     def damage_told(self) -> Iterator[None]:
-        """Where an SQL error comes from a damaged file of the store, raise DataError, naming it."""
+        """Where an SQL error comes from a damaged file of the store, raise DataError, naming it.
+
+        Where memory was too small, ParameterError names the setting.
+        """
         try:
             yield
+        except duckdb.OutOfMemoryException:
+            raise ParameterError(
+                "The data do not fit into the memory that the engine may take.",
+                remedy="Set VIEWER_PERSONAS_MEMORY_LIMIT higher, or VIEWER_PERSONAS_SHARDS to 10 "
+                "or more.",
+            ) from None
         except duckdb.Error as error:
             of_statement = isinstance(error, duckdb.ProgrammingError | duckdb.DataError)
             if not of_statement or isinstance(error, duckdb.InvalidInputException):
