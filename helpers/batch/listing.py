@@ -35,7 +35,7 @@ def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     window = manifest.window
     return (
         folder.name,
-        describe_state(folder, manifest, is_held),
+        describe_state(manifest, is_held),
         "not named" if manifest.account == "live" else manifest.account or "?",
         manifest.source.get("wistia", "?"),
         manifest.source.get("mavera", "?"),

@@ -22,6 +22,7 @@ STAGES = ("01_fetch", "02_enrich", "03_cluster", "04_personas", "05_mave_analysi
 REPORTED_AFTER = "05_mave_analysis"
 MARK = ".viewer-personas"
 """Marks an outputs folder as the kit's."""
+CHOOSE = "Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS."
 OF_THE_KIT = re.compile(r"\.viewer-personas|store|dev|\d{4}-\d{2}-\d{2}(\.\d+)?")
 """Names in an outputs folder, that of an earlier version too."""
 
@@ -69,19 +70,18 @@ def _merged(old: Any, new: Any) -> Any:
 
 def newest_first(outputs: Path, account: str | None = None) -> list[tuple[Path, Manifest]]:
     """Run folders with their run.json, newest first, numerically; ``dev`` is no run."""
-    runs = []
-    for folder in outputs.iterdir() if outputs.is_dir() else ():
-        if not RUN_NAME.match(folder.name) or folder.name.startswith("dev"):
-            continue
-        if (folder / "run.json").is_file():
-            manifest = read_manifest(folder)
-            day, _, number = folder.name.partition(".")
-            if account is None or manifest.account == account:
-                runs.append(((day, int(number or 1)), folder, manifest))
-    return [(folder, manifest) for _, folder, manifest in sorted(runs, key=lambda r: r[0])[::-1]]
+
+    def by_day_and_number(folder: Path) -> tuple[str, int]:
+        day, _, number = folder.name.partition(".")
+        return day, int(number or 1)
+
+    folders = [path.parent for path in outputs.glob("*/run.json")]
+    names = (f for f in folders if RUN_NAME.match(f.name) and not f.name.startswith("dev"))
+    runs = [(f, read_manifest(f)) for f in sorted(names, key=by_day_and_number, reverse=True)]
+    return [run for run in runs if account in (None, run[1].account)]
 
 
-def describe_state(folder: Path, manifest: Manifest, is_held: Callable[[str], bool]) -> str:
+def describe_state(manifest: Manifest, is_held: Callable[[str], bool]) -> str:
     """The status of a run in words: also which stages were asked for, and whether it still runs.
 
     Parameters
@@ -95,14 +95,10 @@ def describe_state(folder: Path, manifest: Manifest, is_held: Callable[[str], bo
     killed before it could write down that it failed.
     """
     if manifest.status == "running":
-        others = newest_first(folder.parent, manifest.account)
-        starts = [other.started_at for _, other in others if other.status == "running"]
-        newest = manifest.started_at == max(starts, default="")
-        return "running" if newest and is_held(manifest.account) else "stopped"
-    asked = [int(stage[1]) for stage in manifest.stages if stage[:1] == "0"]
-    if manifest.status == "done" and asked and max(asked) < int(REPORTED_AFTER[1]):
-        part = f"s {min(asked)}-{max(asked)}" if len(asked) > 1 else f" {asked[0]}"
-        return f"done, stage{part}"
+        return "running" if is_held(manifest.account) else "stopped"
+    asked = [stage[1] for stage in manifest.stages if stage[:1] == "0"]
+    if manifest.status == "done" and asked and max(asked) < REPORTED_AFTER[1]:
+        return "done, stage" + (f"s {min(asked)}-{max(asked)}" if asked[1:] else f" {asked[0]}")
     return manifest.status or "?"
 
 
@@ -132,7 +128,7 @@ def make_outputs(outputs: Path) -> None:
             raise ParameterError(
                 f"The outputs folder {outputs} holds files that are not the kit's.",
                 expected="a new or empty folder, or one that the kit made",
-                remedy="Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS.",
+                remedy=CHOOSE,
             )
         if own:
             outputs.chmod(0o700)
@@ -145,7 +141,7 @@ def make_outputs(outputs: Path) -> None:
     except OSError as error:
         raise ParameterError(
             f"The outputs folder {outputs} cannot be written: {error.strerror or error}.",
-            remedy="Choose another with --outputs or VIEWER_PERSONAS_OUTPUTS.",
+            remedy=CHOOSE,
         ) from None
 
 
@@ -156,12 +152,10 @@ def refuse_links(outputs: Path) -> None:
     """
     home = outputs.resolve()
     for folder, folders, names in os.walk(outputs):
-        for path in (Path(folder, name) for name in (*folders, *names)):
+        for path in map(Path(folder).joinpath, (*folders, *names)):
             if path.is_symlink() and not path.resolve().is_relative_to(home):
                 raise ParameterError(
-                    f"{path.relative_to(outputs)} in the outputs folder is a link that leads out "
-                    "of it.",
-                    expected="files and folders of the kit alone",
+                    f"{path.relative_to(outputs)} in the outputs folder is a link out of it.",
                     remedy="Remove the link, or move what it leads to into its place.",
                 )
 

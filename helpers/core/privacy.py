@@ -60,16 +60,14 @@ def page_of(embed_url: str | None) -> tuple[str | None, dict[str, str | None]]:
     utm: dict[str, str | None] = dict.fromkeys(UTM)
     try:
         parts = urlsplit(str(embed_url or "").strip())
-        host = parts.hostname
     except ValueError:  # not an address: a stranger's text
         return None, utm
-    if not host or parts.scheme not in ("http", "https"):
+    if not parts.hostname or parts.scheme not in ("http", "https"):
         return None, utm
     path = "/".join(_without_identifier(piece) or "" for piece in parts.path.split("/"))
-    for key, value in parse_qsl(parts.query, keep_blank_values=False):
-        if key in utm:
-            utm[key] = _without_identifier(value)
-    return (host + path).rstrip("/")[:500], utm
+    values = parse_qsl(parts.query)
+    utm |= {key: _without_identifier(value) for key, value in values if key in utm}
+    return (parts.hostname + path).rstrip("/")[:500], utm
 
 
 def _without_identifier(text: str) -> str | None:
@@ -95,35 +93,32 @@ def clean_text(text: str) -> str:
 
 def relative(text: str, folder: Path | None = None) -> str:
     """Text without this machine's folders: paths start at the run, the project or ``~``."""
-    outputs = folder.parent if folder else None
     places = [
-        (folder, ""),
-        (outputs, "outputs/"),
         (Path(sys.prefix), ".venv/"),
         (project_root(), ""),
         (Path(sys.base_prefix), "python/"),
         (Path.cwd(), ""),
         (Path.home(), "~/"),
     ]
+    if folder:
+        places = [(folder, ""), (folder.parent, "outputs/"), *places]
     for place, name in places:
-        for form in _spellings(place) if place else ():
+        for form in _spellings(place):
             text = text.replace(f"{form}/", name)
-    for form in _spellings(outputs) if outputs else ():
-        # named alone, as --outputs does
-        text = re.sub(rf"(?<![\w.-]){re.escape(form)}(?![\w/-])", lambda _: outputs.name, text)
+    for form in _spellings(folder.parent) if folder else ():  # named alone, as --outputs does
+        alone = rf"(?<![\w.-]){re.escape(form)}(?![\w/-])"
+        text = re.sub(alone, lambda _: folder.parent.name, text)
     return text
 
 
 def _spellings(place: Path) -> set[str]:
     """A folder as texts, JSON, pages and links write it."""
-    forms: tuple[Callable[[str], str], ...] = (
-        str,
-        lambda path: json.dumps(path)[1:-1],
-        lambda path: json.dumps(path, ensure_ascii=False)[1:-1],
-        html.escape,
-        quote,
-    )
-    return {form(str(path)) for path in (place, place.resolve()) for form in forms} - {"/"}
+    return {
+        form
+        for path in {str(place), str(place.resolve())} - {"/"}
+        for as_json in (json.dumps(path), json.dumps(path, ensure_ascii=False))
+        for form in (path, as_json[1:-1], html.escape(path), quote(path))
+    }
 
 
 def plain(text: str, folder: Path | None = None) -> str:

@@ -111,7 +111,7 @@ def index(outputs: Path) -> Path:
 def _run_row(folder: Path, manifest: Manifest) -> dict[str, Any]:
     status, state = manifest.status, manifest.status  # read later: nothing is said to be running
     if status == "done":
-        state = describe_state(folder, manifest, lambda account: False)
+        state = describe_state(manifest, lambda account: False)
     stages, more = manifest.stages.items(), manifest.model_extra or {}
     return manifest.model_dump(include={"window", "source", "counts", "credits"}) | {
         "run": folder.name,
