@@ -152,7 +152,7 @@ def test_run_names_of_a_day_go_up_to_ten_and_nothing_is_overwritten(bare_environ
     day = date(2026, 6, 1)
     names = [new_folder(bare_environment, day).name for _ in range(10)]
     assert names == ["2026-06-01", *(f"2026-06-01.{n}" for n in range(2, 11))]
-    with pytest.raises(ParameterError, match="ten runs already"):
+    with pytest.raises(ParameterError, match="has ten runs"):
         new_folder(bare_environment, day)
 
 

@@ -122,7 +122,7 @@ def _check_together(accounts: list[Account], given: dict[str, str], fail: Fail) 
             values, own = account.values(given), account.settings
             prefix = rules.load(values.clusters_file).name_prefix
         except (ParameterError, AccessError) as error:
-            fail(account.line, f"account {account.name}: {str(error).rstrip('.')}")
+            fail(account.line, f"account {account.name}: {str(error).rstrip('.')}", "")
         if not own.mavera_api_key or values.source == "sandbox":
             continue
         key = (own.mavera_base_url or settings.MAVERA_BASE_URL, own.mavera_api_key, prefix)

@@ -198,7 +198,7 @@ def explain(stage: str, name: str, text: str) -> KitError:
     """The error a cell raised, by its class name and message, as the kit's own."""
     kind = BY_NAME.get(name)
     if kind:
-        return kind(text)
+        return kind(text, remedy="")  # it is in the text
     if "No space left on device" in text or "[Errno 28]" in text:
         return ServiceError(
             "The disk is full. What was fetched is kept.",

@@ -29,7 +29,7 @@ class KitError(Exception):
     expected : str, optional
         What would have been right, as the end of a sentence that begins with "Expected".
     remedy : str, optional
-        What to do, as one or more sentences.
+        What to do, as one or more sentences; left out, the usual remedy of the class.
     status_code : int, optional
         HTTP status of the answer, if there was one.
     retry_after : float, optional
@@ -39,6 +39,7 @@ class KitError(Exception):
     """
 
     exit_status = 1
+    usual_remedy = ""
 
     def __init__(
         self,
@@ -46,13 +47,14 @@ class KitError(Exception):
         *,
         where: str = "",
         expected: str = "",
-        remedy: str = "",
+        remedy: str | None = None,
         status_code: int | None = None,
         retry_after: float | None = None,
         retryable: bool = False,
     ):
         # Files and services are quoted: nothing of them may move a cursor or hide.
         self.what, self.where = _printable(what), _printable(where)
+        remedy = self.usual_remedy if remedy is None else remedy
         self.expected, self.remedy = _printable(expected), _printable(remedy)
         self.status_code = status_code
         self.retry_after = retry_after
@@ -95,6 +97,7 @@ class ParameterError(KitError):
     """Wrong use: a parameter, a file or setting of the owner, a key and address that differ."""
 
     exit_status = 2
+    usual_remedy = "Correct it and run again."
 
 
 class AccessError(KitError):
@@ -107,10 +110,13 @@ class ServiceError(KitError):
     """A service failed or refused, or this machine did (network, disk); run again to go on."""
 
     exit_status = 4
+    usual_remedy = "What was fetched so far is kept; run again to go on."
 
 
 class UnknownOutcome(ServiceError):
     """A POST was sent and nobody knows whether it was carried out; never send it again blindly."""
+
+    usual_remedy = ""
 
 
 class CreditError(KitError):

@@ -102,9 +102,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     if not isinstance(content, dict):
-        raise _damaged(path, ValueError("no object"))
+        raise damaged(path, "no object")
     return content
 
 
@@ -132,7 +132,7 @@ def read_csv(path: Path) -> pd.DataFrame:
             path, dtype=dict.fromkeys(CSV_TEXTS, "str"), keep_default_na=False, na_values=[""]
         )
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     return privacy.rearm(frame)
 
 
@@ -158,7 +158,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def read_through(path: Path) -> None:
@@ -175,10 +175,11 @@ def read_through(path: Path) -> None:
         for _ in open_parquet(path).iter_batches():
             pass
     except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def damaged(path: Path, error: Exception | str) -> DataError:
+    """The error that names a file which is damaged."""
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
     return DataError(
         f"{'/'.join(path.parts[-3:])} is damaged and was not read ({reason}).",

@@ -125,11 +125,8 @@ def make_outputs(outputs: Path) -> None:
         kept = {path.name for path in outputs.iterdir()}
         is_ours = any(map(OF_THE_KIT.fullmatch, kept)) or any(outputs.glob("*/store"))
         if not own and kept - {"opt_out.txt"} and not is_ours:
-            raise ParameterError(
-                f"The outputs folder {outputs} holds files that are not the kit's.",
-                expected="a new or empty folder, or one that the kit made",
-                remedy=CHOOSE,
-            )
+            what = f"The outputs folder {outputs} holds files that are not the kit's."
+            raise ParameterError(what, expected="a new or empty folder", remedy=CHOOSE)
         if own:
             outputs.chmod(0o700)
         elif MARK not in kept:
@@ -139,10 +136,8 @@ def make_outputs(outputs: Path) -> None:
         with tempfile.TemporaryFile(dir=outputs):
             pass
     except OSError as error:
-        raise ParameterError(
-            f"The outputs folder {outputs} cannot be written: {error.strerror or error}.",
-            remedy=CHOOSE,
-        ) from None
+        what = f"The outputs folder {outputs} cannot be written: {error.strerror or error}."
+        raise ParameterError(what, remedy=CHOOSE) from None
 
 
 def refuse_links(outputs: Path) -> None:
@@ -154,10 +149,8 @@ def refuse_links(outputs: Path) -> None:
     for folder, folders, names in os.walk(outputs):
         for path in map(Path(folder).joinpath, (*folders, *names)):
             if path.is_symlink() and not path.resolve().is_relative_to(home):
-                raise ParameterError(
-                    f"{path.relative_to(outputs)} in the outputs folder is a link out of it.",
-                    remedy="Remove the link, or move what it leads to into its place.",
-                )
+                what = f"{path.relative_to(outputs)} in the outputs folder is a link out of it."
+                raise ParameterError(what, remedy="Put what it leads to into its place.")
 
 
 def new_folder(outputs: Path, run_date: date) -> Path:
@@ -173,7 +166,4 @@ def new_folder(outputs: Path, run_date: date) -> Path:
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
             return folder
-    raise ParameterError(
-        f"Run date {run_date} has ten runs already, the most there can be.",
-        remedy="Delete one of them, or give another --run-date.",
-    )
+    raise ParameterError(f"Run date {run_date} has ten runs.", remedy="Delete one of them.")

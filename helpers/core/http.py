@@ -27,7 +27,7 @@ from helpers.core.privacy import clean_text
 LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THROTTLED = (429, 503)
-KEPT = "What was fetched so far is kept; run again to go on."
+KEPT = ServiceError.usual_remedy
 WRONG = (ServiceError, "the request was refused", "It would be again: correct what it names.")
 TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
 SCOPE = (AccessError, "it lacks a permission", "Set {key} to a token that has it.")
@@ -209,10 +209,9 @@ class Client:
                 self._session, method, self.base_url + path, seconds or self.READ_TIMEOUT, **content
             )
         except NoAnswer as error:
-            remedy = f"Check the network, a proxy and the address. {KEPT}"
             what = f"no answer on {place}: {error}."
             is_unknown = method == "POST" and not error.never_sent
-            raise self._failure(what, is_unknown, error.again, remedy=remedy) from None
+            raise self._failure(what, is_unknown, error.again) from None
         status, parsed = answer.status_code, parse(body)
         if 200 <= status < 300 and isinstance(parsed, expect):
             return parsed
@@ -232,14 +231,13 @@ class Client:
         reason += f", and asks to wait {wait:.0f} s" if wait else ""
         raise self._failure(f"{what}: {reason}.", is_unknown, status_code=status, retry_after=wait)
 
-    def _failure(
-        self, what: str, is_unknown: bool, again: bool = True, remedy: str = KEPT, **facts
-    ) -> ServiceError:
+    def _failure(self, what: str, is_unknown: bool, again: bool = True, **facts) -> ServiceError:
         """No good answer: to be sent again, but for a POST that may have been carried out."""
         if is_unknown:
             ask = "Whether the service carried it out is not known: do not repeat it before asking."
             return UnknownOutcome(what, where=self.service, remedy=ask, **facts)
-        return ServiceError(what, where=self.service, remedy=remedy, retryable=again, **facts)
+        network = None if facts else f"Check the network, a proxy and the address. {KEPT}"
+        return ServiceError(what, where=self.service, remedy=network, retryable=again, **facts)
 
     def _refusal(self, what: str, answer: requests.Response, parsed: Any) -> KitError:
         """The error that stands for a 3xx or 4xx answer."""

@@ -27,7 +27,7 @@ class Fail:
     def __init__(self, file: str):
         self.file = file
 
-    def __call__(self, line: int, problem: str, remedy: str = "Correct it and run again."):
+    def __call__(self, line: int, problem: str, remedy: str | None = None):
         where = f"{self.file}, line {line}" if line else self.file
         raise ParameterError(f"{problem}.", where=where, remedy=remedy)
 

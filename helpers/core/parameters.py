@@ -160,27 +160,18 @@ class Parameters(BaseModel):
             name = first["loc"][0]
             value = privacy.without_emails(str(values[name]))[:100]
             told = cls.model_fields[name].description or first["msg"]
-            raise ParameterError(
-                f"Parameter {name} is {value!r}.",
-                where=where,
-                expected=told.removeprefix("Input should be "),
-                remedy="Correct it and run again.",
-            ) from None
+            wanted = told.removeprefix("Input should be ")
+            what = f"Parameter {name} is {value!r}."
+            raise ParameterError(what, where=where, expected=wanted) from None
 
 
 def _refuse_name(name: str, where: str) -> None:
     if SECRET_LIKE.search(name):
-        raise ParameterError(
-            f"A parameter named {name!r} sounds like a secret, and parameters are written into the "
-            "notebooks.",
-            where=where,
-            remedy="Put secrets into the environment or .env.",
-        )
-    raise ParameterError(
-        f"{where} has no parameter {name!r}.",
-        expected=f"one of {', '.join(DEFAULTS)}",
-        remedy=suggest(name, DEFAULTS),
-    )
+        what = f"Parameter {name!r} sounds like a secret, and notebooks show parameters."
+        raise ParameterError(what, where=where, remedy="Put it into the environment or .env.")
+    names = f"one of {', '.join(DEFAULTS)}"
+    what = f"{where} has no parameter {name!r}."
+    raise ParameterError(what, expected=names, remedy=suggest(name, DEFAULTS))
 
 
 DEFAULTS: dict[str, Any] = {name: field.default for name, field in Parameters.model_fields.items()}
@@ -253,8 +244,5 @@ class Window:
         end = parse_day(params.end_date or f"{as_of - timedelta(days=1)}")
         start = parse_day(params.start_date or f"{end - timedelta(days=WINDOW_DAYS - 1)}")
         if end < start:
-            raise ParameterError(
-                f"Window: end_date {end} comes before start_date {start}.",
-                expected="an end_date on or after the start_date",
-            )
+            raise ParameterError(f"Window: end_date {end} comes before start_date {start}.")
         return cls(start, end, as_of)

@@ -232,12 +232,9 @@ def refuse_leaks(
             kinds = leaks_in(text, secrets=secrets, places=places, emails=emails_allowed)
             leaks |= dict.fromkeys(f"{kind} in {name}" for kind in kinds)
     if leaks:
-        raise DataError(
-            f"Leak found by the scan: {'; '.join([*leaks][:5])}. Nothing personal or secret may "
-            "stand there.",
-            where=f"Run folder {folder.name}",
-            remedy="The run is marked failed; delete the folder, do not share it.",
-        )
+        what = f"Leak found by the scan: {'; '.join([*leaks][:5])}."
+        remedy = "The run is marked failed; delete the folder, do not share it."
+        raise DataError(what, where=f"Run folder {folder.name}", remedy=remedy)
 
 
 def _texts(path: Path) -> list[str]:

@@ -155,12 +155,8 @@ def of_file(env_file: Path, environment: Mapping[str, str] = {}) -> Settings:
         name = first["loc"][0]
         expected = FIELDS[name].description or first["msg"].removeprefix("Input should be ")
         kind = AccessError if expected == KEY else ParameterError
-        raise kind(
-            "its value cannot be used.",
-            where=f"Setting {name} in the environment or {env_file.name}",
-            expected=expected,
-            remedy="Correct it and run again.",
-        ) from None
+        where = f"Setting {name} in the environment or {env_file.name}"
+        raise kind("its value cannot be used.", where=where, expected=expected) from None
 
 
 @cache
@@ -212,15 +208,11 @@ class Sources:
             elif params.source != "sandbox" and getattr(settings, name.lower()):
                 kinds[service] = "live"
             elif params.source != "sandbox" and f"{service}_base_url" in settings.model_fields_set:
-                raise ParameterError(
-                    f"{service.upper()}_BASE_URL is set but {name} is not.",
-                    remedy=f"{set_it}, or unset the address.",
-                )
+                what = f"{service.upper()}_BASE_URL is set but {name} is not."
+                raise ParameterError(what, remedy=f"{set_it}, or unset the address.")
             elif params.source == "live" and is_asked:
-                raise AccessError(
-                    f"source is live, but {name} is not set.",
-                    remedy=f"{set_it}, or choose source auto or sandbox.",
-                )
+                what = f"source is live, but {name} is not set."
+                raise AccessError(what, remedy=f"{set_it}, or choose source auto or sandbox.")
         return cls(**kinds)
 
     def describe(self) -> list[str]:

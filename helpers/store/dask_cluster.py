@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -50,26 +48,20 @@ class Cluster:
         try:
             import distributed
         except ImportError:
-            raise ParameterError(
-                "VIEWER_PERSONAS_DASK names a Dask scheduler, and Dask is not installed.",
-                remedy=f"Run pip install '.[dask]' in the project's folder, or {ALONE}",
-            ) from None
+            remedy = f"Run pip install '.[dask]' in the project's folder, or {ALONE}"
+            raise ParameterError("Dask is not installed.", remedy=remedy) from None
         self.address = address
         try:
             self._client = distributed.Client(address, timeout=ANSWERS, set_as_default=False)
             self._client.wait_for_workers(1, timeout=ANSWERS)
         except (OSError, TimeoutError):
-            raise ServiceError(
-                f"No Dask scheduler with workers answers at {address} within {ANSWERS:.0f} s.",
-                remedy=f"Start them (dask worker {address}), or {ALONE}",
-            ) from None
+            what = f"No Dask scheduler with workers answers at {address} within {ANSWERS:.0f} s."
+            raise ServiceError(what, remedy=f"Start them, or {ALONE}") from None
         here = versions()  # elsewhere others, and numbers might differ
         for worker, found in self._client.run(versions, on_error="return").items():
             if found != here:
-                raise ServiceError(
-                    f"Worker {worker} has {found}, and here is {here}.",
-                    remedy="Install the same versions where the workers run.",
-                )
+                what = f"Worker {worker} has {found}, and here is {here}."
+                raise ServiceError(what, remedy="Install the same versions where workers run.")
         print(f"Dask cluster {address}: {self.count} at work, see {self._client.dashboard_link}")
 
     @property
@@ -98,10 +90,8 @@ class Cluster:
                 yield futures.pop(0).result()  # and the cluster forgets it
         except Exception as error:
             kind = type(error).__name__
-            raise ServiceError(
-                f"The Dask cluster {self.address} failed: {REASONS.get(kind, kind)}.",
-                remedy=f"What was fetched is kept; run again to go on, or {ALONE}",
-            ) from error
+            what = f"The Dask cluster {self.address} failed: {REASONS.get(kind, kind)}."
+            raise ServiceError(what, remedy=f"Run again to go on, or {ALONE}") from error
 
 
 cluster = functools.cache(Cluster)  # one connection for this process
@@ -116,14 +106,7 @@ def _on_worker(ask_shard: Callable, task: tuple) -> pa.Table:
     return ask_shard(*task, own, f"{worker.local_directory}/spill")
 
 
-_ROOM = Path(__file__).parent
-_TEXTS = [path.read_text("utf-8") for path in sorted([*_ROOM.glob("*.py"), *_ROOM.glob("sql/*")])]
-STATEMENTS = hashlib.sha256(repr(_TEXTS).encode()).hexdigest()[:8]
-"""Names the kit's statements as they were when this process began."""
-
-
 def versions() -> str:
     """What computes here: Python, the kit and the libraries whose answers must agree."""
     installed = ", ".join(f"{name} {metadata.version(name)}" for name in MUST_MATCH)
-    python = f"Python {sys.version_info.major}.{sys.version_info.minor}, {sys.byteorder} endian"
-    return f"{installed}, {python}, statements {STATEMENTS}"
+    return f"{installed}, Python {sys.version_info.major}.{sys.version_info.minor}"

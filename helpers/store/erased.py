@@ -72,11 +72,8 @@ class Erased:
         if isinstance(hashes, list):  # of an earlier version: each its own request
             hashes = {mark: number for number, mark in enumerate(hashes, 1)}
         if hashes and not self._key_path.is_file():
-            raise DataError(
-                "erased.key is not there: without it nobody knows who asked to be erased.",
-                where=f"Store of account {self._path.parent.name!r}",
-                remedy="Restore it from a backup. Nothing is fetched until then.",
-            )
+            what = f"{self._key_path.name} is not there: it tells who asked to be erased."
+            raise DataError(what, remedy="Restore it from a backup. Nothing is fetched until then.")
         return hashes
 
     def _save(self, requests: dict[str, int]) -> None:

@@ -140,12 +140,8 @@ def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]
 
 
 def _refuse(path: Path, line: int, what: str, expected: str):
-    raise DataError(
-        what,
-        where=f"Sessions file {path.name}, line {line}",
-        expected=expected,
-        remedy="Correct it and run again; nothing of the file is stored.",
-    )
+    where = f"Sessions file {path.name}, line {line}"
+    raise DataError(what, where=where, expected=expected, remedy="Nothing of the file is stored.")
 
 
 @lru_cache(4096)

@@ -145,10 +145,8 @@ class ClusterRules(Part):
         known = [(name, of, number) for name, of, _, number in self.thresholds()]
         if not any(row[:2] == (cluster, column) and was in (None, row[2]) for row in known):
             there = "; ".join(f"{name}: {of} {number:g}" for name, of, number in known)
-            raise ParameterError(
-                f"Cluster {cluster!r} compares no column {column!r} with a number.",
-                expected=f"one of {there or 'no threshold at all'}",
-            )
+            what = f"Cluster {cluster!r} compares no column {column!r} with a number."
+            raise ParameterError(what, expected=f"one of {there or 'no threshold at all'}")
         changed = list(self.clusters)
         place = self.names.index(cluster)
         when = conditions.move(changed[place].when, column, value, was)
@@ -189,10 +187,7 @@ def find_file(path: Path, folder: Path | None) -> Path:
     for place in (*filter(None, [folder]), Path.cwd(), project_root()):
         if os.path.isfile(place / path):  # an absolute path stays itself
             return place / path
-    raise ParameterError(
-        f"Clusters file {path} is not there.",
-        remedy="Give the path of a YAML file, or leave clusters_file empty for the built-in rules.",
-    )
+    raise ParameterError(f"Clusters file {path} is not there.")
 
 
 @cache

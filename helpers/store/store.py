@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -73,12 +72,11 @@ class Store:
         self.erased = Erased(self.folder)  # another process may have written it since
         filled = self.visitors_path.exists() or self.medias_path.exists() or bool(self.days())
         if known.get("wistia", wistia) != wistia and filled:
-            raise ParameterError(
-                f"it was filled from {known['wistia']}, not from {wistia}.",
-                where=f"Store of account {self.folder.name!r}",
-                remedy="Two addresses never mix: set WISTIA_BASE_URL as it was, or choose another "
-                "VIEWER_PERSONAS_ACCOUNT for the new address.",
+            what = (
+                f"Store {self.folder.name!r} was filled from {known['wistia']}, not from {wistia}."
             )
+            remedy = "Set WISTIA_BASE_URL as it was, or another VIEWER_PERSONAS_ACCOUNT."
+            raise ParameterError(what, remedy=remedy)
         if known.get("wistia") != wistia:
             content = {"schema_version": SCHEMA_VERSION, "wistia": wistia}
             write_json(self.folder / "store.json", content)
@@ -89,18 +87,15 @@ class Store:
         for folder in (self.folder, self.sessions.folder):
             for path in folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder / ".staging", ignore_errors=True)  # of an earlier version
+        self.sessions.tidy()
 
     def _check_version(self) -> dict[str, Any]:
         known = read_json(self.folder / "store.json")
         version = known.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
-            raise DataError(
-                f"schema_version is {version!r}, and this kit reads {SCHEMA_VERSION}.",
-                where=f"Store of account {self.folder.name!r}",
-                remedy="Use the kit it was made with, or delete "
-                f"store/{self.folder.name} under the outputs folder to fetch it anew.",
-            )
+            what = f"schema_version is {version!r}, and this kit reads {SCHEMA_VERSION}."
+            remedy = "Use the kit it was made with, or delete the store to fetch it anew."
+            raise DataError(what, where=f"Store {self.folder.name!r}", remedy=remedy)
         return known
 
     @contextlib.contextmanager
@@ -151,11 +146,9 @@ class Store:
             with FileLock(self.folder / name, is_singleton=True).acquire(timeout=wait):
                 yield
         except Timeout:
-            raise LockError(
-                f"another run is in progress, and still was after {wait:.0f} s.",
-                where=f"Account {self.folder.name!r}",
-                remedy="One run at a time writes a store; wait for it to end, then run again.",
-            ) from None
+            what = f"another run is in progress, and still was after {wait:.0f} s."
+            where, remedy = f"Account {self.folder.name!r}", "Wait for it to end, then run again."
+            raise LockError(what, where=where, remedy=remedy) from None
 
     # ---- what is there
 
@@ -189,11 +182,11 @@ class Store:
         stamps = [(path, facts.st_size, facts.st_mtime_ns) for path, facts in stats]
         if self._digests[0] != stamps:
             with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
-                digests = [
+                found = [
                     connection.execute(f"SELECT {digest(schema)} FROM ({query})").fetchall()
                     for schema, query in zip((VISITORS, MEDIAS), self.lists().values(), strict=True)
                 ]
-                self._digests = stamps, [*digests, self.sessions.digests(connection)]
+                self._digests = stamps, [*found, self.sessions.digests(connection)]
         content = json.dumps([more, self._digests[1]])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -206,17 +199,14 @@ class Store:
         try:
             yield
         except duckdb.OutOfMemoryException:
-            raise ParameterError(
-                "The data do not fit into the memory that the engine may take.",
-                remedy="Set VIEWER_PERSONAS_MEMORY_LIMIT higher, or VIEWER_PERSONAS_SHARDS to 10 "
-                "or more.",
-            ) from None
-        except duckdb.Error as error:
-            of_statement = isinstance(error, duckdb.ProgrammingError | duckdb.DataError)
-            if not of_statement or isinstance(error, duckdb.InvalidInputException):
-                lists = [self.visitors_path, self.medias_path, *self.derived.glob("*.parquet")]
-                for path in [*filter(Path.is_file, lists), *self.sessions.files()]:
-                    files.read_through(path)
+            remedy = "Set VIEWER_PERSONAS_MEMORY_LIMIT higher, or VIEWER_PERSONAS_SHARDS to 10."
+            raise ParameterError("The engine has too little memory.", remedy=remedy) from None
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
+            raise  # of the statement
+        except duckdb.Error:
+            lists = [self.visitors_path, self.medias_path, *self.derived.glob("*.parquet")]
+            for path in [*filter(Path.is_file, lists), *self.sessions.files()]:
+                files.read_through(path)
             raise
 
     def state(self) -> dict[str, Any]:

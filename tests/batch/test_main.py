@@ -43,7 +43,7 @@ def test_each_kind_of_error_has_its_exit_status_and_one_message(
     viewer_personas, monkeypatch, name, status
 ):
     def fail(*_, **__):
-        raise BY_NAME[name]("What. Where. Expected. Do.")
+        raise BY_NAME[name]("What. Where. Expected. Do.", remedy="")
 
     monkeypatch.setattr(runner, "run", fail)
     assert viewer_personas("run") == (status, "", "What. Where. Expected. Do.\n")

@@ -137,7 +137,7 @@ def test_the_scan_reads_spreadsheets_and_utf_16_and_leaves_lists_of_people_alone
     (folder / "private" / "outreach_bouncers.csv").write_text("jane@example.com")
     with pytest.raises(DataError) as refused:
         privacy.refuse_leaks(folder)
-    told = "an e-mail address in a.xlsx; an e-mail address in b.txt. Nothing"
+    told = "an e-mail address in a.xlsx; an e-mail address in b.txt."
     assert f"scan: {told}" in str(refused.value)
     privacy.refuse_leaks(folder, emails_allowed=True)
 

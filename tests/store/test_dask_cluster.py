@@ -127,15 +127,13 @@ def test_what_fails_on_the_cluster_is_told_in_words(scheduler, tmp_path):
     ]
     with pytest.raises(ServiceError, match="failed: a worker cannot read or write"):
         list(cluster.ask(ask_shard, tasks))
-    with pytest.raises(ServiceError, match="AttributeError.*run again to go on"):
+    with pytest.raises(ServiceError, match="AttributeError.*Run again to go on"):
         list(cluster.ask(ask_shard, [(None, *tasks[0][1:])]))
 
 
 def test_versions_that_differ_are_told_before_any_work(scheduler, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "STATEMENTS", "others")
-    with pytest.raises(
-        ServiceError, match=r"Worker tcp.* has viewer-persona.*and here is .*others"
-    ):
+    monkeypatch.setattr(dask_cluster, "MUST_MATCH", ("pandas",))
+    with pytest.raises(ServiceError, match=r"Worker tcp.* has viewer-persona.*and here is pandas"):
         dask_cluster.Cluster(scheduler[0])
 
 
