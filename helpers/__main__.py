@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from helpers.core import files, privacy
-from helpers.core.errors import KitError
+from helpers.core.errors import KitError, ParameterError
 
 FAILED, INTERRUPTED = 4, 130
 
@@ -68,7 +68,7 @@ def run(run_date, parameters, file, stages, resume, max_credits, quiet) -> None:
         folder = work.run.folder
         if not work.stages:
             _say(f"Run {folder.name} was done already: nothing was run or bought again.")
-        _say(*summary.summarize(folder))
+        _say(*summary.tell("summary", folder))
 
 
 @cli.command("run-all")
@@ -104,12 +104,15 @@ def sandbox(context: click.Context) -> None:
 @click.option("--contract", is_flag=True, help="Compare live answers with the shapes relied on.")
 def doctor(contract) -> None:
     """Check this machine, the keys and the services, by free calls only."""
+    from helpers.batch import contract as shapes
     from helpers.batch import doctor as checks
 
-    findings = checks.compare() if contract else checks.examine()
-    for finding in findings:
+    errors = []
+    for finding in shapes.compare() if contract else checks.examine():
         _say(str(finding))
-    checks.refuse(findings)
+        errors += filter(None, [finding.error])
+    if errors:
+        raise errors[0]
 
 
 @cli.command()
@@ -145,10 +148,12 @@ def erase(person, yes, forget_request) -> None:
     if forget_request:
         _say(*deletion.forget_request(person))
         return
-    if not yes and not click.confirm(f"Delete {person} from the store and all runs?", err=True):
-        _say("Nothing was deleted.")
-        return
-    _say(*deletion.erase(person))
+    try:
+        sure = yes or click.confirm(f"Delete {person} from the store and all runs?", err=True)
+    except click.Abort:  # nobody is there to answer, or Ctrl-C
+        told = "Nothing was deleted: the question was not answered."
+        raise ParameterError(told, remedy="In a script, give --yes.") from None
+    _say(*deletion.erase(person) if sure else ["Nothing was deleted."])
 
 
 @cli.command()

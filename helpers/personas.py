@@ -49,10 +49,7 @@ def drafts(run: Run) -> pd.DataFrame:
         Stage 03 has not run.
     """
     table, params = cluster.read_table(run), run.params
-    for name in set(params.persona_clusters) - set(run.rules.names):
-        told = f"persona_clusters names {name!r}, and there is no such cluster."
-        there = f"some of {', '.join(run.rules.names)}"
-        raise ParameterError(told, expected=there, remedy=suggest(name, run.rules.names))
+    refuse_unknown_clusters(run)
     profiles = describe_profiles(run.engine, table, params.min_cell, time_zone=params.time_zone)
     numbers = sending.build_clusters(run.rules, profiles.clusters, profiles.parts, profiles.videos)
     rows = [_draft(run, of_cluster) for of_cluster in numbers]
@@ -64,6 +61,14 @@ def drafts(run: Run) -> pd.DataFrame:
         for r in rows
     ]
     return pd.DataFrame(shown, columns=columns).set_index("cluster")
+
+
+def refuse_unknown_clusters(run: Run) -> None:
+    """Raise ParameterError where persona_clusters names a cluster that the rules do not have."""
+    for name in set(run.params.persona_clusters) - set(run.rules.names):
+        told = f"persona_clusters names {name!r}, and there is no such cluster."
+        there = f"some of {', '.join(run.rules.names)}"
+        raise ParameterError(told, expected=there, remedy=suggest(name, run.rules.names))
 
 
 def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:

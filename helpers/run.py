@@ -100,18 +100,14 @@ class Run:
             raise ParameterError(
                 f"There is no run folder {name!r} in {settings.outputs.name}/.",
                 where=stage,
-                remedy="`viewer-personas runs` lists those there are; leave run empty to work in "
-                "dev.",
+                remedy=f"`{settings_module.command('runs', settings.outputs)}` lists those there "
+                "are; leave run empty to work in dev.",
             )
-        if manifest.account not in ("", opened.account):
-            if not opened.is_dev:
-                raise ParameterError(
-                    f"Run {name} belongs to account {manifest.account!r}, and this is "
-                    f"{opened.account!r}.",
-                    remedy="Set the keys it was made with, or start a new run.",
-                )
-            shutil.rmtree(folder)  # dev holds another account's work, and accounts never mix
-        if opened.is_dev and manifest.account != opened.account:
+        if not opened.is_dev:
+            opened.refuse_other_account(manifest)
+        elif manifest.account != opened.account:
+            if manifest.account:  # dev holds another account's work, and accounts never mix
+                shutil.rmtree(folder)
             newest = opened.newest_done()  # which an analyst goes on from
             before = read_manifest(newest).parameters if newest else {}
             opened = cls(stage, folder, settings, inherit(asked, before, stage))
@@ -129,6 +125,15 @@ class Run:
         past.account = manifest.account
         past.window = Window.from_dict(manifest.window) if manifest.window else past.window
         return past
+
+    def refuse_other_account(self, manifest: Manifest) -> None:
+        """Raise ParameterError where a run.json is of another account than this run."""
+        if manifest.account not in ("", self.account):
+            raise ParameterError(
+                f"Run {self.folder.name} belongs to account {manifest.account!r}, and this is "
+                f"{self.account!r}.",
+                remedy="Set the keys it was made with, or start a new run.",
+            )
 
     def __repr__(self) -> str:
         """Where the data come from, the same on any date, so that a notebook may show it."""
@@ -331,16 +336,17 @@ class Run:
     def wistia_address(self) -> tuple[str, SecretStr]:
         """Base URL and token of Wistia; starts the sandbox when it is one."""
         if self.source.wistia == "sandbox":
-            return self._sandbox_url(), SecretStr("sandbox")
+            return self.sandbox_url(), SecretStr("sandbox")
         return self.source.wistia_identity(self.settings), self.settings.wistia_api_token
 
     def mavera_address(self) -> tuple[str, SecretStr]:
         """Base URL and key of Mavera; starts the sandbox when it is one."""
         if self.source.mavera == "sandbox":
-            return self._sandbox_url() + "/api/v1", SecretStr("sandbox")
+            return self.sandbox_url() + "/api/v1", SecretStr("sandbox")
         return self.source.mavera_identity(self.settings), self.settings.mavera_api_key
 
-    def _sandbox_url(self) -> str:
+    def sandbox_url(self) -> str:
+        """Address of the sandbox, which is started unless a parent process runs one."""
         return self.settings.sandbox or start_sandbox(self.store.folder / "sandbox.json").url
 
 

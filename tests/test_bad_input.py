@@ -97,7 +97,7 @@ def viewer_personas(capsys, tmp_path, monkeypatch):
         (("--resume", "2026-01-01"), 2, "There is no run '2026-01-01'"),
         (("-f", "not-there.yml"), 2, "Parameter file not-there.yml: No such file"),
         (("-p", "clusters_file", "not-there.yml"), 2, "Clusters file not-there.yml is not there"),
-        (("-p", "sessions_file", "not-there.csv"), 2, "Sessions file not-there.csv is not there"),
+        (("-p", "sessions_file", "not-there.csv"), 2, "Sessions file not-there.csv: No such file"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_written(

@@ -105,7 +105,7 @@ def _ours(monkeypatch, words: list[str]) -> None:
         return plan.plan(given, **options)
 
     monkeypatch.setattr(runner, "run", planned)
-    monkeypatch.setattr(summary, "summarize", lambda folder: [])
+    monkeypatch.setattr(summary, "tell", lambda text, folder: [])
     monkeypatch.setattr(accounts, "run", lambda path, given, **_: accounts.read(path, given) and 0)
     monkeypatch.setattr(command.click, "confirm", lambda *_, **__: True)
     monkeypatch.setattr(kernels, "check_kernel", lambda: "it answers")

@@ -11,7 +11,7 @@ import zipfile
 from bs4 import BeautifulSoup
 from test_whole_run import give, sandbox
 
-from helpers.batch import notify
+from helpers.batch import summary
 
 MARK = "<script>alert(1)</script><img src=x onerror=alert(2)>[x](javascript:alert(3))"
 SIGNS = ("=1+1", "＋1", "\u200b@SUM(A1)", "\x1b[31m-1", "Ann;=1", "\u202e|=1")
@@ -70,7 +70,10 @@ def test_what_others_write_is_text_wherever_it_is_shown(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     folder = outputs / "2026-07-01"
     assert "@evil.example" in (folder / "report.html").read_text("utf-8")
-    shown = {"terminal": done.stdout + done.stderr, "message": notify.compose(folder)[1]}
+    shown = {
+        "terminal": done.stdout + done.stderr,
+        "message": "\n".join(summary.tell("message", folder)),
+    }
     assert "evil" not in shown["message"]
     shown["runs"] = give("runs", "--outputs", str(outputs)).stdout
     for path in [outputs / "index.html", *folder.rglob("*.*")]:

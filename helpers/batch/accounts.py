@@ -13,8 +13,8 @@ import click
 
 from helpers.batch import plan, runner, summary
 from helpers.batch.accounts_file import Account, read
-from helpers.batch.listing import align
-from helpers.core import clock, settings
+from helpers.batch.listing import align, numbers
+from helpers.core import settings
 from helpers.core.folders import Manifest, make_outputs, newest_first, read_manifest
 from helpers.core.privacy import clean_text
 from helpers.report import report
@@ -48,13 +48,12 @@ class Outcome:
     def manifest(self) -> Manifest:
         return read_manifest(self.folder) if self.folder else Manifest()
 
-    @property
-    def words(self) -> str:
+    def __str__(self) -> str:
         """The exit status in words."""
-        if self.status is None:
-            return "not started"
         if self.status:
             return f"{WORDS.get(self.status, WORDS[1])} ({self.status})"
+        if self.status is None:
+            return "not started"
         empty = self.manifest.counts.get("viewers") == 0
         invented = self.manifest.source.get("wistia") == "sandbox"
         more = ["no viewers in the window"] * empty + ["invented data"] * invented
@@ -62,22 +61,18 @@ class Outcome:
 
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""
-        viewers, spent = self.manifest.counts.get("viewers"), self.manifest.credits.get("spent")
-        play = " (play)" if self.manifest.source.get("mavera") == "sandbox" else ""
-        page = self.folder / "report.html" if self.folder else None
+        page = self.folder and self.folder / "report.html"
         return (
             self.account.name,
-            self.words,
-            "-" if viewers is None else f"{viewers:,}",
-            "-" if spent is None else f"{spent:,}{play}",
+            str(self),
+            *numbers(self.manifest),
             summary.shown(page) if page and page.is_file() else "-",
         )
 
 
 def command(account: Account, outputs: Path, given: dict[str, str], stages: str = "") -> list[str]:
     """The command that runs an account."""
-    words = [sys.executable, "-m", "helpers", "run", "--quiet"]
-    words += ["--outputs", str(outputs / account.name)]
+    words = [sys.executable, "-m", "helpers", "run", "--quiet", "--outputs", str(outputs)]
     words += ["-f", str(account.parameters)] if account.parameters else []
     words += ["--stages", stages] if stages else []
     return words + [word for pair in account.options(given).items() for word in ("-p", *pair)]
@@ -121,23 +116,20 @@ def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = Fa
     accounts = read(path, given)
     outputs = settings.load().outputs
     make_outputs(outputs)
-    today = clock.today().isoformat()  # one date for all, also across midnight
     outcomes = [Outcome(account, outputs / account.name) for account in accounts]
+    worst = INTERRUPTED
     try:
         with runner.stop_on_sigterm():
             for outcome in outcomes:
-                dated = "run_date" in outcome.account.values(given).model_fields_set
-                day = {} if dated else {"run_date": today}
-                words = command(outcome.account, outputs, day | given, stages)
-                _run_account(outcome, words, quiet)
-                report.index(outputs)
-    except KeyboardInterrupt:
-        report.index(outputs)
-        click.echo("\n".join(table(outcomes)))
-        raise
-    worst = max(outcome.status for outcome in outcomes)
-    if worst or not quiet:
-        click.echo("\n".join([*table(outcomes), f"Index: {summary.shown(outputs / 'index.html')}"]))
+                _run_account(
+                    outcome, command(outcome.account, outcome.outputs, given, stages), quiet
+                )
+        worst = max(outcome.status for outcome in outcomes)
+    finally:
+        index = report.index(outputs)
+        if worst or not quiet:
+            table = align([HEAD, *(outcome.row() for outcome in outcomes)])
+            click.echo("\n".join([*table, f"Index: {summary.shown(index)}"]))
     return worst
 
 
@@ -155,34 +147,27 @@ def _run_account(outcome: Outcome, words: list[str], quiet: bool) -> None:
         errors="replace",
         start_new_session=True,  # Ctrl-C reaches it through this process alone
     )
-    interrupt = None
     try:
         _, output = process.communicate()
-    except KeyboardInterrupt as error:  # it first writes down that it was stopped
-        interrupt = error
+        outcome.status = process.returncode if process.returncode >= 0 else 1
+    except KeyboardInterrupt:  # it first writes down that it was stopped
         process.terminate()
-        _, output = process.communicate()
-    outcome.folder = next((f for f in _folders(outcome.outputs) if f not in before), None)
-    outcome.status = max(process.returncode, 0) or (1 if process.returncode else 0)
+        process.communicate()
+        outcome.status = INTERRUPTED if process.returncode else 0
+        raise
+    finally:
+        outcome.folder = next((f for f in _folders(outcome.outputs) if f not in before), None)
     # The command to go on lacks the account's keys: a new run is as good.
     lines = [line.partition(runner.GO_ON)[0].rstrip() for line in output.splitlines()]
     if process.returncode < 0:
         lines.append(f"It was ended by signal {-process.returncode}, as when memory runs out.")
+    elif outcome.folder and not outcome.status:
+        lines += summary.tell("notices", outcome.folder)
     if outcome.status or not quiet:
-        seconds = time.monotonic() - started
-        notices = summary.notices(outcome.folder) if outcome.folder and not outcome.status else []
-        told = [f"  {line}" for line in [*lines, *notices] if line]
-        head = f"{outcome.account.name}: {outcome.words}, {seconds:.0f} s"
-        click.echo(clean_text("\n".join([head, *told])), err=True)
-    if interrupt:
-        outcome.status = INTERRUPTED if outcome.status else 0
-        raise interrupt
+        head = f"{outcome.account.name}: {outcome}, {time.monotonic() - started:.0f} s"
+        told = [head, *(f"  {line}" for line in lines if line)]
+        click.echo(clean_text("\n".join(told)), err=True)
 
 
 def _folders(outputs: Path) -> list[Path]:
     return [folder for folder, _ in newest_first(outputs)]
-
-
-def table(outcomes: list[Outcome]) -> list[str]:
-    """The accounts as lines of plain text, in the order of the file."""
-    return align([HEAD, *(outcome.row() for outcome in outcomes)])

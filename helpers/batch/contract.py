@@ -4,51 +4,125 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from pydantic import AliasPath, BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import AliasPath, BaseModel, TypeAdapter, ValidationError, create_model
 
+from helpers import mavera as agent
+from helpers.batch.doctor import Finding, give_up_early, visit
+from helpers.core import clock, files
+from helpers.core import settings as settings_module
+from helpers.core.errors import DataError, KitError
 from helpers.core.fields import TELL, Shape
+from helpers.core.folders import make_outputs
+from helpers.core.http import Client
+from helpers.fetch import host, open_host
+from helpers.sandbox.process import stop_sandboxes
 
 PLAIN = re.compile(r"[A-Za-z_]\w{0,39}")
 
 
-def _told(model: type[BaseModel]) -> type[BaseModel]:
-    """The description as a check that also tells of keys which it neither reads nor lists."""
-    aliases = [field.validation_alias for field in model.model_fields.values()]
-    paths = [path for alias in aliases for path in getattr(alias, "choices", [alias])]
-    objects = {path.path[0] for path in paths if isinstance(path, AliasPath)}
-    other = dict.fromkeys(objects | set(model.UNREAD.split()))
-    names = {"__annotations__": dict.fromkeys(other, Any), "__module__": __name__, **other}
-    return type(model.__name__, (model,), names | {"model_config": ConfigDict(extra="forbid")})
+@dataclass(frozen=True)
+class Difference:
+    """A key of an answer that is not as expected, in so many rows.
 
-
-def differences(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
-    """How an answer differs from the shape relied on; never a value of it.
-
-    Returns
-    -------
-    list of dict
-        path, key, expected, rows (how many), relied_on (False: a key that the kit does not know).
+    Attributes
+    ----------
+    relied_on : bool
+        False: a key that the kit does not know, or an answer that it can do without.
     """
-    kind: Any = _told(shape.model)
-    if shape.rows:
-        kind = list[kind]
+
+    path: str
+    key: str
+    expected: str
+    rows: int = 1
+    relied_on: bool = True
+
+
+def compare() -> Iterator[Finding]:
+    """Compare answers of both services with the shapes relied on; free calls only.
+
+    Writes ``contract.json`` into the outputs folder: paths, keys and kinds, never a value.
+
+    Yields
+    ------
+    Finding
+        One for each path; failed where the kit relies on what is different.
+    """
+    settings = settings_module.load()
+    make_outputs(settings.outputs)
+    run, written = visit(settings), []
+    with closing(open_host(run)) as wistia:
+        services = ((wistia.client, host.SHAPES), (agent.Account(run).mavera.client, agent.SHAPES))
+        for service, shapes in services:
+            give_up_early(service)
+            for path, shape in shapes.items():
+                finding, found = _compare(service, path, shape)
+                written += [{"service": service.service, **asdict(row)} for row in found]
+                yield finding
+    content = {
+        "schema_version": 1,
+        "checked_at": clock.now().isoformat(timespec="seconds"),
+        "source": asdict(run.source),
+        "differences": written,
+    }
+    files.write_json(settings.outputs / "contract.json", content)
+    stop_sandboxes()
+
+
+def _compare(service: Client, path: str, shape: Shape) -> tuple[Finding, list[Difference]]:
+    name, kind = service.service.lower(), list if shape.rows == "[]" else dict
+    try:
+        answer = service.get(path, shape.query, expect=kind)
+    except KitError as error:
+        row = Difference(path, "(the answer)", "an answer", relied_on=shape.needed)
+        return Finding(name, str(error), error if shape.needed else None), [row]
+    rows = differences(path, answer, shape) + out_of_order(path, answer, shape)
+    broken = [f"{row.key} (expected {row.expected})" for row in rows if row.relied_on]
+    if not broken:
+        return Finding(name, f"{path}: as relied on; {len(rows)} new keys"), rows
+    error = DataError(
+        f"the answer of GET {path} is not as the kit relies on: {', '.join(broken[:3])}.",
+        where=service.service,
+        remedy="contract.json in the outputs folder lists all of it, without values; send it with "
+        "a report of the fault.",
+    )
+    return Finding(name, str(error), error), rows
+
+
+def differences(path: str, answer: Any, shape: Shape) -> list[Difference]:
+    """How an answer differs from the shape relied on; never a value of it."""
+    kind: Any = list[shape.model] if shape.rows else shape.model
     if shape.rows not in ("", "[]"):
         kind = create_model("List", **{shape.rows: (kind, ...)})
+        answer = {shape.rows: answer.get(shape.rows)}
     try:
-        TypeAdapter(kind).validate_python(answer, context=TELL)
+        TypeAdapter(kind).validate_python(answer, extra="forbid", context=TELL)
         return []
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    differing = Counter(
-        (_named(p["loc"]), _expected(p), p["type"] != "extra_forbidden") for p in problems
+    known = _known_keys(shape.model)
+    counts = Counter(
+        (_named(problem["loc"]), _expected(problem), problem["type"] != "extra_forbidden")
+        for problem in problems
+        if problem["type"] != "extra_forbidden" or problem["loc"][-1] not in known
     )
     return [
-        {"path": path, "key": key, "expected": expected, "rows": count, "relied_on": relied}
-        for (key, expected, relied), count in sorted(differing.items())
+        Difference(path, key, expected, count, relied_on)
+        for (key, expected, relied_on), count in sorted(counts.items())
     ]
+
+
+def _known_keys(model: type[BaseModel]) -> set[str]:
+    """Keys that are no news: those that are not read, and objects that are read in part."""
+    aliases = [field.validation_alias for field in model.model_fields.values()]
+    paths = [path for alias in aliases for path in getattr(alias, "choices", [alias])]
+    parts = {path.path[0] for path in paths if isinstance(path, AliasPath)}
+    return parts | set(model.UNREAD.split())
 
 
 def _expected(problem: dict[str, Any]) -> str:
@@ -68,11 +142,10 @@ def _named(place: tuple) -> str:
     return "".join(words).lstrip(".") or "(the answer)"
 
 
-def order(path: str, answer: Any, shape: Shape) -> list[dict[str, Any]]:
-    """Whether a list comes newest first, which incremental reading relies on."""
+def out_of_order(path: str, answer: Any, shape: Shape) -> list[Difference]:
+    """Where a list does not come newest first, which incremental reading relies on."""
     name = shape.newest_first
     rows = [row for row in answer if isinstance(row, dict)] if name else []
-    times = [str(row.get(name) or "") for row in rows]
-    broken = sum(later > earlier for earlier, later in pairwise(filter(None, times)))
-    row = {"path": path, "key": f"[].{name}", "expected": "newest first", "rows": broken}
-    return [{**row, "relied_on": True}] if broken else []
+    times = [str(row[name]) for row in rows if row.get(name)]
+    broken = sum(later > earlier for earlier, later in pairwise(times))
+    return [Difference(path, f"[].{name}", "newest first", broken)] if broken else []

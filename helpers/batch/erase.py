@@ -6,6 +6,7 @@ stand in one row with it. At the end every file of the outputs folder is searche
 
 from __future__ import annotations
 
+import codecs
 import html
 import json
 import re
@@ -18,11 +19,10 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from helpers.core import clock, files, privacy, settings
 from helpers.core.errors import DataError, KitError, ParameterError
-from helpers.core.folders import read_manifest, record, refuse_links
+from helpers.core.folders import REPORTED_AFTER, read_manifest, record, refuse_links
 from helpers.findings.counts import count_people
 from helpers.report import report
 from helpers.store import shards
@@ -117,7 +117,7 @@ def erase(who: str) -> list[str]:
         f"Nothing is stored in {outputs.name}/ of an e-mail or visitor_key spelt like this. Check "
         "the spelling, and --outputs if you work in several folders.",
         "It is kept as a keyed hash all the same, so that no fetch takes it in; "
-        "`viewer-personas erase --forget-request` takes that back.",
+        f"`{settings.command('erase --forget-request', outputs)}` takes that back.",
     ]
 
 
@@ -194,27 +194,27 @@ def _erase_from_store(store: Store, who: str, person: Person, outputs: Path) -> 
         return ""
     sessions = count_people(removed["sessions"], "session")
     visitors = count_people(removed["visitors"], "visitor row")
-    place, account = store.folder.parents[1], store.folder.name
-    name = account if place == outputs else f"{place.name}/{account}"
-    return f"Store {name}: {sessions}, {visitors} removed."
+    return f"{store.folder.relative_to(outputs).as_posix()}: {sessions}, {visitors} removed."
 
 
 def _erase_from_run(folder: Path, person: Person) -> str:
-    named = bool(read_manifest(folder).parameters.get("show_identities"))
+    manifest = read_manifest(folder)
+    named = bool(manifest.parameters.get("show_identities"))
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     touched = [path.name for path in paths if _erase_from_file(path, person, named)]
     if not touched:
         return ""
-    if read_manifest(folder).account:  # counts made before still hold the person
+    if manifest.account:  # counts made before still hold the person
         record(folder, erased_on=clock.today().isoformat())
-    pages = [folder / "report.html", folder / "report.json"]
-    if any(page.exists() or page.name in touched for page in pages):
-        for page in pages:
-            page.unlink(missing_ok=True)
-        with suppress(KitError):  # a run without all its data has no report any more
-            report.build(folder)
-    anew = " The report is made anew." if (folder / "report.html").exists() else ""
-    return f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}.{anew}"
+    for name in ("report.html", "report.json"):  # its numbers differ now, whomever it names
+        (folder / name).unlink(missing_ok=True)
+    told = f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}."
+    if not manifest.is_done(REPORTED_AFTER):
+        return told
+    with suppress(KitError):  # a run without all its data has no report any more
+        report.build(folder)
+        told += " The report is made anew."
+    return told
 
 
 def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
@@ -225,11 +225,10 @@ def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
         return False
     if path.suffix == ".parquet":
         table = files.open_parquet(path).read()
-        kept = pa.array(~_rows_of(table.to_pandas(), pattern))
-        files.write_parquet(path, table.filter(kept))
+        files.write_parquet(path, table.filter(pa.array(~_rows_of(table.to_pandas(), pattern))))
     elif path.suffix == ".csv":
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        marked = path.read_bytes().startswith(b"\xef\xbb\xbf")
+        marked = path.read_bytes().startswith(codecs.BOM_UTF8)
         files.write_csv(
             privacy.rearm(table[~_rows_of(table, pattern)]),
             path,
@@ -242,10 +241,14 @@ def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
     return True
 
 
+def _texts_of(table: pd.DataFrame) -> pd.DataFrame:
+    texts = table.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz"])
+    return texts.astype(str).fillna("")
+
+
 def _rows_of(table: pd.DataFrame, pattern: re.Pattern[str]) -> pd.Series:
     """Which rows of a table hold the person."""
-    texts = table.select_dtypes(exclude=["number", "bool", "datetime"]).astype(str)
-    return texts.apply(lambda column: column.str.contains(pattern)).any(axis=1).astype(bool)
+    return _texts_of(table).apply(lambda column: column.str.contains(pattern)).any(axis=1)
 
 
 def _search(outputs: Path, person: Person) -> int:
@@ -264,19 +267,15 @@ def _search(outputs: Path, person: Person) -> int:
 
 
 def _read_texts(path: Path) -> Iterator[str]:
-    """What a file says: the cells of a table, the parts of a workbook, or its bytes as text."""
+    """What a file says: the texts of a table, or what is written in it, archives unpacked."""
     try:
         if path.suffix == ".parquet":
-            for column in files.open_parquet(path).read().columns:
-                if pa.types.is_dictionary(column.type):
-                    column = pc.cast(column, column.type.value_type)
-                if not pa.types.is_temporal(column.type) and not pa.types.is_primitive(column.type):
-                    yield from set(map(str, column.to_pylist()))
-        elif path.suffix == ".xlsx":
-            with zipfile.ZipFile(path) as book:
-                yield from (book.read(name).decode("utf-8", "replace") for name in book.namelist())
+            for _, column in _texts_of(files.open_parquet(path).read().to_pandas()).items():
+                yield from column.unique()
+        elif path.suffix == ".xlsx" and not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile
         else:
-            yield path.read_bytes().decode("utf-8", "replace")
+            yield from privacy.read_texts(path)
     except (OSError, pa.ArrowException, zipfile.BadZipFile) as error:
         raise DataError(
             f"erase: {path.name} cannot be read ({type(error).__name__}), so nothing can be said "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import os
 import sys
 import tempfile
@@ -55,20 +56,15 @@ def parameters_of(path: Path) -> dict[str, Any]:
     """
     try:
         cells = nbformat.read(path, as_version=4).cells
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        reason = getattr(error, "strerror", None) or "it is no notebook"
+        cell = next(cell for cell in cells if "parameters" in cell.metadata.get("tags", ()))
+    except (OSError, ValueError, nbformat.ValidationError, StopIteration):
         raise ParameterError(
-            f"Notebook {path.name} cannot be read: {reason}.",
+            f"Notebook {path.name} cannot be read, or has no cell tagged parameters.",
             expected="the notebooks/ folder of the project",
-            remedy="Install the kit from its folder with `pip install -e .`.",
+            remedy="Restore it, or install the kit from its folder with `pip install -e .`.",
         ) from None
-    for cell in cells:
-        if "parameters" in cell.metadata.get("tags", ()):
-            lines = [
-                line for line in ast.parse(cell.source).body if isinstance(line, ast.AnnAssign)
-            ]
-            return {line.target.id: ast.literal_eval(line.value) for line in lines}
-    raise ParameterError(f"Notebook {path.name} has no cell tagged parameters. Restore it.")
+    lines = (line for line in ast.parse(cell.source).body if isinstance(line, ast.AnnAssign))
+    return {line.target.id: ast.literal_eval(line.value) for line in lines}
 
 
 class Kernel(AsyncKernelManager):
@@ -96,20 +92,23 @@ def start_kernels(
         What kernels have beside this process's own.
     """
     with tempfile.TemporaryDirectory(prefix="vp-") as folder, contextlib.ExitStack() as stack:
+        inherited = os.environ.copy()
         # A backend set for scripts, as cron jobs do, would leave notebooks without figures; a
         # command given in a notebook's cell is no notebook that somebody looks at.
-        left_out = ("MPLBACKEND", "JPY_SESSION_NAME")
-        inherited = {name: value for name, value in os.environ.items() if name not in left_out}
+        for name in ("MPLBACKEND", "JPY_SESSION_NAME"):
+            inherited.pop(name, None)
         if not os.access(Path.home(), os.W_OK):
             inherited |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
         # Two runs at once may pick one TCP port; sockets in a folder of their own cannot meet.
         apart_from_others = os.name == "posix" and len(folder) < LONGEST_SOCKET_FOLDER
-        options = {"transport": "ipc" if apart_from_others else "tcp"}
 
-        def start(number: int) -> Kernel:
-            kernel = Kernel(connection_file=f"{folder}/{number}.json", **options)
+        def start(name: str) -> Kernel:
+            kernel = Kernel(
+                connection_file=f"{folder}/{name}.json",
+                transport="ipc" if apart_from_others else "tcp",
+            )
             stack.callback(_stop, kernel)
-            apart = f"exec({WARM_UP.get(names[number], '')!r}, {{}})"  # its names stay its own
+            apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names stay its own
             arguments = [
                 f"--IPKernelApp.exec_lines={apart}",
                 # Its connections never leave 127.0.0.1: what it says of encryption is noise.
@@ -119,15 +118,14 @@ def start_kernels(
             run_sync(kernel.start_kernel)(extra_arguments=arguments, env=inherited | environment)
             return kernel
 
-        def one_ahead() -> Iterator[Kernel]:
-            kernels = {0: start(0)}
-            for number in range(len(names)):
-                if number + 1 < len(names):
-                    kernels[number + 1] = start(number + 1)
-                yield kernels[number]
-                _stop(kernels[number])
+        yield _one_ahead(map(start, names))
 
-        yield one_ahead() if names else iter(())
+
+def _one_ahead(started: Iterator[Kernel]) -> Iterator[Kernel]:
+    """Each kernel, while the next one starts; it is stopped when it has done its work."""
+    for kernel, _ in itertools.pairwise(itertools.chain(started, [None])):
+        yield kernel
+        _stop(kernel)
 
 
 def _stop(kernel: Kernel) -> None:
@@ -147,7 +145,7 @@ def check_kernel() -> str:
     cell = nbformat.v4.new_code_cell("import sys; print(sys.version.split()[0])")
     asked = nbformat.v4.new_notebook(cells=[cell])
     try:
-        with start_kernels([""]) as started:
+        with start_kernels(["check"]) as started:
             done = NotebookClient(asked, km=next(started), timeout=60).execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         raise NotebookError(
@@ -190,7 +188,7 @@ def execute(path: Path, output: Path, values: dict[str, Any], kernel: Kernel) ->
             where=path.stem,
             remedy="Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again.",
         ) from error
-    except (CellExecutionError, PapermillException, RuntimeError) as error:
+    except (PapermillException, RuntimeError) as error:
         raise NotebookError(str(error), where=path.stem) from error
 
 

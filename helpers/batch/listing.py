@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.core import settings
 from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
 
 HEAD = ("run", "state", "account", "wistia", "mavera", "viewers", "credits", "window", "parameters")
@@ -17,11 +18,21 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(row).rstrip() for row in padded]
 
 
+def numbers(manifest: Manifest) -> tuple[str, str]:
+    """Viewers and credits of a run, a dash for what is not known."""
+    viewers, spent = manifest.counts.get("viewers"), manifest.credits.get("spent")
+    play = " (play)" if manifest.source.get("mavera") == "sandbox" else ""
+    return (
+        "-" if viewers is None else f"{viewers:,}",
+        "-" if spent is None else f"{spent:,}{play}",
+    )
+
+
 def list_runs(outputs: Path) -> list[str]:
     """A heading and a line for each run, newest first."""
     runs = newest_first(outputs)
     if not runs:
-        return ["No runs yet. `viewer-personas run` makes one."]
+        return [f"No runs yet. `{settings.command('run', outputs)}` makes one."]
     return align([HEAD, *(_row(folder, manifest) for folder, manifest in runs)])
 
 
@@ -31,7 +42,6 @@ def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
 
         return Store(folder.parent / "store" / account).is_held()
 
-    viewers, spent = manifest.counts.get("viewers"), manifest.credits.get("spent")
     window = manifest.window
     return (
         folder.name,
@@ -39,8 +49,7 @@ def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
         "not named" if manifest.account == "live" else manifest.account or "?",
         manifest.source.get("wistia", "?"),
         manifest.source.get("mavera", "?"),
-        "-" if viewers is None else f"{viewers:,}",
-        "-" if spent is None else f"{spent:,}",
+        *numbers(manifest),
         f"{window.get('start_date', '?')} to {window.get('end_date', '?')}",
         " ".join(given_parameters(manifest)),
     )

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from helpers.batch import summary
-from helpers.core import files, privacy
-from helpers.core.folders import read_manifest
+from helpers.core import privacy
 from helpers.core.settings import Settings
 
 
@@ -18,36 +17,17 @@ def send(settings: Settings, folder: Path) -> None:
     """
     if settings.notify is None:
         return
+    reason = "the message could not be sent. Look at the address and the network"
+    title, *lines = summary.tell("message", folder)
+    body = privacy.plain("\n".join(lines), folder)  # it leaves this machine
     try:
         import apprise
+
+        messenger = apprise.Apprise()
+        is_sent = messenger.add(settings.notify.get_secret_value()) and messenger.notify(
+            title=title, body=body
+        )
     except ImportError:
-        _warn("Apprise is not installed. Install it with pip install -e '.[notify]'")
-        return
-    messenger = apprise.Apprise()
-    good = messenger.add(settings.notify.get_secret_value())
-    title, body = compose(folder)
-    if not good or not messenger.notify(title=title, body=body):
-        _warn("the message could not be sent. Look at the address and the network")
-
-
-def _warn(reason: str) -> None:
-    print(f"Warning: VIEWER_PERSONAS_NOTIFY: {reason}.", file=sys.stderr)
-
-
-def compose(folder: Path) -> tuple[str, str]:
-    """Title and text of the message: counts and clusters, or what failed and how to go on."""
-    manifest = read_manifest(folder)
-    account = "" if manifest.account == "live" else f" of {manifest.account}"
-    title = f"Viewer personas{account}: run {folder.name} {manifest.status}"
-    if manifest.status != "done":
-        error = manifest.model_extra.get("error") or {}
-        lines = [error.get("message", "The run did not end."), "To go on:"]
-        return title, "\n".join([*lines, f"viewer-personas run --resume {folder.name}"])
-    lines = [f"Viewers: {manifest.counts.get('viewers', 0):,}"]
-    clusters = folder / "data" / "clusters.csv"
-    if clusters.is_file():
-        table = files.read_csv(clusters)
-        lines += [f"{row.cluster}: {row.viewers:,}" for row in table.itertuples()]
-    lines += summary.headlines(folder)
-    lines.append(f"Report: {folder.name}/report.html")
-    return title, privacy.without_emails("\n".join(lines))
+        is_sent, reason = False, "Apprise is not installed: pip install -e '.[notify]'"
+    if not is_sent:
+        print(f"Warning: VIEWER_PERSONAS_NOTIFY: {reason}.", file=sys.stderr)

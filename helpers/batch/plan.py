@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import time
@@ -21,6 +20,7 @@ from helpers.core.settings import Settings, project_root
 from helpers.findings import opt_out
 from helpers.mavera import payloads
 from helpers.run import STAGES, Run
+from helpers.store import intake
 from helpers.store.store import Store
 
 log = logging.getLogger("viewer_personas")
@@ -117,15 +117,6 @@ def plan(
     if set(wanted) - done and _store_changed(settings, manifest):
         done &= {STAGES[0]}  # later stages refuse what 02_enrich made of another store
     wanted = tuple(stage for stage in wanted if stage not in done)
-    day = params.run_date or clock.today().isoformat()
-    params = Parameters.check({**params.model_dump(exclude_unset=True), "run_date": day})
-    run = Run("the run", folder, settings, params, stages=wanted or STAGES[:1])
-    _check_owner(run, params)
-    if manifest.account not in ("", run.account):
-        raise ParameterError(
-            f"Run {resume} belongs to account {manifest.account!r}, and this is {run.account!r}.",
-            remedy="Set the keys it was made with, or start a new run.",
-        )
     missing = set(STAGES[: STAGES.index(wanted[0])]) - done if wanted else set()
     if missing:
         raise ParameterError(
@@ -133,26 +124,26 @@ def plan(
             " made it.",
             remedy="Start from stage 1, or go on with a run that has: --resume RUN.",
         )
+    day = params.run_date or clock.today().isoformat()
+    params = Parameters.check({**params.model_dump(exclude_unset=True), "run_date": day})
+    run = Run("the run", folder, settings, params, stages=wanted or STAGES[:1])
+    run.refuse_other_account(manifest)
+    _check_owner(run, fetches=STAGES[0] in wanted)
     make_outputs(settings.outputs)
     return Plan(run, wanted, notebooks, quiet)
 
 
-def _check_owner(run: Run, params: Parameters) -> None:
-    """Whatever else the owner wrote: opt-out list, clusters file, what is named after clusters."""
+def _check_owner(run: Run, *, fetches: bool) -> None:
+    """Whatever else the owner wrote: opt-out list, clusters file, own sessions."""
     opt_out.read_opt_out(run.settings.outputs / opt_out.OPT_OUT)
     for cluster in run.rules.clusters:
         payloads.persona_fields(cluster)
-    unknown = [name for name in params.persona_clusters if name not in run.rules.names]
-    if unknown:
-        raise ParameterError(
-            f"Parameter persona_clusters names {unknown[0]!r}, and there is no such cluster.",
-            expected=f"some of {', '.join(run.rules.names)}",
-        )
-    if params.sessions_file and not os.path.isfile(params.sessions_file):
-        raise ParameterError(
-            f"Sessions file {params.sessions_file} is not there.",
-            expected="the path of a CSV or Parquet file",
-        )
+    if run.params.persona_clusters:
+        from helpers import personas
+
+        personas.refuse_unknown_clusters(run)
+    if run.params.sessions_file and fetches:
+        intake.read_sessions_file(run.params.sessions_file)
 
 
 def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
@@ -162,7 +153,7 @@ def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
     if name.startswith("dev") or not manifest.stages:
         raise ParameterError(
             f"There is no run {name!r} in {settings.outputs.name}/.",
-            remedy="`viewer-personas runs` lists those there are.",
+            remedy=f"`{settings_module.command('runs', settings.outputs)}` lists those there are.",
         )
     return folder, manifest
 

@@ -27,7 +27,7 @@ from helpers.core.parameters import parse_day
 from helpers.core.settings import Settings
 from helpers.report import notebook_page, report
 from helpers.run import STAGES, Run
-from helpers.sandbox.process import start_sandbox, stop_sandboxes
+from helpers.sandbox.process import stop_sandboxes
 from helpers.store import rules
 
 GO_ON = "To go on with it:"
@@ -87,15 +87,6 @@ def _in_new_folder(run: Run) -> Run:
     return Run(run.stage, folder, run.settings, type(run.params).check(values), source=run.source)
 
 
-def _environment(run: Run) -> dict[str, str]:
-    """What kernels inherit: where to write, which sandbox to ask, that the lock is held."""
-    held = {"VIEWER_PERSONAS_OUTPUTS": str(run.settings.outputs), "VIEWER_PERSONAS_LOCK": "held"}
-    if run.source.uses_sandbox and not run.settings.sandbox:
-        url = start_sandbox(run.store.folder / "sandbox.json").url
-        return held | {"VIEWER_PERSONAS_SANDBOX": url}
-    return held
-
-
 @contextlib.contextmanager
 def stop_on_sigterm() -> Iterator[None]:
     """A polite end (SIGTERM) is handled like Ctrl-C: the run says that it failed."""
@@ -112,37 +103,48 @@ def stop_on_sigterm() -> Iterator[None]:
 
 def _execute(work: Plan) -> None:
     """The notebooks one after another; meanwhile their HTML is made and what is next warms up."""
-    count, folder = len(work.stages), work.run.folder
-    environment = _environment(work.run) if count else {}
-    started = kernels.start_kernels(work.stages, environment)
+    run, count = work.run, len(work.stages)
+    # Kernels write where this process says, and the lock is held for them.
+    told = {"VIEWER_PERSONAS_OUTPUTS": str(run.settings.outputs), "VIEWER_PERSONAS_LOCK": "held"}
+    if run.source.uses_sandbox and count:
+        told["VIEWER_PERSONAS_SANDBOX"] = run.sandbox_url()
+    started = kernels.start_kernels(work.stages, told)
     with started as ready, ThreadPoolExecutor(1) as renderer:
         pages = []
         for number, (stage, kernel) in enumerate(zip(work.stages, ready, strict=True), 1):
             work.say(f"[{number}/{count}] {stage}")
-            output = folder / f"{stage}.ipynb"
+            run.record(stages={stage: {"status": "running"}})
+            output, begun = run.folder / f"{stage}.ipynb", time.monotonic()
             try:
-                _execute_stage(work, stage, output, kernel)
+                _execute_notebook(work, output, kernel)
+            except BaseException:
+                run.record(stages={stage: {"status": "failed"}})
+                raise
             finally:
                 if output.is_file():
-                    _clean_notebook(output, folder)
+                    _clean_notebook(output)
                     pages.append(renderer.submit(notebook_page.notebook_html, output))
+            seconds = round(time.monotonic() - begun, 2)
+            run.record(stages={stage: {"status": "done", "seconds": seconds}})
         for page in pages:
             page.result()
 
 
-def _execute_stage(work: Plan, stage: str, output: Path, kernel: Any) -> None:
-    path, run = work.notebooks / output.name, work.run
+def _execute_notebook(work: Plan, output: Path, kernel: Any) -> None:
+    path = work.notebooks / output.name
     takes = kernels.parameters_of(path)
-    given = run.params.model_dump(exclude_unset=True) | {"run": run.folder.name}
+    given = work.run.params.model_dump(exclude_unset=True) | {"run": output.parent.name}
     values = {name: value for name, value in given.items() if name in takes}
-    run.record(stages={stage: {"status": "running"}})
-    begun, outcome = time.monotonic(), "failed"
-    try:
-        kernels.execute(path, output, values, kernel)
-        outcome = "done"
-    finally:
-        seconds = round(time.monotonic() - begun, 2)
-        run.record(stages={stage: {"status": outcome, "seconds": seconds}})
+    kernels.execute(path, output, values, kernel)
+
+
+def _publish(settings: Settings, folder: Path) -> Path | None:
+    """The report, where the stages that it is made of are done; then the scan for leaks."""
+    manifest = read_manifest(folder)
+    page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else None
+    is_named = bool(manifest.parameters.get("show_identities"))
+    privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=is_named)
+    return page
 
 
 def _finish(work: Plan) -> None:
@@ -151,8 +153,7 @@ def _finish(work: Plan) -> None:
     run.record(seconds=round(time.monotonic() - work.started, 2))
     if run.manifest().is_done(REPORTED_AFTER):
         work.say("report.html")
-        report.build(run.folder)
-    _refuse_leaks(run.folder, run.settings)
+    _publish(run.settings, run.folder)
     run.record(status="done")
     report.index(run.settings.outputs)
     log.info("done")
@@ -161,32 +162,21 @@ def _finish(work: Plan) -> None:
 
 def _fail(work: Plan, error: BaseException) -> None:
     """Write down that the run failed and why; the traceback goes to the run's log alone."""
-    run = work.run
+    run, name = work.run, work.run.folder.name
     log.error("failed", exc_info=error)
     message = "Interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
     reason = {"kind": type(error).__name__, "message": privacy.plain(message, run.folder)}
-    for stage, facts in run.manifest().stages.items():
-        if facts.get("status") == "running":
-            run.record(stages={stage: {"status": "failed"}})
     run.record(status="failed", seconds=round(time.monotonic() - work.started, 2), error=reason)
-    name = run.folder.name
+    again = settings_module.command(f"run --resume {name}", run.settings.outputs)
     error.add_note(
-        f"Run {name} failed; its log is {shown(run.folder / 'run.log')}. "
-        f"{GO_ON} viewer-personas run --resume {name}{settings_module.flag(run.settings.outputs)}"
+        f"Run {name} failed; its log is {shown(run.folder / 'run.log')}. {GO_ON} {again}"
     )
     try:
-        if run.manifest().is_done(REPORTED_AFTER):  # what comes later is an addition
-            report.build(run.folder)
-        _refuse_leaks(run.folder, run.settings)
+        _publish(run.settings, run.folder)  # what comes after the report is an addition
         report.index(run.settings.outputs)
     except Exception as other:  # the first error decides the exit status
         error.add_note(str(other))
     notify.send(run.settings, run.folder)
-
-
-def _refuse_leaks(folder: Path, settings: Settings) -> None:
-    named = read_manifest(folder).parameters.get("show_identities")
-    privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=bool(named))
 
 
 def render(name: str, *, pdf: bool = False) -> str:
@@ -205,8 +195,7 @@ def render(name: str, *, pdf: bool = False) -> str:
     folder, manifest = find_run(settings, name)
     for path in sorted(folder.glob("0*.ipynb")):
         notebook_page.notebook_html(path)
-    page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else None
-    _refuse_leaks(folder, settings)
+    page = _publish(settings, folder)
     report.index(settings.outputs)
     if page is None:
         stopped = next(stage for stage in STAGES if not manifest.is_done(stage))
@@ -214,9 +203,9 @@ def render(name: str, *, pdf: bool = False) -> str:
     return f"Report: {shown(report.render_pdf(page) if pdf else page)}"
 
 
-def _clean_notebook(path: Path, folder: Path) -> None:
+def _clean_notebook(path: Path) -> None:
     """Take this machine's paths out of an executed notebook, and people out of its errors."""
-    book = nbformat.read(path, as_version=4)
+    book, folder = nbformat.read(path, as_version=4), path.parent
     for output in (output for cell in book.cells for output in cell.get("outputs", ())):
         if output["output_type"] == "error":  # an error may quote a value
             output["evalue"] = privacy.plain(output["evalue"], folder)

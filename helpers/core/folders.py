@@ -42,6 +42,7 @@ class Manifest(BaseModel):
     counts: dict[str, int] = {}
     credits: dict[str, Any] = {}
     files: dict[str, dict[str, Any]] = {}
+    error: dict[str, str] | None = None
 
     def is_done(self, stage: str) -> bool:
         return self.stages.get(stage, {}).get("status") == "done"
@@ -91,11 +92,13 @@ def describe_state(manifest: Manifest, is_held: Callable[[str], bool]) -> str:
 
     Returns
     -------
-    str: ``done``, ``done, stages 1-3``, ``failed``, ``running``, or ``stopped`` for a run that was
-    killed before it could write down that it failed.
+    str: ``done``, ``done, stages 1-3``, ``failed``, ``interrupted`` (by Ctrl-C), ``running``, or
+    ``stopped`` for a run that was killed before it could write down that it failed.
     """
     if manifest.status == "running":
         return "running" if is_held(manifest.account) else "stopped"
+    if manifest.status == "failed" and (manifest.error or {}).get("kind") == "KeyboardInterrupt":
+        return "interrupted"
     asked = [stage[1] for stage in manifest.stages if stage[:1] == "0"]
     if manifest.status == "done" and asked and max(asked) < REPORTED_AFTER[1]:
         return "done, stage" + (f"s {min(asked)}-{max(asked)}" if asked[1:] else f" {asked[0]}")

@@ -228,7 +228,7 @@ def refuse_leaks(
         name = path.relative_to(folder)
         if name.parts[0] == "private" or path.suffix == ".parquet" or not path.is_file():
             continue
-        for text in _texts(path):
+        for text in read_texts(path):
             kinds = leaks_in(text, secrets=secrets, places=places, emails=emails_allowed)
             leaks |= dict.fromkeys(f"{kind} in {name}" for kind in kinds)
     if leaks:
@@ -237,7 +237,7 @@ def refuse_leaks(
         raise DataError(what, where=f"Run folder {folder.name}", remedy=remedy)
 
 
-def _texts(path: Path) -> list[str]:
+def read_texts(path: Path) -> list[str]:
     """What a file holds, as text."""
     pieces = [path.read_bytes()]
     if zipfile.is_zipfile(path):

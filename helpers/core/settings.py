@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -114,13 +115,35 @@ FIELDS = {field.alias: field for field in Settings.model_fields.values()}
 """Settings by the name they have in the environment."""
 
 
-def flag(outputs: Path) -> str:
-    """`` --outputs DIR`` for a command about this outputs folder; empty where it is the default."""
-    if outputs == project_root() / "outputs":
-        return ""
-    here = Path.cwd()
-    place = outputs.relative_to(here) if outputs.is_relative_to(here) else outputs
-    return f" --outputs {shlex.quote(str(place))}"
+def command(words: str, outputs: Path | None = None) -> str:
+    """A command of the kit as it can be typed here, such as ``.venv/bin/viewer-personas runs``.
+
+    Parameters
+    ----------
+    words : str
+        What follows the program's name.
+    outputs : Path, optional
+        The outputs folder it is about; it is named where it is not the default.
+
+    Returns
+    -------
+    str: by its name alone only where the search path leads to this very installation.
+    """
+    here, folder = Path.cwd(), Path(sys.executable).parent
+    script = shutil.which("viewer-personas", path=str(folder))
+    if script is None:
+        program = f"{_from_here(Path(sys.executable), here)} -m helpers"
+    elif shutil.which("viewer-personas") == script:
+        program = "viewer-personas"
+    else:
+        program = _from_here(Path(script), here)
+    if outputs and outputs != project_root() / "outputs":
+        words += f" --outputs {_from_here(outputs, here)}"
+    return f"{program} {words}"
+
+
+def _from_here(path: Path, here: Path) -> str:
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def load(*, env_file: Path | None = None) -> Settings:

@@ -97,9 +97,9 @@ def _plan(account: Account, row: PersonaRow) -> str:
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
             told = f"{entry.entry} was settled by hand as made, and no {row.name!r} is listed."
-            place = settings.flag(account.run.settings.outputs)
-            remedy = f"If so, run `viewer-personas settle {entry.entry} not-made{place}`."
-            raise CreditError(told, where="Ledger", remedy=remedy)
+            settle = f"settle {entry.entry} not-made"
+            settle = settings.command(settle, account.run.settings.outputs)
+            raise CreditError(told, where="Ledger", remedy=f"If so, run `{settle}`.")
     if row.chosen:
         return "buy"
     return "too few viewers" if row.numbers.viewers is None else "not chosen"

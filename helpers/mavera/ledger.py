@@ -139,11 +139,14 @@ def write_line(path: Path, line: str) -> None:
 
 def unknown(entry: Entry, why: str, outputs: Path) -> CreditError:
     """The error of an outcome that could not be known; it names the entry and the way out."""
-    command, place = f"viewer-personas settle {entry.entry}", settings.flag(outputs)
+    made, not_made = (
+        settings.command(f"settle {entry.entry} {outcome}", outputs)
+        for outcome in ("made", "not-made")
+    )
     told = f"Whether {entry.kind} {entry.name!r} was made, and charged, could not be known: {why}."
     told += f" Ledger entry {entry.entry} stays pending and nothing more is bought."
     remedy = "Run again to ask the service once more; or look at Mavera's pages yourself, then run "
-    remedy += f"`{command} made{place}` or `{command} not-made{place}`."
+    remedy += f"`{made}` or `{not_made}`."
     return CreditError(told, where="Mavera", remedy=remedy)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from helpers.core.errors import DataError
 from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
+from helpers.core.settings import command
 from helpers.core.tables import whole_percent
 from helpers.findings.counts import TOO_FEW, count_people, share_interval
-from helpers.findings.section import Section, to_plain
+from helpers.findings.section import Section, make_section
 from helpers.mavera import answers
 from helpers.report.pages import account_name
 from helpers.store import rules
@@ -39,16 +40,20 @@ CREDITS = {
     "before": "balance before",
     "after": "balance after",
 }
-CLUSTER_COLUMNS = {
-    "title": "cluster",
-    "viewers": "viewers [viewers]",
-    "share": "share of viewers",
-    "avg_videos": "videos, mean",
-    "avg_percent_watched": "completion, mean [%]",
-    "avg_visits": "visits, mean",
-    "identified_viewers": "identified [viewers]",
-    "identified_share": "identified, share of the cluster",
+SECTIONS = {
+    "answer": "Answer",
+    "clusters": "Clusters",
+    "content": "Content",
+    "retention": "Where viewers leave",
+    "change": "What is new",
+    "people": "People to call",
+    "personas": "Personas",
+    "advice": "Mave’s advice",
+    "stability": "How sure",
+    "method": "Method",
+    "stamp": "Stamp",
 }
+"""The sections in order, and their headings; each has a block in report.html.j2."""
 
 
 def gather(folder: Path) -> dict[str, Any]:
@@ -84,7 +89,8 @@ def gather(folder: Path) -> dict[str, Any]:
         "method": _method(source),
         "stamp": _stamp(source),
     }
-    return {"schema_version": SCHEMA_VERSION, "answer": _answer(source, parts), **parts}
+    parts["answer"] = _answer(source, parts)
+    return {"schema_version": SCHEMA_VERSION} | {name: parts[name] for name in SECTIONS}
 
 
 class _Source:
@@ -98,7 +104,7 @@ class _Source:
                 "run.json or data/clusters.csv is missing or damaged.",
                 where=f"run {folder.name}",
                 expected="a run whose stage 03 is done",
-                remedy=f"Go on with `viewer-personas run --resume {folder.name}`.",
+                remedy=f"Go on with `{command(f'run --resume {folder.name}', folder.parent)}`.",
             )
         self.clusters = read_csv(table)
         self.sections = self.read("insights") | {"retention": self.read("retention")}
@@ -107,12 +113,15 @@ class _Source:
         self.now = self.manifest.window["end_date"]
         recorded = folder / "data" / "clusters.yml"
         self.rules = rules.load(recorded).clusters if recorded.is_file() else []
+        self.descriptions = {rule.name: rule.description for rule in self.rules}
         titles = {rule.name: rule.title for rule in self.rules}
         names = self.clusters["cluster"]
         self.titles = {name: titles.get(name, name.replace("_", " ").title()) for name in names}
 
     def read(self, name: str) -> dict[str, Any]:
-        return read_json(self.folder / "data" / f"{name}.json")
+        """A JSON file of the run, without what is null in it; empty where there is none."""
+        content = read_json(self.folder / "data" / f"{name}.json")
+        return {key: value for key, value in content.items() if value is not None}
 
     def section(self, name: str, *others: str) -> dict[str, Any]:
         """A finding as it was written down, others among its parts; what was not made says so."""
@@ -123,29 +132,31 @@ class _Source:
         more = {other: self.section(other) for other in others if other in self.sections}
         return found | {"parts": found["parts"] | more}
 
-    def rows(self, name: str, part: str = "") -> list[dict[str, Any]]:
+    def row_of(self, cluster: str, name: str, part: str = "") -> dict[str, Any]:
+        """A cluster's first row in a finding, or in a part of one; empty where it has none."""
         section = self.section(name)
-        return section["parts"].get(part, {}).get("rows", []) if part else section["rows"]
+        rows = section["parts"].get(part, {"rows": []})["rows"] if part else section["rows"]
+        return next((row for row in rows if row["cluster"] == cluster), {})
 
 
 def _clusters(source: _Source) -> dict[str, Any]:
-    table, about = source.clusters, {rule.name: rule.description for rule in source.rules}
-    total, rows = int(table["viewers"].sum()), []
-    for row in table.to_dict("records"):
-        low, high = share_interval(row["viewers"], total) if total else (None, None)
-        rows.append(
-            {name: to_plain(value) for name, value in row.items()}
-            | {"title": source.titles[row["cluster"]], "low": to_plain(low), "high": to_plain(high)}
-            | {"few": row["viewers"] < TOO_FEW, "description": about.get(row["cluster"], "")}
-        )
+    """The clusters file's titles and descriptions beside the sizes, with 95 % intervals."""
+    total = int(source.clusters["viewers"].sum())
+    table = source.clusters.assign(
+        title=source.clusters["cluster"].map(source.titles),
+        few=source.clusters["viewers"] < TOO_FEW,
+        description=[source.descriptions.get(name, "") for name in source.titles],
+        low=None,
+        high=None,
+    )
     finding = "No viewers in the window, so no clusters."
     if total:
-        largest = max(rows, key=lambda row: row["viewers"])
+        ends = [share_interval(viewers, total) for viewers in table["viewers"]]
+        table[["low", "high"]] = ends
+        largest = table.loc[table["viewers"].idxmax()]
         share = whole_percent(largest["viewers"] / total)
         finding = f"{largest['title']} are the largest cluster: {share} of {total:,} viewers."
-    note = "Completion is the mean over a viewer's videos of the best session of each."
-    shown = {"finding": finding, "rows": rows, "columns": CLUSTER_COLUMNS, "note": note}
-    return shown | {"parts": {}, "viewers": total}
+    return make_section("clusters", finding, table).to_json() | {"viewers": total}
 
 
 def _names(source: _Source) -> list[dict[str, Any]]:
@@ -161,20 +172,7 @@ def _names(source: _Source) -> list[dict[str, Any]]:
 
 
 def _personas(source: _Source) -> dict[str, Any]:
-    replies = {reply.get("cluster"): reply for reply in source.analysis.get("replies") or []}
-    watched = source.rows("people", "watch_time")
-    minutes = {row["cluster"]: row["minutes_per_viewer"] for row in watched}
-    following = {row["cluster"]: row for row in source.rows("content", "next_video")[::-1]}
-    keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
-    cards = [
-        {key: card.get(key) for key in keys}
-        | {"facts": [fact["text"] for fact in card.get("facts") or []]}
-        | {"advice": (source.analysis.get("by_cluster") or {}).get(card["cluster"])}
-        | {"reply": replies.get(card["cluster"]), "next_video": following.get(card["cluster"])}
-        | {"minutes_per_viewer": minutes.get(card["cluster"])}
-        | {"conversion": _conversion(source, card["cluster"])}
-        for card in source.personas.get("personas") or []
-    ]
+    cards = [_card(source, persona) for persona in source.personas.get("personas", ())]
     finding = "Personas were not made in this run."
     if cards:
         states = Counter(STATUS.get(card["status"], card["status"]) for card in cards)
@@ -185,13 +183,24 @@ def _personas(source: _Source) -> dict[str, Any]:
     return {"finding": finding, "cards": cards}
 
 
-def _conversion(source: _Source, cluster: str) -> dict[str, Any]:
-    """What a cluster did, as the data say, and the word that Mave gave its probability."""
-    rows = source.rows("conversions")
-    row = next((row for row in rows if row["cluster"] == cluster), {})
-    stated = _stated((source.analysis.get("by_cluster") or {}).get(cluster))
-    keys = ("viewers", "converted", "rate", "low", "high", "verdict")
-    return {key: row.get(key) for key in keys} | {"stated": stated}
+def _card(source: _Source, persona: dict[str, Any]) -> dict[str, Any]:
+    """A persona; what its cluster did, as the data say; what Mave advises for it."""
+    cluster, said = persona["cluster"], source.analysis
+    advice = said.get("by_cluster", {}).get(cluster)
+    replies = (reply for reply in said.get("replies", ()) if reply.get("cluster") == cluster)
+    conversion = source.row_of(cluster, "conversions")
+    facts = ("viewers", "converted", "rate", "low", "high", "verdict")
+    keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
+    return {key: persona.get(key) for key in keys} | {
+        "facts": [fact["text"] for fact in persona.get("facts") or []],
+        "advice": advice,
+        "reply": next(replies, None),
+        "next_video": source.row_of(cluster, "content", "next_video") or None,
+        "minutes_per_viewer": source.row_of(cluster, "people", "watch_time").get(
+            "minutes_per_viewer"
+        ),
+        "conversion": {key: conversion.get(key) for key in facts} | {"stated": _stated(advice)},
+    }
 
 
 def _stated(advice: str | None) -> str | None:
@@ -202,23 +211,23 @@ def _stated(advice: str | None) -> str | None:
 
 def _advice(source: _Source) -> dict[str, Any]:
     said = source.analysis
-    status, reason = said.get("status") or "not_asked", said.get("reason") or ""
+    status, reason = said.get("status", "not_asked"), said.get("reason", "")
     finding = {
         "answered": "Mave answered with advice for each cluster.",
         "clarifying": "Mave asked a question back instead of giving advice.",
     }.get(status, f"Mave was not asked in this run. {reason}".strip())
     if said.get("reused"):
         finding += f" The answer is from {said.get('asked_on')}: the numbers are the same since."
-    texts = [said, *(said.get("follow_ups") or []), said.get("edits") or {}]
+    texts = [said, *said.get("follow_ups", ()), said.get("edits", {})]
     missing = [figure for text in texts for figure in text.get("unsupported_figures") or []]
     keys = ("question", "answer", "closing", "asked_on", "credits", "thread_id", "confidence")
     return {key: said.get(key) for key in (*keys, "edits")} | {
         "finding": finding,
         "status": status,
         "reused": bool(said.get("reused")),
-        "follow_ups": said.get("follow_ups") or [],
+        "follow_ups": said.get("follow_ups", []),
         "sources": [asdict(source) for source in answers.links(said.get("sources"))],
-        "figures": said.get("figures") or [],
+        "figures": said.get("figures", []),
         "unsupported_figures": list(dict.fromkeys(missing)),
     }
 

@@ -21,6 +21,8 @@ from helpers.report import data
 from helpers.report.pages import account_name, environment, headings_in_order
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+QUIETLY = ["--headless", "--no-pdf-header-footer", "--disable-gpu", "--no-first-run"]
+QUIETLY += ["--disable-sync", "--disable-background-networking", "--disable-component-update"]
 PRINT_SECONDS = 120  # a report takes two seconds on a laptop
 
 
@@ -50,8 +52,9 @@ def build(folder: Path) -> Path:
 def render(facts: dict[str, Any]) -> str:
     """The page of a report.json."""
     titles = {row["cluster"]: row["title"] for row in facts["clusters"]["rows"]}
-    template = environment().get_template("report.html.j2")
-    return headings_in_order(template.render(**facts, titles=titles, looks=plots.looks(titles)))
+    template, looks = environment().get_template("report.html.j2"), plots.looks(titles)
+    page = template.render(**facts, headings=data.SECTIONS, titles=titles, looks=looks)
+    return headings_in_order(page)
 
 
 def render_pdf(page: Path) -> Path:
@@ -70,9 +73,7 @@ def render_pdf(page: Path) -> Path:
         )
     target = page.with_suffix(".pdf")
     with tempfile.TemporaryDirectory() as profile:
-        command = [browser, "--headless", "--disable-gpu", "--no-first-run", "--disable-sync"]
-        command += ["--disable-background-networking", "--disable-component-update"]
-        command += ["--no-pdf-header-footer", f"--user-data-dir={profile}"]
+        command = [browser, *QUIETLY, f"--user-data-dir={profile}"]
         if not getattr(os, "geteuid", lambda: 1)():  # chromium's own sandbox refuses root
             command.append("--no-sandbox")
         command += [f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
@@ -101,26 +102,23 @@ def index(outputs: Path) -> Path:
             name = account_name(manifest.account)
             if place != outputs and name != place.name:
                 name = f"{place.name} ({name})"
-            row = _run_row(folder, manifest) | {"place": folder.relative_to(outputs).as_posix()}
-            accounts.setdefault(name, []).append(row)
+            accounts.setdefault(name, []).append(_run_row(folder, manifest, outputs))
     page = outputs / "index.html"
     write_text(page, environment().get_template("index.html.j2").render(accounts=accounts))
     return page
 
 
-def _run_row(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    status, state = manifest.status, manifest.status  # read later: nothing is said to be running
-    if status == "done":
+def _run_row(folder: Path, manifest: Manifest, outputs: Path) -> dict[str, Any]:
+    state = manifest.status  # read later: nothing is said to be running
+    if state != "running":
         state = describe_state(manifest, lambda account: False)
-    stages, more = manifest.stages.items(), manifest.model_extra or {}
-    return manifest.model_dump(include={"window", "source", "counts", "credits"}) | {
+    stages = manifest.stages.items()
+    return {
+        **manifest.model_dump(),
         "run": folder.name,
-        "status": status,
+        "place": folder.relative_to(outputs).as_posix(),
         "state": state,
         "choices": given_parameters(manifest),
-        "clusters": more.get("clusters", {}),
-        "reason": (more.get("error") or {}).get("message"),
-        "invented": manifest.account == "sandbox",
         "stopped": [name for name, one in stages if one.get("status") in ("failed", "running")],
         "links": [path.name for path in sorted(folder.glob("0*.html"))],
         "report": (folder / "report.html").is_file(),

@@ -59,8 +59,8 @@ def accounts_yml(tmp_path, monkeypatch):
     ends = {}
 
     def stand_in(account, outputs, *_):
-        place = str(outputs / account.name)
-        return [sys.executable, str(script), account.name, place, *map(str, ends[account.name])]
+        place, end = str(outputs), map(str, ends[account.name])
+        return [sys.executable, str(script), account.name, place, *end]
 
     def write(key: str = "", **given) -> Path:
         ends.update(given)
@@ -128,7 +128,7 @@ def test_ctrl_c_stops_the_processes_and_keeps_what_they_did(accounts_yml, give, 
     threading.Thread(target=interrupt, daemon=True).start()
     status, out, err = give(path)
     assert status == 130 and "Interrupted. What was fetched and bought is kept." in err
-    outcomes = dict(re.split(r"  +", line)[:2] for line in out.splitlines()[1:])
+    outcomes = dict(re.split(r"  +", line)[:2] for line in out.splitlines()[1:-1])
     assert outcomes == {
         "north": "done", "south": "interrupted (130)", "east": "not started",
     }  # fmt: skip
@@ -161,7 +161,7 @@ def test_options_are_handed_on(tmp_path):
     path = tmp_path / "accounts.yml"
     path.write_text("accounts:\n  s: {env_file: s.env, parameters: s.yml, max_credits: 1600}\n")
     (account,) = accounts_file.read(path)
-    assert accounts.command(account, Path("/o"), {"min_cell": "20"}, "1-3")[1:] == [
+    assert accounts.command(account, Path("/o/s"), {"min_cell": "20"}, "1-3")[1:] == [
         "-m", "helpers", "run", "--quiet", "--outputs", "/o/s", "-f", str(tmp_path / "s.yml"),
         "--stages", "1-3", "-p", "max_credits", "1600", "-p", "min_cell", "20",
     ]  # fmt: skip

@@ -21,6 +21,7 @@ from helpers.store.store import SESSIONS, VISITORS, Store
 
 JANE, KEY, OTHER = "Jane.O'Hara@example.com", "00jane_4711-a", "00jane_4711-b"
 TOM = "tom@example.org"
+REPORTED = {"05_mave_analysis": {"status": "done"}}
 AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
 
@@ -52,7 +53,7 @@ def filled(bare_environment, monkeypatch):
 
     folder = bare_environment / "2026-07-01"
     shown = {"show_identities": True}
-    folders.record(folder, account="live", status="done", parameters=shown, stages={})
+    folders.record(folder, account="live", status="done", parameters=shown, stages=REPORTED)
     people = pd.DataFrame(
         {"visitor_key": [KEY, OTHER, "tom-1"], "email": [JANE, JANE, TOM], "video_count": 1}
     )
@@ -86,7 +87,7 @@ def all_text(outputs):
 def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled, bare_environment):
     store, folder = filled
     said = "\n".join(erase.erase("jane.o'hara@EXAMPLE.com"))
-    assert "Store live: 2 sessions, 1 visitor row removed." in said
+    assert "store/live: 2 sessions, 1 visitor row removed." in said
     assert "viewers.parquet" in said and "outreach_casual_viewers.csv" in said
     assert "The report is made anew." in said
     assert "Wistia's own copy stays" in said and "keyed hash" in said
@@ -204,7 +205,7 @@ def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bar
     for name in ("store", "2026-07-01"):
         (bare_environment / name).rename(north / name)
     said = erase.erase(JANE)
-    assert said[0] == "Store north/live: 2 sessions, 1 visitor row removed."
+    assert said[0] == "north/store/live: 2 sessions, 1 visitor row removed."
     assert KEY not in all_text(bare_environment) and TOM in all_text(bare_environment)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -67,9 +68,9 @@ def test_what_nobody_foresaw_is_one_line_and_how_to_go_on(
     def fail(*_, **__):
         raise error
 
-    error.add_note("To go on with it: viewer-personas run --resume x")
+    error.add_note("To go on with it: …")
     monkeypatch.setattr(runner, "run", fail)
-    told = f"{said}To go on with it: viewer-personas run --resume x\n"
+    told = f"{said}To go on with it: …\n"
     code, out, err = viewer_personas("run")
     assert (code, out, err.lstrip("\n")) == (status, "", told)  # click ends the line of ^C
 
@@ -124,12 +125,16 @@ def test_sandbox_hands_its_options_on():
         assert option in done.stdout
 
 
-def test_both_names_of_the_command_are_one(bare_environment):
+def test_both_names_of_the_command_are_one_and_what_is_suggested_works(bare_environment):
     script = os.path.join(os.path.dirname(sys.executable), "viewer-personas")
+    environment = os.environ | {"PATH": "/usr/bin:/bin"}  # as where nothing is activated
     for name in ([script], [sys.executable, "-m", "helpers"]):
-        done = subprocess.run([*name, "runs"], capture_output=True, text=True)
+        done = subprocess.run([*name, "runs"], capture_output=True, text=True, env=environment)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == "No runs yet. `viewer-personas run` makes one.\n"
+        (command,) = re.findall("^No runs yet. `(.+)` makes one.$", done.stdout)
+        tried = [*shlex.split(command), "--help"]
+        done = subprocess.run(tried, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0 and "--max-credits" in done.stdout
 
 
 def test_runs_lists_newest_first_by_number(viewer_personas, bare_environment):
@@ -157,21 +162,23 @@ def test_runs_tells_parts_and_a_run_that_was_killed(viewer_personas, bare_enviro
     for name, status, stages in (
         ("2026-07-01", "done", STAGES[:3]), ("2026-07-02", "done", STAGES[2:3]),
         ("2026-07-03", "done", STAGES), ("2026-07-04", "running", STAGES),
-        ("2026-07-05", "failed", STAGES),
+        ("2026-07-05", "failed", STAGES), ("2026-07-06", "failed", STAGES),
     ):  # fmt: skip
         facts = {"account": "live", "status": status, "stages": {name: {} for name in stages}}
         folders.record(bare_environment / name, **facts)
+
+    folders.record(bare_environment / "2026-07-06", error={"kind": "KeyboardInterrupt"})
 
     def states():
         lines = viewer_personas("runs")[1].splitlines()
         return [re.split(r"\s{2,}", line)[1] for line in lines[1:]]
 
-    expected = ["failed", "stopped", "done", "done, stage 3", "done, stages 1-3"]
+    expected = ["interrupted", "failed", "stopped", "done", "done, stage 3", "done, stages 1-3"]
     assert states() == expected
     lock = bare_environment / "store" / "live" / "run.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):  # as another process holds it
-        assert states() == ["failed", "running", *expected[2:]]
+        assert states() == ["interrupted", "failed", "running", *expected[3:]]
     assert states() == expected
 
 
@@ -187,10 +194,17 @@ def test_erase_prints_what_stays(viewer_personas, monkeypatch):
     )  # fmt: skip
 
 
-def test_erase_that_is_answered_no_deletes_nothing(viewer_personas, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    status, out, _ = viewer_personas("erase", "a@example.com")
-    assert (status, out) == (0, "Nothing was deleted.\n")
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [("n\n", 0, "Nothing was deleted."), ("", 2, "In a script, give --yes.")],
+)
+def test_erase_that_is_not_answered_yes_deletes_nothing(
+    viewer_personas, monkeypatch, answer, status, said
+):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    found, out, err = viewer_personas("erase", "a@example.com")
+    assert (found, said in out + err) == (status, True)
+    assert "Nothing was deleted" in out + err and "Interrupted" not in err
 
 
 def test_settle_closes_a_pending_purchase(viewer_personas, bare_environment):

@@ -53,9 +53,7 @@ def test_success_and_failure_are_told_once_each(tmp_path, webhook, monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["json://127.0.0.1:9", "no address"])
-def test_a_message_that_cannot_be_sent_is_a_warning(
-    tmp_path, bare_environment, monkeypatch, capsys, address
-):
+def test_a_message_that_cannot_be_sent_is_a_warning(bare_environment, monkeypatch, capsys, address):
     monkeypatch.setenv("VIEWER_PERSONAS_NOTIFY", address)
     notify.send(runner.settings_module.load(), bare_environment / "2026-07-01")
     said = "Warning: VIEWER_PERSONAS_NOTIFY: the message could not be sent"

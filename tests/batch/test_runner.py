@@ -15,10 +15,10 @@ import nbformat
 import pyarrow as pa
 import pytest
 
-from helpers.batch import runner, summary
+from helpers.batch import listing, runner
 from helpers.batch.plan import plan
 from helpers.core import files, folders
-from helpers.core.errors import AccessError, DataError, KitError, LockError, ParameterError
+from helpers.core.errors import DataError, KitError, LockError, ParameterError
 from helpers.run import STAGES
 from helpers.store.store import VISITORS, Store
 from notebooks import plain_report, write  # noqa: F401
@@ -144,27 +144,27 @@ def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environ
     assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
 
 
-def test_an_unknown_error_in_a_cell_is_told_in_one_line_with_the_log(tmp_path, bare_environment):
-    books = write(tmp_path / "books", s1="{}['x']")
-    with pytest.raises(KitError, match="01_fetch: KeyError: 'x'") as caught:
-        runner.run(WORDS, notebooks=books)
-    assert caught.value.exit_status == 1
-    assert "run.log" in caught.value.__notes__[0]
-    assert "--resume 2026-07-01" in caught.value.__notes__[0]
-
-
-def test_a_kernel_that_dies_is_told_and_the_run_is_failed(tmp_path, bare_environment):
-    books = write(tmp_path / "books", s1="import os; os._exit(9)")
-    with pytest.raises(KitError, match="01_fetch: The kernel died"):
-        runner.run(WORDS, stages="1", notebooks=books)
-    assert manifest(bare_environment / "2026-07-01")["status"] == "failed"
-
-
-def test_a_full_disk_in_a_cell_is_a_service_error(tmp_path):
-    books = write(tmp_path / "books", s1="raise OSError(28, 'No space left on device')")
-    with pytest.raises(KitError, match="The disk is full") as caught:
-        runner.run(WORDS, stages="1", notebooks=books)
-    assert caught.value.exit_status == 4
+@pytest.mark.parametrize(
+    ("cell", "status", "said"),
+    [
+        ("{}['x']", 1, "01_fetch: KeyError: 'x'"),
+        ("import os; os._exit(9)", 1, "01_fetch: The kernel died"),
+        ("raise OSError(28, 'No space left on device')", 4, "The disk is full"),
+        ("raise ValueError('jane' + chr(64) + 'example.com')", 1, "ValueError"),
+    ],
+)
+def test_other_errors_of_a_cell_are_one_line_with_the_log_and_how_to_go_on(
+    tmp_path, bare_environment, cell, status, said
+):
+    with pytest.raises(KitError, match=said) as caught:
+        runner.run(WORDS, stages="1", notebooks=write(tmp_path / "books", s1=cell))
+    assert caught.value.exit_status == status
+    (note,) = caught.value.__notes__
+    assert "run.log" in note and "viewer-personas run --resume 2026-07-01" in note
+    folder = bare_environment / "2026-07-01"
+    assert manifest(folder)["status"] == "failed" and statuses(folder) == ["failed"]
+    for name in ("run.log", "run.json", "01_fetch.ipynb"):
+        assert "jane@example.com" not in (folder / name).read_text("utf-8"), name
 
 
 def test_a_resumed_run_keeps_its_parameters_but_for_the_budget(tmp_path, bare_environment):
@@ -223,15 +223,6 @@ def test_a_leak_fails_the_run_and_names_the_file(tmp_path, bare_environment, mon
     assert manifest(bare_environment / "2026-07-01")["status"] == "failed"
 
 
-def test_the_log_holds_no_mail_address(tmp_path, bare_environment):
-    books = write(tmp_path / "books", s1="raise ValueError('jane' + chr(64) + 'example.com')")
-    with pytest.raises(KitError):
-        runner.run(WORDS, stages="1", notebooks=books)
-    folder = bare_environment / "2026-07-01"
-    for name in ("run.log", "run.json", "01_fetch.ipynb"):
-        assert "jane@example.com" not in (folder / name).read_text("utf-8"), name
-
-
 def test_a_second_run_while_one_works_waits_and_then_gives_way(
     tmp_path, bare_environment, monkeypatch
 ):
@@ -270,6 +261,7 @@ def test_ctrl_c_leaves_a_failed_run_that_can_go_on(tmp_path, bare_environment):
     folder = bare_environment / "2026-07-01"
     assert manifest(folder)["status"] == "failed" and statuses(folder) == ["failed"]
     assert "--resume 2026-07-01" in caught.value.__notes__[0]
+    assert "interrupted" in listing.list_runs(bare_environment)[1]
 
 
 def test_a_run_that_crosses_midnight_keeps_its_date(tmp_path, bare_environment, monkeypatch):
@@ -283,142 +275,23 @@ def test_a_run_that_crosses_midnight_keeps_its_date(tmp_path, bare_environment, 
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "said"),
+    ("views", "kind", "said"),
     [
-        ({"source": "live"}, AccessError, "WISTIA_API_TOKEN is not set"),
+        ("visitor_key,media_id\nv,m\n", DataError, "column received_at is missing"),
         (
-            {"start_date": "2026-02-01", "end_date": "2026-01-01"},
-            ParameterError,
-            "end_date 2026-01-01 comes before",
+            "visitor_key,media_id,received_at,percent_viewed\nv,m,2026-06-01,7\n",
+            DataError,
+            "line 2",
         ),
+        (None, ParameterError, "Sessions file views.csv: No such file"),
     ],
 )
-def test_what_is_wrong_is_refused_before_anything_is_written(
-    tmp_path, bare_environment, given, kind, said
+def test_a_run_whose_own_sessions_are_damaged_takes_no_name_of_the_day(
+    tmp_path, bare_environment, views, kind, said
 ):
+    if views:
+        (tmp_path / "views.csv").write_text(views)
+    given = {"run_date": "2026-07-01", "sessions_file": str(tmp_path / "views.csv")}
     with pytest.raises(kind, match=said):
         runner.run(given, notebooks=write(tmp_path / "books"))
     assert not bare_environment.exists()
-
-
-def test_the_summary_is_plain_text_of_the_runs_files(tmp_path, bare_environment):
-    folder = bare_environment / "2026-07-01"
-    folders.record(
-        folder, account="sandbox", source={"wistia": "sandbox", "mavera": "sandbox"},
-        window={"start_date": "2026-06-01", "end_date": "2026-06-30"},
-        counts={"visitors": 1247, "viewers": 2}, credits={"spent": 1550},
-    )  # fmt: skip
-    (folder / "data").mkdir()
-    (folder / "data" / "clusters.csv").write_text(
-        "cluster,viewers,share,avg_videos,identified_share\n"
-        "bouncers,2,1.0,1.0,0.5\nskimmers,0,0.0,,\n"
-    )
-    answer = "# Who\n\n**Call** them \x1b[31mnow\n- one\n- two"
-    files.write_json(folder / "data" / "analysis.json", {"answer": answer})
-    lines = summary.summarize(folder)
-    assert lines[0] == "Run 2026-07-01 · account: sandbox · 2026-06-01 to 2026-06-30"
-    assert lines[1] == "visitors: 1,247 · viewers: 2"
-    assert "\x1b" not in "\n".join(lines)
-    assert lines[2].split() == ["cluster", "viewers", "share", "%", "avg_videos", "identified", "%"]
-    assert lines[3].split() == ["bouncers", "2", "100.0", "1.0", "50.0"]
-    assert lines[4].split() == ["skimmers", "0", "0.0", "-", "-"]
-    assert "Credits spent: 1,550 (play credits of the sandbox)" in lines
-
-
-@pytest.mark.parametrize(
-    ("facts", "line"),
-    [
-        ({"fetch": {"sessions": {"new": 0, "changed": 0}}}, "No new sessions since the last run."),
-        (
-            {"counts": {"viewers": 0}},
-            "No viewers in the window: nothing to cluster, nothing to buy.",
-        ),
-    ],
-)
-def test_nothing_new_and_nobody_at_all_are_said(bare_environment, facts, line):
-    folder = bare_environment / "2026-07-01"
-    base = {"account": "a", "source": {"wistia": "live", "mavera": "live"}}
-    window = {"start_date": "2026-06-01", "end_date": "2026-06-30"}
-    changed = {"counts": {"viewers": 5}, "fetch": {"sessions": {"new": 0, "changed": 2}}}
-    folders.record(folder, **base, window=window, **changed)
-    assert line not in summary.summarize(folder)
-    folders.record(folder, **facts)
-    assert line in summary.summarize(folder)
-
-
-def test_news_comes_before_shares_and_people(bare_environment):
-    folder = bare_environment / "2026-07-01"
-    news = {"news": {"finding": "New: 284 viewers."}}
-    told = {"change": {"finding": "No share changed.", "parts": news}, "people": {"finding": "20."}}
-    files.write_json(folder / "data" / "insights.json", told)
-    assert summary.headlines(folder) == ["New: 284 viewers.", "No share changed.", "20."]
-
-
-def told(folder, *, mavera="live", bill=None, answer=None, **facts):
-    """The summary of a run with these facts."""
-    folders.record(
-        folder, account="a", source={"wistia": "live", "mavera": mavera}, counts={"viewers": 5},
-        window={"start_date": "2026-06-01", "end_date": "2026-06-30"}, **facts,
-    )  # fmt: skip
-    files.write_json(folder / "data" / "personas.json", {"personas": [], "bill": bill})
-    files.write_json(folder / "data" / "analysis.json", answer or {"status": "not_asked"})
-    return "\n".join(summary.summarize(folder))
-
-
-def test_without_a_budget_the_summary_says_what_the_bill_would_be(bare_environment):
-    folder, credits = bare_environment / "2026-07-01", {"bill": 1575, "spent": 0}
-    said = told(folder, credits=credits, parameters={"run": "2026-07-01"})
-    assert "Nothing was bought: max_credits is 0. The bill: 1,575 credits at most." in said
-    assert "To buy: --max-credits 1575" in said
-    assert "Nothing was bought" not in told(folder, parameters={"max_credits": 1575})
-    assert "Nothing was bought" not in told(folder, mavera="sandbox", parameters={"max_credits": 0})
-
-
-def test_parameters_that_match_nothing_are_warned_of(bare_environment):
-    unmatched = {"media_ids": ["abc"], "exclude_domains": []}
-    said = told(bare_environment / "2026-07-01", unmatched=unmatched)
-    assert "Warning: media_ids: no session has abc. Check the spelling." in said
-    assert "exclude_domains" not in said
-
-
-def test_auto_recharge_is_warned_of_in_the_summary(bare_environment):
-    folder = bare_environment / "2026-07-01"
-    said = "Warning: auto-recharge is on at Mavera"
-    assert said in told(folder, bill={"total": 0, "auto_recharge": True})
-    assert said not in told(folder, bill={"total": 0, "auto_recharge": False})
-    assert said not in told(folder, mavera="sandbox", bill={"auto_recharge": True})
-
-
-def test_of_an_answer_the_action_is_told_and_nothing_where_mave_was_not_asked(bare_environment):
-    folder = bare_environment / "2026-07-01"
-    closing = "The best: **Fans**.\nThe one action: call 7 of 99."
-    figure = {
-        "text": "99",
-        "line": closing.split("\n")[1],
-        "verdict": "not in the data",
-        "start": 0,
-    }
-    answer = {"status": "answered", "answer": "## Fans\nCurious.", "closing": closing}
-    said = told(folder, mavera="sandbox", answer=answer | {"figures": [figure]})
-    action = "  The one action: call 7 of 99 [not in the data]."
-    assert f"Mave (simulated by the sandbox):\n{action}\n" in said and "Curious" not in said
-    assert "Mave (" not in told(folder)
-
-
-def test_the_excerpt_of_mave_says_who_wrote_it_and_is_no_heading(bare_environment):
-    folder = bare_environment / "2026-07-01"
-    answer = {"status": "answered", "answer": "## Fans\n\n- **Motive:** curious\n\n## Rest\nBored."}
-    said = told(folder, mavera="sandbox", answer=answer).splitlines()
-    place = said.index("Mave (simulated by the sandbox):")
-    assert said[place + 1 : place + 3] == ["  Motive: curious", "  Bored."]
-    assert "Mave (written by AI):" in told(folder, answer=answer)
-    assert "  Only a heading" in told(folder, answer=answer | {"answer": "# Only a heading\n\n"})
-    assert "  #1 pick" in told(folder, answer=answer | {"answer": "#1 pick\n\nrest"})
-
-
-def test_a_question_of_mave_is_not_passed_off_as_an_answer(bare_environment):
-    answer = {"status": "clarifying", "answer": "Which market do you mean?"}
-    said = told(bare_environment / "2026-07-01", answer=answer)
-    assert "Mave asks (written by AI):\n  Which market do you mean?" in said
-    assert "Mave asked back instead of answering: there is no advice in this run." in said
-    assert "Mave (written by AI)" not in said

@@ -1,6 +1,7 @@
 """Settings come from the environment or .env, and say what is wrong without showing a value."""
 
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -163,3 +164,19 @@ def test_a_kernel_of_a_run_says_nothing_of_what_the_run_warned_of(monkeypatch, t
     monkeypatch.setenv("VIEWER_PERSONAS_SHARDZ", "3")
     settings.load(env_file=tmp_path / "none")
     assert capfd.readouterr().err == ""
+
+
+def test_a_suggested_command_is_the_shortest_that_works_here(monkeypatch, tmp_path):
+    folder = tmp_path / "kit" / "bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert settings.command("runs") == f"{folder}/python -m helpers runs"
+    script = folder / "viewer-personas"
+    script.touch(mode=0o755)
+    assert settings.command("runs") == f"{script} runs"
+    monkeypatch.chdir(tmp_path / "kit")
+    here = "bin/viewer-personas runs --outputs 'o p'"
+    assert settings.command("runs", tmp_path / "kit" / "o p") == here
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin")
+    assert settings.command("runs") == "viewer-personas runs"

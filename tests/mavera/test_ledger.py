@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.core.errors import ParameterError
-from helpers.core.settings import project_root
+from helpers.core.settings import command
 from helpers.mavera import ledger
 from helpers.mavera.ledger import PENDING, SETTLED, VOID, Ledger
 
@@ -83,14 +83,10 @@ def test_settling_an_unknown_or_known_entry_is_refused_and_names_those_that_wait
         ledger.settle_by_hand(outputs, known.entry, False)
 
 
-def test_the_error_of_an_unknown_outcome_names_entry_and_command(path, monkeypatch):
+def test_the_error_of_an_unknown_outcome_names_entry_and_command(path):
     entry = Ledger(path).open("persona", "Skimmers")
-    command = f"viewer-personas settle {entry.entry}"
-    error = ledger.unknown(entry, "asking failed", project_root() / "outputs")
-    assert f"`{command} made` or `{command} not-made`" in str(error) and error.exit_status == 5
     elsewhere = path.parents[2] / "of {x} north"
-    text = str(ledger.unknown(entry, "asking failed", elsewhere))
-    assert f"`{command} made --outputs '{elsewhere}'`" in text
-    monkeypatch.chdir(path.parents[2])
-    text = str(ledger.unknown(entry, "asking failed", elsewhere))
-    assert f"`{command} not-made --outputs 'of {{x}} north'`" in text
+    error = ledger.unknown(entry, "asking failed", elsewhere)
+    for outcome in ("made", "not-made"):
+        assert f"`{command(f'settle {entry.entry} {outcome}', elsewhere)}`" in str(error)
+    assert f"--outputs '{elsewhere}'" in str(error) and error.exit_status == 5

@@ -329,15 +329,21 @@ def test_the_index_lists_runs_by_account_newest_first_in_numbers(tmp_path):
     assert "1,247 viewers" in text_of(page.main)
 
 
-def test_a_failed_run_shows_why_and_how_to_go_on(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "message", "said"),
+    [
+        ("AccessError", f"Wistia: 401 {samples.HOSTILE}", "Failed at 02_enrich. Wistia: 401"),
+        ("KeyboardInterrupt", "Interrupted", "Interrupted at 02_enrich. Go on where it stopped"),
+    ],
+)
+def test_a_run_that_failed_shows_why_and_how_to_go_on(tmp_path, kind, message, said):
     stages = {"01_fetch": {"status": "done"}, "02_enrich": {"status": "failed"}}
-    error = {"kind": "AccessError", "message": f"Wistia: 401 {samples.HOSTILE}"}
+    error = {"kind": kind, "message": message}
     failed = {"status": "failed", "stages": stages, "error": error, "credits": {}}
     samples.write(tmp_path / "2026-06-01", **failed)
     page = index_of(tmp_path)
-    assert "Failed at 02_enrich. Wistia: 401" in text_of(page.main)
-    assert "viewer-personas run --resume 2026-06-01" in text_of(page.main)
-    assert not page.script
+    assert said in text_of(page.main) and not page.script
+    assert ".venv/bin/viewer-personas run --resume 2026-06-01" in text_of(page.main)
 
 
 def test_the_index_links_the_outputs_folders_that_accounts_have_of_their_own(tmp_path):
