@@ -12,7 +12,6 @@ from helpers.core.errors import DataError
 from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
 from helpers.core.settings import command
-from helpers.core.tables import whole_percent
 from helpers.findings.counts import TOO_FEW, count_people, share_interval
 from helpers.findings.section import Section, make_section
 from helpers.mavera import answers
@@ -141,22 +140,16 @@ class _Source:
 
 def _clusters(source: _Source) -> dict[str, Any]:
     """The clusters file's titles and descriptions beside the sizes, with 95 % intervals."""
-    total = int(source.clusters["viewers"].sum())
+    sizes = source.clusters["viewers"]
+    total = int(sizes.sum())
+    ends = [share_interval(viewers, total) if total else (None, None) for viewers in sizes]
     table = source.clusters.assign(
-        title=source.clusters["cluster"].map(source.titles),
-        few=source.clusters["viewers"] < TOO_FEW,
+        title=[*source.titles.values()],
+        few=sizes < TOO_FEW,
         description=[source.descriptions.get(name, "") for name in source.titles],
-        low=None,
-        high=None,
     )
-    finding = "No viewers in the window, so no clusters."
-    if total:
-        ends = [share_interval(viewers, total) for viewers in table["viewers"]]
-        table[["low", "high"]] = ends
-        largest = table.loc[table["viewers"].idxmax()]
-        share = whole_percent(largest["viewers"] / total)
-        finding = f"{largest['title']} are the largest cluster: {share} of {total:,} viewers."
-    return make_section("clusters", finding, table).to_json() | {"viewers": total}
+    table[["low", "high"]] = ends
+    return make_section("clusters", table).to_json() | {"viewers": total}
 
 
 def _names(source: _Source) -> list[dict[str, Any]]:
