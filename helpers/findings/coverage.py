@@ -56,5 +56,4 @@ def missing_days(fetched: Iterable[date], window: Window) -> list[date]:
     """Days of the window that the store does not hold, from the first day it does hold."""
     held = set(fetched)
     first = max(min(held, default=window.end + timedelta(1)), window.start)
-    days = (first + timedelta(n) for n in range((window.end - first).days + 1))
-    return [day for day in days if day not in held]
+    return sorted({day.date() for day in pd.date_range(first, window.end)} - held)

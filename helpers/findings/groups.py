@@ -36,6 +36,7 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
         A row per method: method, groups, silhouette (−1 to 1), outside (share of viewers in no
         group), agreement (with the rules).
     """
+    from sklearn.cluster import HDBSCAN
     from sklearn.metrics import adjusted_rand_score
 
     count = int(engine.counts("SELECT count(*) AS n FROM viewers")["n"].sum())
@@ -45,7 +46,11 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     sample = engine.rows(tables.sql("viewer_sample"), part)
     sample = sample.sort_values("visitor_key", ignore_index=True)
     points = _place(sample, seed)
-    labels = {"k-means": _kmeans(points, seed), "HDBSCAN": _hdbscan(points, min_cell)}
+    least = max(int(SMALLEST * len(points)), min_cell, 2)
+    labels = {
+        "k-means": _best_kmeans(points, seed),
+        "HDBSCAN": HDBSCAN(min_cluster_size=least, copy=True).fit_predict(points),
+    }
     frame = pd.DataFrame(
         {
             "method": method,
@@ -80,17 +85,13 @@ def label_viewers(viewers: pd.DataFrame, *, groups: int, seed: int = 0) -> pd.Se
     --------
     >>> viewers["group"] = cluster.label_viewers(viewers, groups=5)
     """
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
     if viewers.empty:
         return pd.Series([], viewers.index, dtype="str")
-    with threadpool_limits(1):
-        kmeans = KMeans(min(groups, len(viewers)), n_init=4, random_state=seed)
-        found = kmeans.fit_predict(_place(viewers, seed))
-    by_size = pd.Series(found).value_counts().index
-    names = {number: f"group {chr(ord('A') + place)}" for place, number in enumerate(by_size)}
-    return pd.Series(found, viewers.index).map(names)
+    found = pd.Series(
+        _kmeans(_place(viewers, seed), min(groups, len(viewers)), seed), viewers.index
+    )
+    by_size = enumerate(found.value_counts().index)
+    return found.map({number: f"group {chr(ord('A') + place)}" for place, number in by_size})
 
 
 def _place(viewers: pd.DataFrame, seed: int) -> np.ndarray:
@@ -104,26 +105,20 @@ def _place(viewers: pd.DataFrame, seed: int) -> np.ndarray:
     return np.column_stack([*counts, completion])
 
 
-def _kmeans(points: np.ndarray, seed: int) -> np.ndarray:
+def _best_kmeans(points: np.ndarray, seed: int) -> np.ndarray:
     """Labels of the number of groups with the best silhouette, none of them tiny."""
+    tried = [_kmeans(points, number, seed) for number in range(2, MOST_GROUPS + 1)]
+    large = [found for found in tried if np.bincount(found).min() >= SMALLEST * len(points)]
+    alone = np.zeros(len(points), int)
+    return max(large, key=lambda found: _silhouette(points, found, seed), default=alone)
+
+
+def _kmeans(points: np.ndarray, groups: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    best, most = np.zeros(len(points), int), -1.0
-    for number in range(2, MOST_GROUPS + 1):
-        with threadpool_limits(1):  # waiting threads cost more than they help at this size
-            found = KMeans(number, n_init=4, random_state=seed).fit_predict(points)
-        large = np.bincount(found).min() >= SMALLEST * len(points)
-        if large and (score := _silhouette(points, found, seed)) > most:
-            best, most = found, score
-    return best
-
-
-def _hdbscan(points: np.ndarray, min_cell: int) -> np.ndarray:
-    from sklearn.cluster import HDBSCAN
-
-    least = max(int(SMALLEST * len(points)), min_cell, 2)
-    return HDBSCAN(min_cluster_size=least, copy=True).fit_predict(points)
+    with threadpool_limits(1):  # waiting threads cost more than they help at this size
+        return KMeans(groups, n_init=4, random_state=seed).fit_predict(points)
 
 
 def _silhouette(points: np.ndarray, found: np.ndarray, seed: int) -> float:

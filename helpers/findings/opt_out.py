@@ -16,7 +16,6 @@ OPT_OUT = "opt_out.txt"
 _LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
 DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?:xn--[\w-]+|[^\W\d_]{{2,}})")
 ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"*]+@{DOMAIN.pattern}")
-NAMED = re.compile(r"[^,;<>]*<([^<>]*)>")  # Ann Lee <ann@acme.example>
 
 
 def read_opt_out(path: Path) -> frozenset[str]:
@@ -57,15 +56,14 @@ def _entries(line: str, *, where: str) -> set[str]:
     """Addresses and domains of a line; words beside an address are a name."""
     plain = privacy.clean_text(unicodedata.normalize("NFKC", line)).lower()
     plain = re.sub(r"(^|\s)#.*", "", plain).strip()
-    unquoted = re.sub(r'"[^"]*"', " ", plain)
     found, others = set(), []
-    for word in re.split(r"[,;\s]+", NAMED.sub(r" \1 ", unquoted)):
+    for word in re.findall(r"[^,;<>\"\s]+", plain):
         if word.startswith("mailto:"):
             word = unquote(word.removeprefix("mailto:").partition("?")[0])
         domain = re.sub(r"^(\*?@|\*\.)", "", word)
         if ADDRESS.fullmatch(word) or DOMAIN.fullmatch(domain):
             found.add(domain)
-        elif word:
+        else:
             others.append(word)
     named = any("@" in entry for entry in found) and not any("@" in word for word in others)
     if (plain and not found) or (others and not named):

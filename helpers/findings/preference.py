@@ -197,8 +197,7 @@ def judge_counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def coarsen_p_values(p_values: pd.Series) -> pd.Series:
     """p-values rounded up to 0.001, 0.01, 0.05, 0.1 or 1: a verdict, not a way to a count."""
-    steps = np.array(P_VALUES)
-    return p_values.map(lambda p: steps[np.searchsorted(steps, p)] if p <= 1 else np.nan)
+    return pd.cut(p_values, [-1, *P_VALUES], labels=P_VALUES).astype(float)
 
 
 def publish_shares(
