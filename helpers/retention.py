@@ -16,6 +16,7 @@ from helpers.findings.content import usual_percent
 from helpers.findings.counts import publish_counts
 from helpers.findings.section import Section
 from helpers.run import Run
+from helpers.store.engine import sql
 from helpers.store.schema import ENGAGEMENT, MEDIA_STATS
 
 NONE_ASKED = "retention_videos is 0: where viewers leave was not looked at."
@@ -151,14 +152,8 @@ def write(run: Run) -> Section:
 
 def _most_watched(run: Run) -> pd.DataFrame:
     """The videos to look at, index media_id: viewers, last_at [UTC], title, duration [s]."""
-    plays = run.engine.rows(
-        "SELECT media_id, count(*) AS viewers, max(last_at) AS last_at FROM plays GROUP BY 1"
-    ).groupby("media_id", as_index=False)
-    most = plays.agg({"viewers": "sum", "last_at": "max"}).sort_values(
-        ["viewers", "media_id"], ascending=[False, True]
-    )
-    titles = run.engine.query("SELECT media_id, title, duration FROM titles")
-    return most.head(run.params.retention_videos).merge(titles, "left").set_index("media_id")
+    most = run.engine.query(sql("most_watched"), {"most": run.params.retention_videos})
+    return most.set_index("media_id")
 
 
 def _cells(run: Run) -> tuple[pd.DataFrame, pd.Series, int]:

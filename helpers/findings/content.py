@@ -8,8 +8,7 @@ import pandas as pd
 from helpers.findings.counts import adjust_p_values, is_clear_maximum
 from helpers.findings.preference import LEVEL, choose_period, find_preferences, publish_shares
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
@@ -58,8 +57,8 @@ def read_titles(engine: Engine) -> pd.DataFrame:
 def count_choices(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Viewers, and who watched what, as :func:`.preference.compare_choices` takes them."""
     days = {"days": choose_period(engine)}
-    viewers = engine.counts(tables.sql("viewer_choices"), days)
-    chosen = engine.counts(tables.sql("video_choices"), days)
+    viewers = engine.counts(sql("viewer_choices"), days)
+    chosen = engine.counts(sql("video_choices"), days)
     once = viewers[viewers["stratum"] == "one"].groupby("cluster")["viewers"].sum()
     if once.max() > ALONE * once.sum():
         return viewers.assign(stratum="all"), chosen.assign(stratum="all")
@@ -112,7 +111,7 @@ def suggest_next_videos(
         [0 to 1 of what was watched next, by the cluster and by all], basis: "this cluster", or
         "all viewers" where too few of the cluster went on to another video.
     """
-    cells = engine.counts(tables.sql("next_video"))
+    cells = engine.counts(sql("next_video"))
     sizes = engine.counts("SELECT cluster, count(*) AS viewers FROM viewers GROUP BY 1")
     sizes = sizes.set_index("cluster").assign(choices=cells.groupby("cluster")["count"].sum())
     sizes = sizes.fillna(0).astype("int64")
@@ -160,7 +159,7 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
     """
     from scipy.stats import t
 
-    counted = engine.counts(tables.sql("video_lengths")).merge(read_titles(engine), on="media_id")
+    counted = engine.counts(sql("video_lengths")).merge(read_titles(engine), on="media_id")
     counted = counted[(counted["viewers"] >= max(min_cell, 2)) & (counted["duration"] > 0)]
     frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])

@@ -15,8 +15,7 @@ from helpers.findings.counts import (
 )
 from helpers.findings.preference import LEVEL, coarsen_p_values, judge_counts
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 
@@ -37,7 +36,7 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
         verdict_per_session (higher, lower, no clear difference, too few). Part gate: viewers that
         it identified.
     """
-    counted = engine.counts(tables.sql("conversions")).set_index("cluster")
+    counted = engine.counts(sql("conversions")).set_index("cluster")
     counted = counted.reindex(rules.names).fillna(0).astype("int64")
     frame = _publish_rates(counted, min_cell).join(_judge(counted))
     hidden = ["q_value", "verdict"]

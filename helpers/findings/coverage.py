@@ -10,8 +10,7 @@ import pandas as pd
 from helpers.core.parameters import Window
 from helpers.findings.counts import publish_counts, with_share
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 
 EXACT = "identified viewers"  # a total of the account
 
@@ -36,7 +35,7 @@ def describe_coverage(
     """
     # People have cookies in several shards: who is known is asked of the viewers at hand.
     frame = pd.concat(
-        [engine.query(tables.sql("viewer_coverage")), engine.counts(tables.sql("session_coverage"))]
+        [engine.query(sql("viewer_coverage")), engine.counts(sql("session_coverage"))]
     ).sort_values("topic", ignore_index=True)
     known = frame.set_index("topic").loc[EXACT]
     viewers = int(known["total"])

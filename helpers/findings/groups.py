@@ -7,8 +7,7 @@ import pandas as pd
 
 from helpers.findings.counts import publish
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 SAMPLE = 5_000  # viewers looked at; HDBSCAN takes a second for them, ten for 20,000
@@ -43,7 +42,7 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     if count < FEWEST:
         return Section(f"Natural groups need {FEWEST} viewers or more.")
     part = {"seed": seed, "part": min(SAMPLE / count, 1.0)}
-    sample = engine.rows(tables.sql("viewer_sample"), part)
+    sample = engine.rows(sql("viewer_sample"), part)
     sample = sample.sort_values("visitor_key", ignore_index=True)
     points = _place(sample, seed)
     least = max(int(SMALLEST * len(points)), min_cell, 2)

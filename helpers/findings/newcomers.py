@@ -11,8 +11,7 @@ import pandas as pd
 from helpers.core.parameters import Window
 from helpers.findings.counts import TOO_FEW, adjust_p_values, publish, publish_counts
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, features_sql, sql
 from helpers.store.rules import ClusterRules
 
 LEVEL = 0.05
@@ -54,7 +53,7 @@ def compare_newcomers(
         return Section(f"Too few days before {spans} to tell newcomers.", parts=parts)
     earlier = (middle - timedelta(days) - min(held, default=middle)).days + 1
     past = {"middle": middle, "days": days, "before": max(days, earlier)}
-    engine.define(tables.sql("newcomers").format(**past))
+    engine.define(sql("newcomers").format(**past))
     then = count_by_day(engine, rules, "newcomers_then", middle)
     now = count_by_day(engine, rules, "newcomers_now", window.end)
     groups = [by_day.sum(axis=1) for by_day in (then, now)]
@@ -71,7 +70,7 @@ def compare_newcomers(
 
 def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) -> pd.DataFrame:
     """Viewers by day of first session, counted back from the end, down, and cluster, across."""
-    engine.define(tables.features_sql(sessions))
+    engine.define(features_sql(sessions))
     counted = engine.counts(
         f"SELECT date_diff('day', first_seen::DATE, DATE '{end}')::VARCHAR AS days, "
         f"{rules.case_sql()} AS cluster, count(*) AS viewers FROM new_features GROUP BY ALL"

@@ -14,8 +14,7 @@ import pandas as pd
 
 from helpers.core.parameters import Window
 from helpers.findings.opt_out import is_opted_out
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, features_sql, sql
 from helpers.store.rules import ClusterRules
 from helpers.store.scores import Scores
 
@@ -67,7 +66,7 @@ def read_people(
         "full_visits": FULL_VISITS,
         **rules.scores.weights.model_dump(),
     }
-    rows = engine.rows(tables.sql("identified"), params)
+    rows = engine.rows(sql("identified"), params)
     several = rows["person"].duplicated(keep=False)
     cookies = rows.groupby("person").size()
     people = rows[~several]
@@ -119,11 +118,11 @@ def _join_cookies(
         joined.register("medias", engine.query("SELECT media_id, duration FROM medias"))
         joined.register("titles", engine.query("SELECT media_id, title FROM titles"))
         joined.execute("CREATE VIEW viewer_emails AS SELECT visitor_key, email FROM visitors")
-        joined.execute(tables.features_sql())
-        clusters = tables.sql("assign_clusters").replace("FROM features", "FROM new_features")
+        joined.execute(features_sql())
+        clusters = sql("assign_clusters").replace("FROM features", "FROM new_features")
         joined.execute(f"CREATE VIEW viewers AS {clusters.format(rules=rules.case_sql())}")
         joined.execute("CREATE VIEW plays AS FROM new_plays")
-        return joined.execute(tables.sql("identified"), params).df()
+        return joined.execute(sql("identified"), params).df()
 
 
 @cache

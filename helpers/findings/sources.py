@@ -6,8 +6,7 @@ import pandas as pd
 
 from helpers.findings.preference import choose_period, find_preferences, publish_shares
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 
@@ -27,9 +26,9 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
         and high [times], q_value. Part all: the same of every cell that may be shown.
     """
     days = {"days": choose_period(engine)}
-    viewers = engine.counts(tables.sql("viewer_choices"), days)
+    viewers = engine.counts(sql("viewer_choices"), days)
     viewers = viewers.assign(stratum="all", number="1", choices=viewers["viewers"])
-    chosen = engine.counts(tables.sql("first_sources"), days).assign(stratum="all")
+    chosen = engine.counts(sql("first_sources"), days).assign(stratum="all")
     sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
     cells = chosen.groupby(["value", "cluster"], as_index=False)["viewers"].sum()
     shown = publish_shares(cells.rename(columns={"viewers": "count"}), sizes, min_cell)

@@ -102,7 +102,7 @@ def newcomers_of(rows, before):
     june = [row for row in rows if row["received_at"].month == 6]
     engine = tables(june, earlier=[row for row in rows if row not in june])
     past = {"middle": date(2026, 5, 31), "days": 28, "before": before}
-    engine.define(newcomers.tables.sql("newcomers").format(**past))
+    engine.define(newcomers.sql("newcomers").format(**past))
     return (
         newcomers.count_by_day(engine, RULES, "newcomers_then", date(2026, 5, 31)),
         newcomers.count_by_day(engine, RULES, "newcomers_now", date(2026, 6, 28)),
