@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from papermill.exceptions import PapermillExecutionError
 
-from helpers.batch import kernels
 from helpers.core import errors, files
 from helpers.core.errors import AccessError, KitError, ParameterError
 
@@ -19,7 +16,6 @@ REFUSED = AccessError(
     expected='a token with "Read detailed stats"',
     remedy="Set WISTIA_API_TOKEN in .env and run again; what was fetched is kept.",
 )
-OPEN = 'from helpers.run import Run\nRun.open("03_cluster", run, source="nowhere")'
 
 
 @pytest.fixture
@@ -76,38 +72,3 @@ def test_an_outputs_folder_that_cannot_be_written_hides_no_error(dev):
     dev.parent.write_text("a file in its place")
     text = lines(raised(KitError("Something else.")))
     assert "Something else." in text and "run.log" not in text
-
-
-def book(*cells: str) -> nbformat.NotebookNode:
-    first = nbformat.v4.new_code_cell("run: str = ''  # a\nseed: int = 0  # a")
-    first.metadata["tags"] = ["parameters"]
-    spec = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    more = map(nbformat.v4.new_code_cell, cells)
-    return nbformat.v4.new_notebook(cells=[first, *more], metadata={"kernelspec": spec})
-
-
-@pytest.fixture
-def kernel(monkeypatch):
-    monkeypatch.setattr(kernels, "WARM_UP", {})
-    with kernels.start_kernels([""]) as ready:
-        yield next(ready)
-
-
-def test_in_a_kernel_the_panel_is_the_cells_output_and_runners_read_class_and_message(
-    bare_environment, kernel, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    nbformat.write(book(OPEN), "03_cluster.ipynb")
-    with pytest.raises(ParameterError, match="nowhere") as caught:
-        kernels.execute(Path("03_cluster.ipynb"), Path("out.ipynb"), {"run": ""}, kernel)
-    failed = caught.value.__cause__
-    assert isinstance(failed, PapermillExecutionError) and failed.ename == "ParameterError"
-    assert "What to do" in str(failed), "a scheduler's log has the panel too"
-    made = nbformat.read("out.ipynb", 4)
-    outputs = [output for cell in made.cells for output in cell.get("outputs", ())]
-    (told,) = [output for output in outputs if output.output_type == "error"]
-    text = re.sub("\x1b\\[[0-9;]*m", "", "\n".join(told.traceback))
-    assert "Where       03_cluster" in text and "Traceback (most" not in text
-    assert "Traceback   outputs/dev/run.log" in text
-    log = (bare_environment / "dev" / "run.log").read_text("utf-8")
-    assert log.count("most recent call last") == 1 and 'File "cell", line 2' in log

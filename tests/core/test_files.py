@@ -6,7 +6,6 @@ import os
 import stat
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +64,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     assert files.read_json(tmp_path / "none.json") == {}
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000, '"x"'])
+@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000])
 def test_a_damaged_file_is_told_by_name_never_read_as_empty(tmp_path, content):
     path = tmp_path / "run.json"
     path.write_text(content)
@@ -73,11 +72,6 @@ def test_a_damaged_file_is_told_by_name_never_read_as_empty(tmp_path, content):
         files.read_json(path)
     with pytest.raises(DataError, match="run.json is damaged"):
         files.open_parquet(path)
-
-
-def test_parquet_comes_back(tmp_path):
-    files.write_parquet(tmp_path / "x.parquet", pa.table({"a": [1]}))
-    assert files.open_parquet(tmp_path / "x.parquet").read().to_pydict() == {"a": [1]}
 
 
 def test_every_cell_of_a_csv_is_quoted_and_ids_stay_text(tmp_path):

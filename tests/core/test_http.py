@@ -48,7 +48,6 @@ def answers(*first):
 @pytest.mark.parametrize(
     "fault",
     [
-        (429, {}, ""),
         (429, {"Retry-After": "0.02"}, "slow down"),
         (500, {}, '{"error": "boom"}'),
         (503, {}, ""),
@@ -81,11 +80,9 @@ TO_SET = 'token refused. Expected a token with "Read". Set WISTIA_API_TOKEN in .
         (401, "unauthorized_credentials", AccessError, TO_SET),
         (401, "account_inactive", AccessError, 'not active. Expected a token with "Read". Renew'),
         (401, "unauthorized_scope", AccessError, "lacks a permission"),
-        (401, "unauthorized_params", AccessError, "lacks a permission"),
         (403, "something_new", AccessError, TO_SET),
         (402, "", CreditError, "billing"),
         (404, "", ServiceError, "Check WISTIA_BASE_URL, if set"),
-        (409, "", ServiceError, "run again to go on"),
         (422, "", ServiceError, "correct what it names"),
     ],
 )
@@ -114,16 +111,8 @@ def test_an_error_body_of_mavera_shows_message_and_param_and_not_more(fake):
     assert 250 < str(caught.value).count("x") <= 301
 
 
-def test_retries_are_bounded(fake):
-    fake.before = lambda *_: (500, {}, "")
-    with client(fake) as wistia, pytest.raises(ServiceError, match="500 on GET"):
-        wistia.get(PATH)
-    assert wistia.counts["requests"] == http.Client.ATTEMPTS
-
-
-@pytest.mark.parametrize("text", ["86400", "1e12", "inf"])
-def test_a_wait_longer_than_the_deadline_is_not_waited_for(fake, text):
-    fake.before = lambda *_: (429, {"Retry-After": text}, "")
+def test_a_wait_longer_than_the_deadline_is_not_waited_for(fake):
+    fake.before = lambda *_: (429, {"Retry-After": "1e12"}, "")
     with client(fake) as wistia, pytest.raises(ServiceError) as caught:
         wistia.get(PATH)
     assert "throttled for too long" in str(caught.value)
@@ -131,11 +120,12 @@ def test_a_wait_longer_than_the_deadline_is_not_waited_for(fake, text):
     assert wistia.counts["requests"] == 1
 
 
-def test_a_service_that_is_not_there_is_told_and_got_nothing():
+def test_a_service_that_is_not_there_is_told_after_bounded_retries_and_got_nothing():
     with FakeWistia() as fake:
         wistia = client(fake)
     with pytest.raises(ServiceError, match="on GET /v1/medias.json: it could not be reached"):
         wistia.get(PATH)
+    assert wistia.counts["requests"] == http.Client.ATTEMPTS
     with pytest.raises(ServiceError) as caught:
         wistia.post("/personas", {})
     assert not isinstance(caught.value, UnknownOutcome)
@@ -255,10 +245,8 @@ def test_closing_ends_the_waiting_of_all_threads(fake):
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 DRIPS = {
     "headers": hostile.drip(HEAD + b"x-header: ", b"x"),
-    "a body without an end": hostile.drip(HEAD + b"\r\n[]"),
     "a body of a length": hostile.drip(HEAD + b"Content-Length: 1000\r\n\r\n[]"),
     "the size of a chunk": hostile.drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
-    "the body of a refusal": hostile.drip(b"HTTP/1.1 500 Oh\r\n\r\n"),
 }
 
 
@@ -296,7 +284,7 @@ def test_an_answer_without_bounds_is_not_read_to_its_end(name):
     assert peak < 160 * 2**20
 
 
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Again", "308 Moved"])
+@pytest.mark.parametrize("status", ["302 Found", "307 Again"])
 def test_no_redirect_is_followed_and_both_addresses_are_named(fake, status):
     target = fake.url.replace("http://", "http://user:secret@") + PATH
     redirect = hostile.answer(b"", f"Location: {target}?key=1", status=status)

@@ -161,9 +161,7 @@ LONG = "a" * 300
 @pytest.mark.parametrize(
     "words",
     [
-        ["run", "-p", "clusters_file", LONG],
-        ["run", "-p", "sessions_file", LONG],
-        ["run", "-f", LONG],
+        ["run", "-p", "clusters_file", LONG, "-p", "sessions_file", LONG],
         ["run", "--outputs", LONG],
         ["run", "--outputs", "\udce9"],
         ["run-all", LONG],

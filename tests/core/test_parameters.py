@@ -39,37 +39,32 @@ def test_an_end_before_the_start_is_refused():
     ("values", "expected"),
     [
         ({"start_date": text}, "a day in ISO 8601")
-        for text in (
+        for text in [
             "0001-01-01",
             "9999-12-31",
             "2026-02-30",
             "1.2.2026",
             "2026-1-1",
-            "20260101",
             "today",
             "²026-01-01",
-        )
+        ]
     ]
     + [
         ({"n_cell": 3}, "Did you mean 'min_cell'"),
         ({"min_cell": "ten"}, "whole number"),
         ({"min_cell": True}, "whole number"),
-        ({"min_cell": 0}, "5 or more"),
         ({"min_cell": 3}, "5 or more"),
         ({"max_credits": -1}, "0 or more"),
         ({"max_credits": "1e3"}, "whole number"),
         ({"media_ids": [2134]}, "list of text"),
         ({"media_ids": [float("inf")]}, "papermill -y"),
-        ({"media_ids": "[5"}, "list of text"),
         ({"media_ids": "no id"}, "ids of videos"),
         ({"exclude_domains": "bob@umbrella.example"}, "domains, such as"),
         ({"persona_clusters": "ann@acme.example"}, "without an e-mail"),
         ({"show_identities": "perhaps"}, "true or false"),
         ({"source": "demo"}, "'auto', 'live' or 'sandbox'"),
-        ({"time_zone": "localtime"}, "IANA name"),
         ({"time_zone": "../../etc/passwd"}, "IANA name"),
         ({"api_key": "bob@x"}, "sounds like a secret"),
-        ({"run": "../up"}, "run folder's name"),
         ({"run": "2026-01-01.11"}, "run folder's name"),
     ],
 )
@@ -125,9 +120,3 @@ def test_a_later_stage_takes_what_is_recorded_where_it_was_given_nothing_of_its_
     assert inherit(asked, recorded, "02_enrich").media_ids == []  # the stage that sets them
     assert inherit(asked, recorded, "05_mave_analysis").start_date == "2026-01-01"
     assert inherit(asked, recorded, "05_mave_analysis").max_credits == 0  # money never is
-
-
-@given(st.dates(), st.dates())
-def test_a_window_survives_run_json(start, end):
-    window = Window(start, end, end)
-    assert Window.from_dict(window.as_dict()) == window

@@ -52,11 +52,6 @@ def test_in_jupyterlab_it_is_seen_and_leaves_the_cell_empty():
     assert left == []
 
 
-def test_in_a_run_nothing_is_shown(monkeypatch):
-    monkeypatch.setenv("JPY_SESSION_NAME", "of the notebook that gave the command")
-    assert run_in_a_kernel() == ("", [])
-
-
 def test_on_a_terminal_the_line_is_blank_in_the_end():
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))

@@ -5,18 +5,15 @@ from __future__ import annotations
 from datetime import date
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from helpers.core.errors import DataError, KitError, ParameterError
+from helpers.core.errors import DataError, ParameterError
 from helpers.core.parameters import Window
 from helpers.core.settings import Settings
 from helpers.store import engine
 from helpers.store.intake import import_sessions, read_sessions_file
-from helpers.store.store import SESSIONS, Store
+from helpers.store.store import Store
 
 COURSE = """\
 course,title,email,name,received_at,percent_viewed,seconds,certificate
@@ -99,21 +96,17 @@ GOOD = "v1,Intro,2026-05-01T10:00:00Z,0.5,true"
         ("", "column visitor_key or email is missing"),
         (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,75,\n",
          "line 3: column percent_viewed: '75' cannot be used. Expected a number from 0 to 1;"),
-        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,-0.1,\n", "line 3: column percent_viewed: '-0.1'"),
         (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,NaN,\n", "line 3: column percent_viewed: 'NaN'"),
-        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,half,\n", "line 3: column percent_viewed: 'half'"),
         (f"{HEAD.replace('viewed', 'watched')}\n{GOOD}\n{GOOD}\n",
          "line 2: column percent_watched: '0.5' cannot be used. Expected a number from 0 to 100"),
         (f"{HEAD.replace('viewed', 'watched')}\n{GOOD.replace('0.5', '101')}\n",
          "line 2: column percent_watched: '101'"),
         (f"{HEAD}\n{GOOD}\nv1,A,05/01/2026,0.5,\n",
          "line 3: column received_at: '05/01/2026' cannot be used. Expected ISO 8601"),
-        (f"{HEAD}\n{GOOD}\nv1,A,2026-02-30,0.5,\n", "line 3: column received_at: '2026-02-30'"),
         (f"{HEAD}\n{GOOD}\nv1,A,,0.5,\n", "line 3: column received_at: nothing is there"),
         (f'{HEAD}\n{GOOD}\n,"A\nB",2026-05-01,0.5,\n', "line 4: column visitor_key: nothing"),
         (f"{HEAD}\n{GOOD}\nv1, ,2026-05-01,0.5,\n", "line 3: column title: nothing is there"),
         (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,0.5,maybe\n", "line 3: column mobile: 'maybe'"),
-        (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01,0,5,true\n", "line 3: there are too many or too few"),
         (f"{HEAD}\n{GOOD}\nv1,A,2026-05-01\n", "line 3: there are too many or too few cells"),
     ],
 )  # fmt: skip
@@ -132,18 +125,6 @@ def test_a_file_that_is_not_there_or_not_text_is_wrong_use(tmp_path):
     (tmp_path / "torn.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="torn.parquet is damaged"):
         read_sessions_file(tmp_path / "torn.parquet")
-
-
-@given(st.text(max_size=200), st.booleans())
-def test_any_text_is_read_or_refused(tmp_path_factory, text, with_head):
-    path = tmp_path_factory.mktemp("any") / "any.csv"
-    path.write_bytes(f"{HEAD * with_head}\n{text}".encode("utf-8", "surrogatepass"))
-    try:
-        table = read_sessions_file(path)
-    except KitError as error:
-        assert error.exit_status in (2, 7) and "any.csv" in str(error)
-    else:
-        assert all(0 <= share <= 1 for share in table["percent_viewed"].to_pylist())
 
 
 def test_a_store_holds_what_the_file_holds_and_later_stages_are_the_same(tmp_path):
@@ -179,12 +160,3 @@ def test_a_file_read_again_changes_nothing_and_a_changed_one_takes_its_place(tmp
     with pytest.raises(DataError):
         import_sessions(store, written(tmp_path, "title\nA\n"))
     assert list(store.days()) == [date(2026, 3, 2)]
-
-
-def test_the_table_has_the_stored_columns_and_the_name(tmp_path):
-    table = read_sessions_file(written(tmp_path, COURSE))
-    assert table.schema.names == [*SESSIONS.names, "name"]
-    assert [field.type for field in SESSIONS] == [
-        table.schema.field(n).type for n in SESSIONS.names
-    ]
-    assert pa.types.is_timestamp(table.schema.field("received_at").type)

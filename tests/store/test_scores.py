@@ -38,9 +38,3 @@ def test_what_a_file_leaves_out_is_as_in_the_built_in_one():
 def test_a_wrong_entry_is_refused_by_line(text, line, told):
     with pytest.raises(ParameterError, match=f"line {line}: .*{told}"):
         scores(text)
-
-
-def test_saved_rules_keep_their_scores(tmp_path):
-    own = rules.parse(f"scores: {{call_score: 61}}\n{CLUSTERS}")
-    own.save(tmp_path / "my.yml")
-    assert rules.load(tmp_path / "my.yml").scores == own.scores

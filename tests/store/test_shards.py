@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from hypothesis import HealthCheck, given, settings
 from test_enrich import new_run, put, rows, session, visitor  # noqa: F401
 from viewing import drawn
 
@@ -93,26 +92,6 @@ def test_any_number_of_shards_gives_the_same_numbers(new_run, account, in_shards
     (folder,) = folders(run)
     parts = {path.parent.name for path in (run.store.derived / folder).rglob("shard=*/*.parquet")}
     assert parts == {f"shard={number}" for number in range(count)}
-
-
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(sessions=rows)
-def test_features_are_the_same_whatever_rows_there_are(new_run, in_shards, sessions):  # noqa: F811
-    found = []
-    for count in (None, 3):
-        in_shards(count)
-        run = new_run(sessions, [visitor("v1", email="a@b.example"), visitor("nobody")])
-        found.append({"steps": enrich.features(run), "viewers": enrich.viewers(run)})
-    assert_same(*found)
-
-
-def test_a_store_without_rows_has_no_viewers_in_shards_either(new_run, in_shards):  # noqa: F811
-    in_shards(3)
-    run = new_run([], [visitor("a")])
-    assert enrich.features(run)["rows"]["viewers"] == 0
-    assert enrich.viewers(run).empty
 
 
 def test_the_store_is_split_once_and_again_when_it_changed(new_run, in_shards):  # noqa: F811

@@ -24,24 +24,18 @@ def store(tmp_path) -> Store:
     return new_store(tmp_path)
 
 
-def test_another_address_is_refused_and_named(store):
+def test_another_address_is_refused_and_named_once_the_store_holds_something(store):
+    store.open("http://127.0.0.1")
+    store.open("https://api.wistia.com")
     commit(store, DAY, sessions("a"))
     with pytest.raises(ParameterError, match=r"https://api.wistia.com, not from http://127.0.0.1"):
         store.open("http://127.0.0.1")
 
 
-def test_a_store_that_holds_nothing_may_change_its_address(store):
-    store.open("http://127.0.0.1")
-    commit(store, DAY, sessions("a"))
-    store.open("http://127.0.0.1")
-
-
-@pytest.mark.parametrize("version", [0, 2, "1"])
-def test_another_schema_is_refused_by_name(store, version):
-    (store.folder / "store.json").write_text(json.dumps({"schema_version": version}))
-    for reading in (store.days, lambda: store.open("https://api.wistia.com")):
-        with pytest.raises(DataError, match=rf"schema_version is {version!r}.*reads 1"):
-            reading()
+def test_another_schema_is_refused_by_name(store):
+    (store.folder / "store.json").write_text('{"schema_version": 2}')
+    with pytest.raises(DataError, match="schema_version is 2.*reads 1"):
+        store.days()
 
 
 HOLDER = """
@@ -158,20 +152,15 @@ def test_a_damaged_table_is_told_by_its_name(store, name, damage):
     assert told.value.exit_status == 7
 
 
-@pytest.mark.parametrize("name", ["erased.json", "store.json"])
+@pytest.mark.parametrize("name", ["erased.json", "store.json", "erased.key"])
 def test_a_damaged_list_is_never_read_as_empty(store, name):
     commit(store, DAY, sessions("a"))
     store.forget("nobody@example.com")
-    (store.folder / name).write_text('{"rows": 1')
-    with pytest.raises(DataError, match=f"{name.rpartition('/')[2]} is damaged"):
+    (store.folder / name).rename(store.folder / "old")
+    if name != "erased.key":
+        (store.folder / name).write_text("{")
+    with pytest.raises(DataError, match=f"{name} is (damaged|not there)"):
         Store(store.folder).days() and Store(store.folder).without_forgotten(sessions("a"))
-
-
-def test_hashes_without_their_key_are_an_error_and_not_an_empty_list(store):
-    store.forget("a")
-    (store.folder / "erased.key").unlink()
-    with pytest.raises(DataError, match="erased.key is not there"):
-        Store(store.folder).without_forgotten(sessions("a"))
 
 
 def test_the_fingerprint_changes_with_the_content_and_with_nothing_else(store, tmp_path):
