@@ -162,15 +162,15 @@ def erase(person, yes, forget_request) -> None:
 @OUTPUTS
 def settle(entry, outcome) -> None:
     """Tell the ledger what became of a purchase, after a look at Mavera's own pages."""
+    from helpers import mavera
     from helpers.core import settings
-    from helpers.mavera import ledger
     from helpers.store.store import Store
 
     folder = settings.load().outputs
     with ExitStack() as locks:
         for account in sorted(folder.glob("store/*/")):
             locks.enter_context(Store(account).lock())
-        settled = ledger.settle_by_hand(folder, entry, outcome == "made")
+        settled = mavera.settle_by_hand(folder, entry, outcome == "made")
     _say(f"Ledger entry {settled.entry} is {settled.state}; credits: {settled.credits}.")
 
 

@@ -11,12 +11,9 @@ from helpers.core import files
 from helpers.core.errors import ParameterError
 from helpers.core.privacy import clean_text
 from helpers.findings.section import Section
-from helpers.mavera import answers, payloads, prompts
+from helpers.mavera import Account, Entry, Purchase, answers, open_account, payloads, prompts
 from helpers.mavera.answers import Shown
-from helpers.mavera.bill import Purchase
 from helpers.mavera.claims import MISSING, SentData
-from helpers.mavera.ledger import Entry
-from helpers.mavera.purchases import Account, open_account
 from helpers.mavera.results import Analysis, PersonaRow, Reply
 from helpers.run import Run
 

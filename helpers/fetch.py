@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import date, datetime, timedelta
 
 import pandas as pd
-from pydantic import BaseModel, Field, computed_field
+from pydantic import BaseModel, Field
 
 from helpers import wistia as host
 from helpers.core import clock
@@ -37,17 +37,10 @@ class Fetched(BaseModel):
     def __repr__(self) -> str:
         return self.line
 
-    @computed_field
     @property
-    def dropped_rows(self) -> dict[str, int]:
-        """Rows that were read and not stored, by reason."""
-        lists = (self.sessions, self.visitors, self.medias)
-        return {
-            "erased people": self.sessions.erased,
-            "outside the window": self.sessions.outside,
-            "read twice while pages moved": self.sessions.repeated,
-            "without an id or a time": sum(facts.unusable for facts in lists),
-        }
+    def dropped_rows(self) -> int:
+        """Rows that were read and not stored."""
+        return self.sessions.dropped + self.visitors.dropped + self.medias.dropped
 
 
 def everything(run: Run) -> Fetched:
@@ -145,7 +138,7 @@ def _record(run: Run, fetched: Fetched) -> None:
     run.record(
         requests=fetched.requests,
         retries=fetched.retries,
-        dropped_rows=sum(fetched.dropped_rows.values()),
+        dropped_rows=fetched.dropped_rows,
         fetch=fetched.model_dump(mode="json"),
     )
 

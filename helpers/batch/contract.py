@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from pydantic import AliasPath, BaseModel, TypeAdapter, ValidationError, create_model
+from ruamel.yaml import YAML
 
 from helpers import mavera as agent
 from helpers.batch.doctor import Finding, give_up_early, visit
@@ -23,6 +25,7 @@ from helpers.core.http import Client
 from helpers.fetch import host, open_host
 from helpers.sandbox.process import stop_sandboxes
 
+DOCUMENTED = YAML(typ="safe").load(Path(__file__).with_name("texts") / "documented.yml")
 PLAIN = re.compile(r"[A-Za-z_]\w{0,39}")
 
 
@@ -105,7 +108,7 @@ def differences(path: str, answer: Any, shape: Shape) -> list[Difference]:
         return []
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    known = _known_keys(shape.model)
+    known = _known_keys(path, shape.model)
     counts = Counter(
         (_named(problem["loc"]), _expected(problem), problem["type"] != "extra_forbidden")
         for problem in problems
@@ -117,12 +120,12 @@ def differences(path: str, answer: Any, shape: Shape) -> list[Difference]:
     ]
 
 
-def _known_keys(model: type[BaseModel]) -> set[str]:
+def _known_keys(path: str, model: type[BaseModel]) -> set[str]:
     """Keys that are no news: those that are not read, and objects that are read in part."""
     aliases = [field.validation_alias for field in model.model_fields.values()]
-    paths = [path for alias in aliases for path in getattr(alias, "choices", [alias])]
-    parts = {path.path[0] for path in paths if isinstance(path, AliasPath)}
-    return parts | set(model.UNREAD.split())
+    places = [place for alias in aliases for place in getattr(alias, "choices", [alias])]
+    parts = {place.path[0] for place in places if isinstance(place, AliasPath)}
+    return parts | set(DOCUMENTED.get(path, "").split())
 
 
 def _expected(problem: dict[str, Any]) -> str:

@@ -31,8 +31,7 @@ class Shape:
     Attributes
     ----------
     model : type of BaseModel
-        Of the answer, or of each row of a list; its ``UNREAD`` are keys that are documented and
-        not read.
+        Of the answer, or of each row of a list.
     rows : str
         Where the rows stand: ``"[]"`` in the answer itself, else below this key; "" for no list.
     query : dict

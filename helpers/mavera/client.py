@@ -7,7 +7,7 @@ or by offset, and an answer may lack any field that no page promises.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AliasChoices, AliasPath, BaseModel, Field, ValidationError
 
@@ -27,7 +27,6 @@ R = TypeVar("R", bound=BaseModel)
 class Usage(BaseModel):
     """Credits of the account; what Mavera does not tell is None."""
 
-    UNREAD: ClassVar[str] = "object limits rate_limit threshold credits_to_add included"
     used: int = Field(validation_alias=AliasPath("credits", "used"))
     remaining: int | None = Field(None, validation_alias=AliasPath("credits", "remaining"))
     auto_recharge: bool | None = Field(None, validation_alias=AliasPath("auto_recharge", "enabled"))
@@ -36,9 +35,6 @@ class Usage(BaseModel):
 class Row(BaseModel, coerce_numbers_to_str=True):
     """A row of a list, such as a thread."""
 
-    UNREAD: ClassVar[str] = (
-        "object title updated_at workspace_id credits_used sources usage messages"
-    )
     id: str
     created_at: Annotated[float | None, Unsure] = None
 
@@ -46,7 +42,6 @@ class Row(BaseModel, coerce_numbers_to_str=True):
 class Persona(Row):
     """A persona, of a list or as it was made."""
 
-    UNREAD: ClassVar[str] = "object category pipeline_type type credits_charged"
     name: Annotated[str | None, Unsure]
     description: Annotated[str | None, Unsure] = None
     is_custom: Annotated[bool | None, Unsure] = None
@@ -62,11 +57,11 @@ class Page(BaseModel, Generic[R]):
     total: int | None = None
 
 
-class Answer(BaseModel, coerce_numbers_to_str=True):
-    """What a charging call answers, with the credits it charged."""
+class Answer(Persona):
+    """What a charging call answers, with the credits it charged; of a question it may lack all."""
 
     id: str | None = None
-    is_custom: bool | None = None
+    name: Annotated[str | None, Unsure] = None
     thread_id: str | None = None
     charged: Annotated[int | None, Unsure] = Field(
         None,

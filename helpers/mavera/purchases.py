@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -109,10 +110,10 @@ class Account:
 
     def record(self) -> None:
         """Write into run.json what was spent on what."""
-        by_item: dict[str, int] = {}
+        by_item: Counter[str] = Counter()
         for entry in self.paid():
-            by_item[entry.name] = by_item.get(entry.name, 0) + entry.credits
-        self.run.record(credits={"spent": self.spent(), "by_item": by_item})
+            by_item[entry.name] += entry.credits
+        self.run.record(credits={"spent": by_item.total(), "by_item": by_item})
 
     # ---- what it will cost
 
@@ -252,7 +253,7 @@ class Account:
             said = answer.get("content") or answer.get("output")  # an empty answer is asked anew
             kept = {key: answer[key] for key in KEPT if said and answer.get(key) is not None}
             return self.ledger.settle(entry, answer=without_emails(kept), **facts)
-        self.custom.setdefault(told.id, Persona.model_validate({"name": entry.name} | answer))
+        self.custom.setdefault(told.id, told)
         settled = self.ledger.settle(entry, persona_id=told.id, **facts)
         if told.is_custom is False or charged > entry.price:
             odd = f"{entry.name!r}: is_custom {told.is_custom}, {charged} credits charged."

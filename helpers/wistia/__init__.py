@@ -6,7 +6,6 @@ room with the same ones, beside this one, chosen in ``fetch.open_host``.
 
 from helpers.wistia.client import SHAPES
 from helpers.wistia.client import Wistia as Host
-from helpers.wistia.engagement import fetch_engagement
-from helpers.wistia.medias import MediaFacts, read_medias
 from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
+from helpers.wistia.videos import MediaFacts, fetch_engagement, read_medias
 from helpers.wistia.visitors import VisitorFacts, VisitorReader

@@ -68,8 +68,15 @@ class Facts(BaseModel):
 
     pages: int = 0
     rows: int = 0
+    repeated: int = 0  # met twice while pages moved
+    outside: int = 0  # of a day that was not asked for
     erased: int = 0  # of people who were erased
     unusable: int = 0  # without an id or a time
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were read and not stored."""
+        return self.repeated + self.outside + self.erased + self.unusable
 
     def without_erased(self, store: Store, table: pa.Table) -> pa.Table:
         """The rows of a page that may be stored; the others are counted."""

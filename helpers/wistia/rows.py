@@ -1,7 +1,7 @@
 """Wistia's rows, each described once: for the parser, the stored columns and `doctor --contract`.
 
 A field is named as its stored column; its alias says where Wistia keeps the value. Types are
-strict. `UNREAD` lists the keys that Wistia documents and the kit drops on intake.
+strict. All other keys are dropped on intake.
 
 References
 ----------
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
@@ -96,16 +96,11 @@ class Row(BaseModel):
     """What all rows share: no type is converted, unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True)
-    UNREAD: ClassVar[str] = ""
 
 
 class Session(Row):
     """An event: one viewing session that played."""
 
-    UNREAD = (
-        "media_url lat lon ip conversion_data iframe_heatmap_url thumbnail attributes "
-        "browser browser_version platform"
-    )
     event_key: Key
     visitor_key: Key
     media_id: Key
@@ -128,10 +123,6 @@ class Session(Row):
 class Visitor(Row):
     """A person, or a cookie of one, who ever played."""
 
-    UNREAD = (
-        "last_event_key identifying_event_key load_count play_count created_at "
-        "user_agent_details browser browser_version platform mobile"
-    )
     visitor_key: Key
     last_active_at: _maybe(Moment) = None
     name: Text = _path("visitor_identity", "name")
@@ -143,10 +134,6 @@ class Visitor(Row):
 class Media(Row):
     """A video, or an image, which has no duration [seconds]."""
 
-    UNREAD = (
-        "id archived updated description progress status section tags subfolder "
-        "thumbnail assets hashed_id created type"
-    )
     media_id: Key = Field(alias="hashed_id")
     name: Label = None
     duration: _maybe(Number) = None
@@ -159,7 +146,6 @@ class Media(Row):
 class MediaStats(Row):
     """Figures of a video for life."""
 
-    UNREAD = "load_count engagement visitors"
     play_count: _maybe(Count) = None
     play_rate: _maybe(Number) = None
     hours_watched: _maybe(Number) = None
@@ -168,7 +154,6 @@ class MediaStats(Row):
 class Engagement(Row):
     """How often each cell of a video was played, and played again; at most 1,000 cells."""
 
-    UNREAD = "engagement"
     engagement_data: list[Count]
     rewatch_data: _maybe(list[Count]) = None
 
@@ -176,7 +161,6 @@ class Engagement(Row):
 class Token(Row):
     """What a token may do."""
 
-    UNREAD = "id name object application expires_at type"
     scopes: _maybe(Scopes) = Field(None, validation_alias=AliasChoices("scopes", "scope"))
 
 

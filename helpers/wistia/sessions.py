@@ -34,8 +34,6 @@ class SessionFacts(Facts):
     """What became of the sessions; ``new`` are rows more than were stored of the same days."""
 
     new: int = 0
-    repeated: int = 0  # met twice while pages moved
-    outside: int = 0  # of a day that was not asked for
     days: int = 0  # stored
 
 

@@ -1,15 +1,11 @@
-"""Mavera's calls: pages, what counts as our own, threads, and every error of the facts."""
+"""Mavera's calls: pages, what counts as our own, threads."""
 
 from __future__ import annotations
 
 import pytest
-from money import strike
 
-from helpers.core.errors import AccessError, CreditError, ServiceError
+from helpers.core.errors import ServiceError
 from helpers.mavera.client import Mavera
-from helpers.mavera.purchases import Account
-
-pytest_plugins = ("money_fixtures",)
 
 
 class Pages:
@@ -97,36 +93,8 @@ def test_an_answer_is_found_in_its_thread_by_the_mark_of_the_question(said, foun
     assert (answer.get("content") if found else answer) == (found or {})
 
 
-def test_a_question_that_no_thread_has_is_told_apart_from_one_without_an_answer():
-    assert Mavera(Pages({"data": []})).answer_to("vp-1") is None
-    client = Pages({"data": [{"id": "t1"}]}, thread(("user", "other"), ("assistant", "A")))
-    assert Mavera(client).answer_to("vp-1") is None
-
-
-def test_the_newest_threads_are_read_first():
+def test_a_question_that_no_thread_has_is_none_and_the_newest_threads_are_read_first():
     rows = [{"id": "old", "created_at": 1}, {"id": "new", "created_at": 9}]
-    client = Pages({"data": rows}, thread(("user", "vp-1"), ("assistant", "A")))
-    Mavera(client).answer_to("vp-1")
-    assert client.asked[-1][0] == "/mave/threads/new"
-
-
-@pytest.mark.parametrize(
-    ("kind", "error", "status", "said"),
-    [
-        ("401", AccessError, 3, "API keys page.*MAVERA_API_KEY"),
-        ("402", CreditError, 5, "billing"),
-        ("403", AccessError, 3, "API keys page"),
-        ("404", ServiceError, 4, "404 on GET /usage"),
-    ],
-)
-def test_each_refusal_has_its_exit_status_and_names_the_page_to_go_to(
-    make_world, kind, error, status, said
-):
-    world = make_world()
-    account = Account(world.run())
-    strike(world, kind, path="/usage", method="GET")
-    with pytest.raises(error, match=said) as caught:
-        account.mavera.usage()
-    assert caught.value.exit_status == status
-    assert len(world.sent("GET", "/usage")) == 1  # never retried
-    assert "mvra_live" not in str(caught.value)
+    client = Pages({"data": rows}, *[thread(("user", "other"), ("assistant", "A"))] * 2)
+    assert Mavera(client).answer_to("vp-1") is None
+    assert [path for path, _ in client.asked[1:]] == ["/mave/threads/new", "/mave/threads/old"]

@@ -57,14 +57,11 @@ def test_nothing_a_stranger_can_type_is_in_any_request(make_world):
     assert '\\"identified_share\\": 1.0' in everything  # the aggregate is there
 
 
-def test_a_field_that_is_not_on_the_list_cannot_be_sent():
+def test_a_field_that_is_not_on_the_list_and_a_number_out_of_its_range_cannot_be_sent():
     with pytest.raises(ValidationError):
         payloads.Persona(name="Skimmers", description="x", email="a@b.example")
     with pytest.raises(DataError, match="emails"):
         payloads.checked(payloads.News, cluster="a", emails=["a@b.example"])
-
-
-def test_numbers_outside_of_their_range_are_not_sent():
     with pytest.raises(DataError, match="share"):
         payloads.checked(payloads.ClusterNumbers, cluster="a", title="A", description="", share=8.2)
 
@@ -99,9 +96,6 @@ def test_a_group_has_a_name_from_a_closed_list(name):
 def test_cleaned_text_is_one_visible_line_of_limited_length(text, length):
     plain = payloads.clean(text, length)
     assert len(plain) <= length and clean_text(plain) == plain and len(plain.splitlines()) <= 1
-
-
-def test_an_e_mail_in_a_title_is_masked():
     assert payloads.clean("Write to sales@acme.example now", 99) == "Write to (e-mail) now"
 
 
@@ -122,16 +116,12 @@ def test_the_fields_of_the_clusters_file_go_with_intermediate_and_not_with_north
         "pipeline_type": "intermediate", "type": "B2C", "buying_stage": "SOLUTION_AWARE",
         "goals": ["learn"], "mcda_weights": {"price": 3, "timeToValue": 5},
     }  # fmt: skip
-    cluster = Cluster(name="skimmers", title="Skimmers", persona=fields)
-    sent = payloads.build_persona(cluster, name="Skimmers", description="x").body()
-    assert sent == {"name": "Skimmers", "description": "x", **fields}
-    cluster = Cluster(
-        name="skimmers", title="Skimmers", persona=fields | {"pipeline_type": "north_star"}
-    )
-    sent = payloads.build_persona(cluster, name="Skimmers", description="x").body()
-    assert sent == {
-        "name": "Skimmers", "description": "x", "pipeline_type": "north_star", "type": "B2C",
-    }  # fmt: skip
+    for pipeline, more in (("intermediate", fields), ("north_star", {"type": "B2C"})):
+        persona = fields | {"pipeline_type": pipeline}
+        cluster = Cluster(name="skimmers", title="Skimmers", persona=persona)
+        sent = payloads.build_persona(cluster, name="Skimmers", description="x").body()
+        named = {"name": "Skimmers", "description": "x", "pipeline_type": pipeline}
+        assert sent == named | more
 
 
 @pytest.mark.parametrize(

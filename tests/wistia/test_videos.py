@@ -14,8 +14,8 @@ from helpers.core.errors import ServiceError
 from helpers.core.files import write_parquet
 from helpers.store.store import MEDIAS, Store
 from helpers.wistia.client import Wistia
-from helpers.wistia.engagement import GONE, NO_CURVE, REFUSED, fetch_engagement
 from helpers.wistia.rows import to_table
+from helpers.wistia.videos import GONE, NO_CURVE, REFUSED, fetch_engagement
 
 NOON = datetime(2026, 9, 30, 12, tzinfo=UTC)
 PLAYED = {"tour": NOON, "talk": NOON}

@@ -1,4 +1,4 @@
-"""Which parts of a video were played, and how often: read once, and again when it was played."""
+"""Videos into the store, and which parts of them were played: read once, and when played again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pyarrow as pa
 from helpers.core import clock
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.files import open_parquet, write_parquet
-from helpers.store.schema import ENGAGEMENT, MEDIA_STATS
+from helpers.store.schema import ENGAGEMENT, MEDIA_STATS, MEDIAS
 from helpers.store.store import Store
-from helpers.wistia.client import STATS_PERMISSION, Wistia, side_by_side
-from helpers.wistia.rows import Engagement, MediaStats
+from helpers.wistia.client import STATS_PERMISSION, Facts, Wistia, refuse_unusable, side_by_side
+from helpers.wistia.rows import Engagement, MediaStats, to_table
 
 MOST_CELLS = 1000
 """Wistia gives a cell a second, and no more cells than this: then they are longer."""
@@ -25,6 +25,31 @@ MOST_CELLS = 1000
 GONE = "it is deleted at Wistia"
 NO_CURVE = "Wistia has no curve of it, as of an image, or its length is not known"
 REFUSED = f"the token lacks {STATS_PERMISSION}"
+
+
+class MediaFacts(Facts):
+    """What became of the videos."""
+
+    readable: bool = True  # the token may read them
+
+
+def read_medias(wistia: Wistia, store: Store) -> MediaFacts:
+    """Put the account's videos into ``medias.parquet``, unless the token may not read them.
+
+    Raises
+    ------
+    DataError
+        Over 1 % of them have no id.
+    """
+    try:
+        pages = list(wistia.medias())
+    except AccessError:
+        return MediaFacts(readable=False)
+    rows = {row.media_id: row for page in pages for row in page.rows}
+    unusable = [problem for page in pages for problem in page.problems]
+    refuse_unusable(unusable, len(rows), "Wistia: videos")
+    write_parquet(store.medias_path, to_table(list(rows.values()), MEDIAS))
+    return MediaFacts(pages=len(pages), rows=len(rows), unusable=len(unusable))
 
 
 def fetch_engagement(
