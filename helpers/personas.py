@@ -76,7 +76,8 @@ def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:
     facts = drafting.write_statements(numbers, days=run.window.days, zone=run.params.time_zone)
     name = sending.clean(f"{run.rules.name_prefix} {numbers.title}", sending.NAME_LENGTH)
     text = " ".join(fact.text for fact in facts) or numbers.title
-    chosen = run.params.persona_clusters
+    named = run.params.persona_clusters
+    chosen = rule.name in named if named else numbers.viewers is not None
     return PersonaRow(
         cluster=rule.name,
         title=numbers.title,
@@ -84,7 +85,8 @@ def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:
         draft=sending.build_persona(rule, name=name, description=text),
         facts=facts,
         numbers=numbers,
-        chosen=rule.name in chosen if chosen else numbers.viewers is not None,
+        chosen=chosen,
+        plan="buy" if chosen else "not chosen",
     )
 
 
@@ -178,12 +180,10 @@ def payloads(run: Run) -> pd.DataFrame:
     DataFrame: request, name, payload [JSON].
     """
     content = read(run)
-    known = {row.item: row.status for row in (content.bill or Bill()).rows}
     sent = [
-        (REQUESTS[status], row.name, json.dumps(row.draft.body(), ensure_ascii=False))
+        (REQUESTS[row.plan], row.name, json.dumps(row.draft.body(), ensure_ascii=False))
         for row in content.personas
-        for status in [known.get(row.name, "buy" if row.chosen else "")]
-        if status in REQUESTS
+        if row.plan in REQUESTS
     ]
     return pd.DataFrame(sent, columns=["request", "name", "payload"])
 

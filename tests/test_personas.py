@@ -71,14 +71,6 @@ def test_max_credits_0_shows_everything_and_buys_nothing(make_world):
     assert analysis.read(run).status == "not_asked"
 
 
-@pytest.mark.parametrize(("allowed", "credits"), [(1574, 5000), (2000, 1574)])
-def test_a_budget_or_balance_under_the_bill_buys_nothing(make_world, allowed, credits):
-    world = make_world(credits=credits)
-    with pytest.raises(CreditError, match=r"1575.*1574") as caught:
-        world.spend(allowed)
-    assert caught.value.exit_status == 5 and world.sent() == [] and world.mavera.used == 0
-
-
 def test_500_credits_buy_one_persona_and_the_question_and_next_month_the_second(make_world):
     world = make_world(credits=500)
     with pytest.raises(CreditError) as caught:

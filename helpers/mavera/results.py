@@ -31,7 +31,7 @@ class PersonaRow(BaseModel):
     chosen : bool
         Whether a persona may be bought for it.
     plan : str
-        buy, update, reuse, not chosen or too few viewers; as the bill says, not written down.
+        buy, update, reuse, not chosen or too few viewers, as the bill says.
     status : str
         draft (not bought), bought, reused or updated.
     credits : int
@@ -47,7 +47,7 @@ class PersonaRow(BaseModel):
     facts: list[Statement]
     numbers: ClusterNumbers
     chosen: bool = True
-    plan: str = Field("", exclude=True)
+    plan: str = ""
     status: Literal[STATUSES] = "draft"
     persona_id: str | None = None
     credits: int = 0

@@ -59,6 +59,7 @@ FULL = {"data": [row(n) for n in range(100)]}
         [FULL, FULL],  # full, and what comes next is the same again
         [FULL | {"next_cursor": "c"}, FULL | {"next_cursor": "c"}],
         [{"data": None}], [{"data": {}}], [{}],
+        [{"data": [row(1), {"name": "Skimmers"}]}],  # no id: left out, it could be bought twice
         [FULL | {"has_more": True}, {"data": [], "has_more": True}],
     ],
 )  # fmt: skip

@@ -154,17 +154,18 @@ def test_an_outcome_that_cannot_be_known_stops_with_entry_and_command(make_world
     assert len(world.sent()) == 1
 
 
-def test_a_service_that_is_gone_after_the_call_leaves_the_entry_pending(make_world):
+@pytest.mark.parametrize("kind", ["404", "401"])
+def test_a_service_or_key_that_is_gone_after_the_call_leaves_the_entry_pending(make_world, kind):
     world = make_world()
     account = account_of(world)
     strike(world, "drop_after", path="/personas")
 
     def goes(*_):
         if world.mavera.personas:
-            world.app.faults = faults.Faults(rate=1.0, kinds=("404",))
+            world.app.faults = faults.Faults(rate=1.0, kinds=(kind,))
 
     world.app.on_request = goes
-    with pytest.raises(CreditError, match="asking failed"):
+    with pytest.raises(CreditError, match=f"asking failed .*{kind}.*settle persona-0001-"):
         account.charge(PERSONA)
     assert states(world) == ["pending"]
 
