@@ -30,6 +30,7 @@ from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
 QUARTILES_NEED = 4  # times min_cell viewers
+TINY = 2  # viewers; a hidden count in a cluster of so few can be found
 MOST_SUGGESTED = 10  # next videos of a cluster, so that each person has one not seen yet
 FINDINGS_VERSION = 2  # of insights.json
 
@@ -151,7 +152,8 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     counted = pd.crosstab(viewers(run)["cluster"], labels)
     counted = counted.reindex(run.rules.names, fill_value=0).rename_axis("cluster")
     publish_row = partial(publish_parts, min_cell=run.params.min_cell, known=False)
-    return counted.apply(lambda row: publish_row(row, row.sum()), axis=1).astype("Int64")
+    shown = counted.apply(lambda row: publish_row(row, row.sum()), axis=1).astype("Int64")
+    return shown.drop(_tiny_clusters(run))
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
@@ -181,23 +183,26 @@ def read_table(run: Run) -> pd.DataFrame:
 
 def content(run: Run) -> Section:
     """Which videos stand out in a cluster; see :func:`.content.compare_content`."""
-    return compare_content(_tables(run), run.rules, run.params.min_cell)
+    section = compare_content(_tables(run), run.rules, run.params.min_cell)
+    return section.without(_tiny_clusters(run))
 
 
 def sources(run: Run) -> Section:
     """Which pages and campaigns bring a cluster; see :func:`.sources.compare_sources`."""
-    return compare_sources(_tables(run), run.rules, run.params.min_cell)
+    section = compare_sources(_tables(run), run.rules, run.params.min_cell)
+    return section.without(_tiny_clusters(run))
 
 
 def conversions(run: Run) -> Section:
     """How many of each cluster convert; see :func:`.conversions.compare_conversions`."""
-    return compare_conversions(_tables(run), run.rules, run.params.min_cell)
+    section = compare_conversions(_tables(run), run.rules, run.params.min_cell)
+    return section.without(_tiny_clusters(run))
 
 
 def change(run: Run, known: pd.DataFrame | None = None) -> Section:
     """What is new since the run before; see :func:`.change.compare_runs`."""
     tables, previous = _tables(run), _previous(run)
-    return changes.compare_runs(
+    compared = changes.compare_runs(
         tables,
         run.rules,
         run.window,
@@ -207,11 +212,13 @@ def change(run: Run, known: pd.DataFrame | None = None) -> Section:
         settings=_settings(run),
         min_cell=run.params.min_cell,
     )
+    return compared.without(_tiny_clusters(run))
 
 
 def sensitivity(run: Run) -> Section:
     """Who sits near a threshold; see :func:`.sensitivity.count_near_thresholds`."""
-    return count_near_thresholds(_tables(run), run.rules, run.params.min_cell)
+    section = count_near_thresholds(_tables(run), run.rules, run.params.min_cell)
+    return section.without(_tiny_clusters(run))
 
 
 def groups(run: Run) -> Section:
@@ -222,7 +229,8 @@ def groups(run: Run) -> Section:
 def people(run: Run, known: pd.DataFrame | None = None) -> Section:
     """Whom to call, in counts; see :func:`.people.list_people`."""
     known = _read_people(run) if known is None else known
-    return list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell)
+    listed = list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell)
+    return listed.without(_tiny_clusters(run))
 
 
 def coverage(run: Run) -> Section:
@@ -296,6 +304,11 @@ def _read_people(run: Run) -> pd.DataFrame:
 
 def _read_opt_out(run: Run) -> frozenset[str]:
     return read_opt_out(run.settings.outputs / OPT_OUT)
+
+
+def _tiny_clusters(run: Run) -> list[str]:
+    sizes = read_table(run)["viewers"]
+    return [*sizes.index[sizes.between(1, TINY)]] if run.params.min_cell > 1 else []
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -71,15 +71,15 @@ class Attack:
         """A count as the door lets it through, of a number or of another unknown.
 
         Not listed: a row that is not there, so few viewers. Veiled: of a column that is hidden
-        whole, so that a hidden count may be any.
+        whole, or of a tiny cluster, so that a hidden count may be any.
         """
         known = isinstance(of, int)
         whole = of if known else MANY
-        if not listed:
-            self.unknown(name, truth, 0, min(LEAST - 1, whole))
-            self.hidden.append(name)
-        elif veiled:
+        if veiled:
             self.unknown(name, truth, 0, whole)
+            self.hidden.append(name)
+        elif not listed:
+            self.unknown(name, truth, 0, min(LEAST - 1, whole))
             self.hidden.append(name)
         elif shown is not None and not pd.isna(shown):
             assert shown % STEP == 0 or shown == of, f"{name}: {shown} of {of} is as counted"
@@ -155,6 +155,7 @@ class Published:
         self.people.columns = [name.strip("\ufeff").lower() for name in self.people]
         self.clusters = pd.read_csv(folder / "data" / "clusters.csv").set_index("cluster")
         self.sizes = {name: int(size) for name, size in self.clusters["viewers"].items()}
+        self.tiny = {name for name, size in self.sizes.items() if size in (1, 2)}  # without rows
         self.total, self.known = (
             sum(self.sizes.values()),
             int(self.clusters["identified_viewers"].sum()),
@@ -172,12 +173,14 @@ class Published:
 
     def column(self, table: str, shown: pd.Series, truth: pd.Series, of, *, absent=()):
         """A column of counts by its index; of: a number, or a function of the index."""
+        tiny = [*self.tiny.difference(shown.index)] if shown.index.name == "cluster" else []
         names = []
-        for key in dict.fromkeys([*shown.index, *absent]):
+        for key in dict.fromkeys([*shown.index, *absent, *tiny]):
             whole = of(key) if callable(of) else of
             name = self.name(table, key)
             self.attack.count(name, shown.get(key), int(truth.get(key, 0)), whole,
-                              listed=key in shown.index, veiled=shown.isna().all())  # fmt: skip
+                              listed=key in shown.index,
+                              veiled=shown.isna().all() or key in tiny)  # fmt: skip
             names.append(name)
         return names
 
@@ -454,7 +457,8 @@ class Published:
         shown = int(said[2].replace(",", "")) if said[2] else None
         moved = [self.name("moved", (a, b)) for a in self.sizes for b in self.sizes if a != b]
         true = int(sum(value for (a, b), value in truth.items() if a != b))
-        self.attack.count(total, shown, true, known)
+        few = shown is None and not said[1]  # none is few, too
+        self.attack.count(total, shown, true, known, listed=not few)
         self.attack.equal(moved, total)
         # People by e-mail: new ones add up too.
         for column in {"people", "to_call"}.intersection(table, self.rows("people")):

@@ -214,6 +214,9 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
     table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell, known=False))
     table = table.dropna(subset="viewers").sort_values("viewers", ascending=False, kind="stable")
+    shown = publish(count, of=total, min_cell=min_cell)
+    if shown == 0 and total and min_cell > 1:
+        shown = None  # sizes are exact in both runs: where nobody moved they tell who came
     return make_section(
         "moves",
         table.reset_index(drop=True) if same_rules else pd.DataFrame(),
@@ -221,7 +224,7 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
         left=int(pairs["viewers"][pairs["cluster_now"].isna()].sum()),
         total=total,
         moved=count,
-        shown=publish(count, of=total, min_cell=min_cell),
+        shown=shown,
         same_rules=same_rules,
         min_cell=min_cell,
     )

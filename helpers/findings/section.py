@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -47,6 +47,13 @@ class Section:
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     parts: Mapping[str, Section] = field(default_factory=dict)
+
+    def without(self, clusters: Collection[str]) -> Section:
+        """The section without the rows of these clusters, in its parts too."""
+        table, parts = self.table, {n: part.without(clusters) for n, part in self.parts.items()}
+        if "cluster" in table:
+            table = table[~table["cluster"].isin(clusters)]
+        return replace(self, table=table, parts=parts)
 
     def to_json(self) -> dict[str, Any]:
         """``{finding, rows, columns, note, parts}``; missing and hidden are null."""
