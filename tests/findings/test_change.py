@@ -63,6 +63,10 @@ def test_joined_left_and_moved_are_told_as_they_are(tmp_path):
         "0 viewers joined, 7 left; of 870 in both runs 870 moved to another cluster."
     )
     assert found.parts["moves"].table.iloc[0].tolist() == ["casual_viewers", "binge_watchers", 870]
+    found = two_runs(tmp_path, [*stay, *move], [*stayed, *join])
+    assert found.parts["moves"].finding == (  # as if some had, or sizes would tell who came
+        "207 viewers joined, 7 left; of 870 in both runs fewer than 10 moved to another cluster."
+    )
 
 
 def test_news_are_people_by_e_mail_calls_by_list_and_companies(tmp_path):

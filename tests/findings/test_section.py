@@ -55,3 +55,11 @@ def test_values_become_what_json_knows():
     assert to_plain(given) == [
         None, None, None, True, None, 3, 0.3, "2026-06-01T00:00:00+00:00", [1.5],
     ]  # fmt: skip
+
+
+def test_a_cluster_is_left_out_of_a_section_and_its_parts():
+    rows = pd.DataFrame({"cluster": ["tiny", "large"], "viewers": [pd.NA, 20]})
+    section = Section("Twenty.", rows, parts={"videos": Section("So many.", rows)})
+    left = section.without(["tiny"])
+    assert left.table["cluster"].tolist() == ["large"]
+    assert left.parts["videos"].table["cluster"].tolist() == ["large"]
