@@ -69,115 +69,66 @@ def features_of(run: Run) -> pd.DataFrame:
     return enrich.viewers(run)
 
 
+def at(moment: str, key: str, viewer: str, media: str = "m1", percent: float = 0.2, **more):
+    """A session of June 2026: ``"02T10:00"``."""
+    return session(key, viewer, media, f"2026-06-{moment}", percent, **more)
+
+
 def test_videos_and_domains_that_nobody_has_are_told(new_run):
     run = new_run(
-        [session("e1", "v1", "m1", "2026-06-01T10:00", 0.5, email="a@Own.example"),
-         session("e2", "v2", "m2", "2026-06-01T10:00", 0.5)],
+        [at("01T10:00", "e1", "v1", email="a@Own.example"), at("01T10:00", "e2", "v2", "m2")],
         media_ids=["m1", "m3"], exclude_domains=["@own.example", "owm.example"],
     )  # fmt: skip
     enrich.features(run)
     assert run.manifest().model_extra["unmatched"] == {
-        "media_ids": ["m3"],
-        "exclude_domains": ["owm.example"],
-    }
+        "media_ids": ["m3"], "exclude_domains": ["owm.example"],
+    }  # fmt: skip
 
 
-def test_a_repeated_event_key_keeps_the_longer_view(new_run):
-    run = new_run(
-        [
-            session("e1", "anna", "m1", "2026-06-01T10:00:00", 0.02),
-            session("e1", "bert", "m1", "2026-06-01T10:00:00", 0.9),
-        ]
-    )
+def test_a_repeated_event_key_keeps_the_longest_then_the_earliest_then_the_smallest(new_run):
+    run = new_run([
+        at("01T10:00", "e1", "anna", percent=0.02), at("01T10:00", "e1", "bert", percent=0.9),
+        at("02T10:00", "e2", "a"), at("01T10:00", "e2", "z"),
+        at("01T10:00", "e3", "d"), at("01T10:00", "e3", "c"),
+        at("01T10:00", "e4", "f", "m9"), at("01T10:00", "e4", "f", "m8"),
+        # In the whole store, not in the window.
+        session("e5", "old", "m1", "2020-01-01T10:00", 0.9), at("01T10:00", "e5", "new"),
+    ])  # fmt: skip
     table = features_of(run)
-    assert list(table.index) == ["bert"]
-    assert run.manifest().model_extra["repeated_rows"] == 1
-
-
-def test_ties_of_a_repeated_key_go_to_the_earliest_then_the_smallest_viewer_then_video(new_run):
-    run = new_run(
-        [
-            session("e1", "a", "m1", "2026-06-02T10:00:00", 0.5),
-            session("e1", "z", "m1", "2026-06-01T10:00:00", 0.5),
-            session("e2", "d", "m1", "2026-06-01T10:00:00", 0.5),
-            session("e2", "c", "m1", "2026-06-01T10:00:00", 0.5),
-            session("e3", "f", "m9", "2026-06-01T10:00:00", 0.5),
-            session("e3", "f", "m8", "2026-06-01T10:00:00", 0.5),
-        ]
-    )
-    table = features_of(run)
-    assert list(table.index) == ["c", "f", "z"]
+    assert list(table.index) == ["bert", "c", "f", "z"]
     assert table.loc["f", "top_video"] == "m8"
-    assert run.manifest().model_extra["repeated_rows"] == 3
+    assert run.manifest().model_extra["repeated_rows"] == 5
 
 
-def test_a_repeated_key_is_ranked_over_the_whole_store_not_the_window(new_run):
-    run = new_run(
-        [
-            session("e1", "old", "m1", "2020-01-01T10:00:00", 0.9),
-            session("e1", "new", "m1", "2026-06-01T10:00:00", 0.1),
-            session("e2", "other", "m1", "2026-06-01T10:00:00", 0.1),
-        ]
-    )
-    assert list(features_of(run).index) == ["other"]
-
-
-def test_completion_is_the_mean_over_videos_of_the_best_session_of_each(new_run):
-    run = new_run(
-        [
-            session("e1", "v", "m1", "2026-06-01T10:00:00", 0.2),
-            session("e2", "v", "m1", "2026-06-01T11:00:00", 0.8),
-            session("e3", "v", "m2", "2026-06-02T10:00:00", 0.4),
-        ]
-    )
-    row = features_of(run).loc["v"]
-    assert row["video_count"] == 2 and row["session_count"] == 3
-    assert row["avg_percent_watched"] == pytest.approx(60)
+def test_completion_visits_days_and_top_video_of_a_viewer(new_run):
+    run = new_run([
+        at("01T10:00", "e1", "v"), at("01T11:00", "e2", "v", percent=0.8),
+        at("02T10:00", "e3", "v", "m2", 0.4),
+        # A visit begins 30 minutes after the start of the session before.
+        *(at(f"01T{time}", time, "w") for time in ("10:00:00", "10:29:59", "10:59:58", "11:29:58")),
+        # As many sessions: the higher best, then the smaller id.
+        at("01T10:00", "e4", "x", "m2", 0.9), at("01T11:00", "e5", "x", "m1"),
+        at("01T10:00", "e6", "y", "m2"), at("01T11:00", "e7", "y", "m1"),
+    ])  # fmt: skip
+    table = features_of(run)
+    row = table.loc["v"]
+    assert row["avg_percent_watched"] == pytest.approx(60)  # of the best session of each video
     assert row["avg_session_percent"] == pytest.approx(140 / 3)
-    assert row["active_days"] == 2
-    assert row["top_video"] == "m1"
-
-
-def test_a_session_thirty_minutes_after_the_start_of_the_last_begins_a_new_visit(new_run):
-    run = new_run(
-        [
-            session("e1", "v", "m1", "2026-06-01T10:00:00", 0.2),
-            session("e2", "v", "m1", "2026-06-01T10:29:59", 0.2),
-            session("e3", "v", "m1", "2026-06-01T10:59:58", 0.2),
-            session("e4", "v", "m1", "2026-06-01T11:29:58", 0.2),
-        ]
-    )
-    assert features_of(run).loc["v", "total_visits"] == 2
-
-
-def test_the_top_video_has_most_sessions_then_the_higher_best_then_the_smaller_id(new_run):
-    run = new_run(
-        [
-            session("e1", "v", "m2", "2026-06-01T10:00:00", 0.2),
-            session("e2", "v", "m1", "2026-06-01T11:00:00", 0.2),
-            session("e3", "w", "m2", "2026-06-01T10:00:00", 0.9),
-            session("e4", "w", "m1", "2026-06-01T11:00:00", 0.2),
-        ]
-    )
-    assert features_of(run)["top_video"].to_dict() == {"v": "m1", "w": "m2"}
+    assert row[["video_count", "session_count", "active_days"]].tolist() == [2, 3, 2]
+    assert table.loc["w", "total_visits"] == 2
+    assert table["top_video"].to_dict() == {"v": "m1", "w": "m1", "x": "m2", "y": "m1"}
 
 
 def test_identity_comes_from_the_visitor_row_else_the_newest_session_with_an_address(new_run):
     run = new_run(
-        [
-            session("e1", "a", "m1", "2026-06-01T10:00:00", 0.2, email="late@example.com"),
-            session("e2", "b", "m1", "2026-06-01T10:00:00", 0.2, email="First@example.com"),
-            session("e3", "b", "m1", "2026-06-02T10:00:00", 0.2, email="Second@example.com "),
-            session("e4", "b", "m1", "2026-06-03T10:00:00", 0.2, email="no address"),
-            session("e5", "c", "m1", "2026-06-01T10:00:00", 0.2),
-            session("e6", "d", "m1", "2026-06-01T10:00:00", 0.2),
-        ],
-        [
-            visitor("a", name="Ann", email="ann@example.com"),
-            visitor("b", name=" ", email="customer-17"),
-            visitor("d", email="customer-18"),
-        ],
-    )
+        [at("01T10:00", "e1", "a", email="late@example.com"),
+         at("01T10:00", "e2", "b", email="First@example.com"),
+         at("02T10:00", "e3", "b", email="Second@example.com "),
+         at("03T10:00", "e4", "b", email="no address"),
+         at("01T10:00", "e5", "c"), at("01T10:00", "e6", "d")],
+        [visitor("a", name="Ann", email="ann@example.com"),
+         visitor("b", name=" ", email="customer-17"), visitor("d", email="customer-18")],
+    )  # fmt: skip
     table = features_of(run)
     assert table["email"].dropna().to_dict() == {
         "a": "ann@example.com", "b": "Second@example.com",
@@ -187,30 +138,22 @@ def test_identity_comes_from_the_visitor_row_else_the_newest_session_with_an_add
 
 
 def test_the_place_is_of_the_newest_session_with_any_of_the_three(new_run):
-    run = new_run(
-        [
-            session("e1", "v", "m1", "2026-06-01T10:00:00", 0.2, city="Rome", country="IT"),
-            session("e2", "v", "m1", "2026-06-02T10:00:00", 0.2, region="Bavaria", country="DE"),
-            session("e3", "v", "m1", "2026-06-03T10:00:00", 0.2),
-            session("e4", "w", "m1", "2026-06-03T10:00:00", 0.2),
-            session("e5", "x", "m1", "2026-06-01T10:00:00", 0.2, country="FR"),
-            session("e6", "x", "m1", "2026-06-02T10:00:00", 0.2, city="Paris"),
-        ]
-    )
+    run = new_run([
+        at("01T10:00", "e1", "v", city="Rome", country="IT"),
+        at("02T10:00", "e2", "v", region="Bavaria", country="DE"), at("03T10:00", "e3", "v"),
+        at("03T10:00", "e4", "w"),
+        at("01T10:00", "e5", "x", country="FR"), at("02T10:00", "e6", "x", city="Paris"),
+    ])  # fmt: skip
     table = features_of(run)
-    assert table.loc["v", ["location", "country"]].tolist() == ["Bavaria, DE", "DE"]
-    assert table.loc["w", ["location", "country"]].isna().all()
-    assert table.loc["x", "location"] == "Paris" and pd.isna(table.loc["x", "country"])
+    assert table["location"].dropna().to_dict() == {"v": "Bavaria, DE", "x": "Paris"}
+    assert table["country"].dropna().to_dict() == {"v": "DE"}
 
 
 def test_the_window_takes_whole_utc_days_at_both_ends(new_run):
     run = new_run(
-        [
-            session("e1", "early", "m1", "2026-05-31T23:59:59.999", 0.2),
-            session("e2", "first", "m1", "2026-06-01T00:00:00", 0.2),
-            session("e3", "last", "m1", "2026-06-02T23:59:59.999", 0.2),
-            session("e4", "late", "m1", "2026-06-03T00:00:00", 0.2),
-        ],
+        [session("e1", "early", "m1", "2026-05-31T23:59:59.999", 0.2),
+         at("01T00:00", "e2", "first"), at("02T23:59:59.999", "e3", "last"),
+         at("03T00:00", "e4", "late")],
         stage="01_fetch", start_date="2026-06-01", end_date="2026-06-02",
     )  # fmt: skip
     run.done()
@@ -219,36 +162,30 @@ def test_the_window_takes_whole_utc_days_at_both_ends(new_run):
 
 def test_only_the_videos_and_not_the_domains_named_in_the_parameters_count(new_run):
     run = new_run(
-        [
-            session("e1", "staff", "5e12345678", "2026-06-01T10:00:00", 0.2),
-            session("e2", "guest", "5e12345678", "2026-06-01T10:00:00", 0.2, email="g@example.com"),
-            session("e3", "guest", "m2", "2026-06-01T10:00:00", 0.2),
-            session("e4", "sub", "5e12345678", "2026-06-01T10:00:00", 0.2, email="s@a.own.example"),
-        ],
+        [at("01T10:00", "e1", "staff", "5e12345678"),
+         at("01T10:00", "e2", "guest", "5e12345678", email="g@example.com"),
+         at("01T10:00", "e3", "guest", "m2"),
+         at("01T10:00", "e4", "sub", "5e12345678", email="s@a.own.example")],
         [visitor("staff", email="me@Own.Example")],
         media_ids=["5e12345678"], exclude_domains=["own.example"],
     )  # fmt: skip
-    table = features_of(run)
-    assert list(table.index) == ["guest", "sub"]
-    assert table.loc["guest", "video_count"] == 1
+    assert features_of(run)["video_count"].to_dict() == {"guest": 1, "sub": 1}
     assert run.manifest().counts["left_out_sessions"] == 2
 
 
 def test_the_columns_and_their_types_are_those_of_the_design(new_run):
-    run = new_run([session("e1", "v", "0012345678", "2026-06-01T10:00:00", 0.2)])
+    run = new_run([at("01T10:00", "e1", "v", "0012345678")])
     features_of(run)
     table = pd.read_parquet(run.data("features.parquet"))
+    counts = ["video_count", "session_count", "total_visits", "active_days"]
+    numbers = ["avg_percent_watched", "avg_session_percent", "minutes_watched"]
     assert list(table.columns) == [
-        "visitor_key", "name", "email", "identified", "location", "country", "video_count",
-        "session_count", "avg_percent_watched", "avg_session_percent", "minutes_watched",
-        "total_visits", "active_days", "first_seen", "last_active", "top_video",
+        "visitor_key", "name", "email", "identified", "location", "country", *counts[:2], *numbers,
+        *counts[2:], "first_seen", "last_active", "top_video",
     ]  # fmt: skip
-    for column in ("video_count", "session_count", "total_visits", "active_days"):
-        assert str(table[column].dtype) == "int64"
-    for column in ("avg_percent_watched", "avg_session_percent", "minutes_watched"):
-        assert str(table[column].dtype) == "float64"
-    assert str(table["last_active"].dt.tz) == "UTC"
-    assert table["identified"].dtype == bool
+    assert set(map(str, table[counts].dtypes)) == {"int64"}
+    assert set(map(str, table[numbers].dtypes)) == {"float64"}
+    assert str(table["last_active"].dt.tz) == "UTC" and table["identified"].dtype == bool
     assert table["top_video"][0] == "0012345678"
 
 
@@ -262,16 +199,13 @@ def test_no_session_in_the_window_gives_empty_tables_and_no_error(new_run):
     assert cluster.assign(run)["viewers"].tolist() == [0, 0, 0, 0, 0]
 
 
-def test_an_empty_store_is_a_clear_error(new_run, tmp_path):
-    run = Run.open("02_enrich", source="sandbox")
+def test_an_empty_store_is_a_clear_error(new_run):
     with pytest.raises(DataError, match="Nothing was fetched yet for account sandbox"):
-        enrich.features(run)
+        enrich.features(Run.open("02_enrich", source="sandbox"))
 
 
 def test_watch_times_follow_the_time_zone(new_run):
-    run = new_run(
-        [session("e1", "v", "m1", "2026-06-01T23:30:00", 0.2)], time_zone="Asia/Kolkata", min_cell=1
-    )
+    run = new_run([at("01T23:30", "e1", "v")], time_zone="Asia/Kolkata", min_cell=1)
     table = enrich.watch_times(run).fillna(0)
     assert table.loc["Tue", 5] == 1 and table.to_numpy().sum() == 1
 
@@ -296,16 +230,13 @@ def counted_by_hand(sessions: list[dict]) -> dict[str, dict]:
         gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
         percent = fsum(max(seen) for seen in videos.values()) / len(videos) * 100
         count = len(videos)
-        if count >= 5 and percent >= 75:
-            name = "binge_watchers"
-        elif count >= 3 and percent >= 50:
-            name = "engaged_explorers"
-        elif count == 1 and percent < 30:
-            name = "bouncers"
-        elif count >= 2 and percent < 50:
-            name = "skimmers"
-        else:
-            name = "casual_viewers"
+        rules = {
+            "binge_watchers": count >= 5 and percent >= 75,
+            "engaged_explorers": count >= 3 and percent >= 50,
+            "bouncers": count == 1 and percent < 30,
+            "skimmers": count >= 2 and percent < 50,
+            "casual_viewers": True,
+        }
         counted[viewer] = {
             "video_count": count,
             "session_count": len(rows),
@@ -313,7 +244,7 @@ def counted_by_hand(sessions: list[dict]) -> dict[str, dict]:
             "total_visits": 1 + sum(gap >= timedelta(minutes=30) for gap in gaps),
             "active_days": len({moment.date() for moment in times}),
             "top_video": min(videos, key=lambda m: (-len(videos[m]), -max(videos[m]), m)),
-            "cluster": name,
+            "cluster": next(name for name, matches in rules.items() if matches),
         }
     return counted
 

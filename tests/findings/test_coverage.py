@@ -28,13 +28,6 @@ def test_each_limit_has_its_published_count():
     assert table["meaning"].str.endswith(".").all()
 
 
-def test_small_counts_are_hidden():
-    sessions = [session(f"a{n}", "v1", 0 if n < 3 else 0.5, org="Azure") for n in range(40)]
-    table = describe_coverage(tables(sessions), window(), 10, fetched=[]).table.set_index("topic")
-    assert table.loc[["sessions of exactly 0 %"], ["value", "share"]].isna().all(axis=None)
-    assert table.loc["sessions from data centres or VPNs", "value"] == 40
-
-
 def test_days_are_missing_from_the_first_one_held_on():
     held = [date(2026, 6, 26), date(2026, 6, 28)]
     assert missing_days(held, window()) == [date(2026, 6, 27)]

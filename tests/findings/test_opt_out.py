@@ -59,17 +59,6 @@ def test_a_list_in_another_encoding_is_refused_by_name_and_none_is_empty(tmp_pat
     assert read_opt_out(tmp_path / "none.txt") == frozenset()
 
 
-@given(st.text(max_size=60))
-def test_any_line_is_understood_or_refused(tmp_path_factory, line):
-    path = tmp_path_factory.getbasetemp() / "opt_out.txt"
-    path.write_bytes(line.encode("utf-8", "replace"))
-    try:
-        entries = read_opt_out(path)
-    except ParameterError:
-        return
-    assert all(entry == entry.lower() and "." in entry for entry in entries)
-
-
 @given(st.text("ab.", min_size=1, max_size=6), st.sampled_from(["a.b", "b"]))
 def test_a_domain_is_out_exactly_when_it_ends_in_a_whole_part(domain, out):
     expected = domain == out or domain.endswith("." + out)

@@ -1,13 +1,11 @@
 """The part of the report about people: counts alone, one number of people to call everywhere."""
 
-import json
-
 import pandas as pd
 import pytest
 from test_scoring import ANN, MEDIAS, visitor
 from viewing import session, tables, window
 
-from helpers.findings import content, people, scoring
+from helpers.findings import people, scoring
 from helpers.store import rules
 
 RULES = rules.load()
@@ -96,22 +94,7 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     assert videos.loc["Video w1", "known"] == 0 and videos["minutes"].isna()["Video w1"]
 
 
-def test_two_videos_of_one_title_are_told_apart_by_their_ids():
-    medias = [{"media_id": name, "name": "Demo", "duration": 60.0} for name in ("v1", "v2")]
-    titles = content.read_titles(
-        tables([session("z", name) for name in ("v1", "v2")], medias=medias)
-    )
-    assert titles["title"].to_dict() == {"v1": "Demo (v1)", "v2": "Demo (v2)"}
-
-
 def test_watch_time_without_a_known_length_is_a_sentence_alone():
     found = listed([session("z", "w1", 1.0)], []).parts["watch_time"]
     assert found.finding == "No length of a video is known: watch time cannot be told."
     assert found.table.empty and not found.parts
-
-
-def test_no_name_address_or_domain_is_in_it():
-    sessions, visitors = crowd(12)
-    found = listed([*ANN, *sessions], [visitor("a", "ann@acme.example", name="Ann Lee"), *visitors])
-    text = json.dumps(found.to_json())
-    assert not any(secret in text for secret in ("ann@", "Ann", "Lee", "acme", "else.example"))

@@ -21,13 +21,6 @@ def test_viewers_that_a_step_would_move_are_counted():
     assert "35 of 100 viewers (35\u00a0%)" in section.finding
 
 
-def test_few_near_a_threshold_are_hidden():
-    sessions = [session(f"a{n}", "v1", 0.28 if n < 4 else 0.9) for n in range(60)]
-    section = count_near_thresholds(tables(sessions), RULES, 10)
-    assert section.table.set_index("cluster").loc["bouncers", ["lowered"]].isna().all()
-    assert "4" not in section.finding
-
-
 def test_rules_without_thresholds_and_no_viewers_give_a_sentence():
     alone = rules.parse("clusters:\n  - name: everybody\n")
     assert count_near_thresholds(tables([session("a")], chosen=alone), alone, 10).table.empty
