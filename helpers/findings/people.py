@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from helpers.findings.counts import (
-    count_people,
     publish,
     publish_counts,
     publish_parts,
@@ -13,8 +12,7 @@ from helpers.findings.counts import (
 )
 from helpers.findings.scoring import FULL_DEPTH, FULL_VISITS
 from helpers.findings.section import Section, make_section
-from helpers.store import engine as tables
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 from helpers.store.scores import Scores
 
@@ -51,36 +49,23 @@ def list_people(
         }
     )
     table["seen_7_days"] = table["seen_7_days"].mask(table["people"].isna())
-    out = publish(int(people["opted_out"].sum()), of=len(people), min_cell=min_cell)
-    left = f" On the opt-out list: {count_people(out, 'e-mail', min_cell=min_cell)}."
     parts = {
         "companies": count_companies(people, min_cell=min_cell),
         "catch": count_catch(people, rules.scores, min_cell=min_cell),
         "watch_time": sum_watch_time(engine, rules, min_cell=min_cell),
     }
+    opted_out = int(people["opted_out"].sum())
     return make_section(
         "people",
         table.dropna(axis=1, how="all").rename_axis("cluster").reset_index(),
         parts,
-        finding=_say_people(people, rules.scores),
-        weights=rules.scores.weights,
-        half_life=rules.scores.half_life_days,
-        depth=FULL_DEPTH,
-        visits=FULL_VISITS,
-        opted_out=left if people["opted_out"].any() else "",
-    )
-
-
-def _say_people(people: pd.DataFrame, scores: Scores) -> str:
-    if people.empty:
-        return "Nobody is identified: there is no one to call. An e-mail gate would change that."
-    if people["opted_out"].all():
-        return "Everybody identified is on the opt-out list: there is no one to call."
-    call, noun = int(people["to_call"].sum()), "person" if len(people) == 1 else "people"
-    return (
-        f"{call or 'None'} of {len(people):,} identified {noun} {'are' if call > 1 else 'is'} "
-        f"worth a call: a score of {scores.call_score:g} or more, "
-        f"seen in the last {scores.call_days:g} days."
+        people=len(people),
+        call=int(people["to_call"].sum()),
+        opted_out=opted_out,
+        told_out=publish(opted_out, of=len(people), min_cell=min_cell),
+        min_cell=min_cell,
+        scores=rules.scores,
+        full={"depth": FULL_DEPTH, "visits": FULL_VISITS},
     )
 
 
@@ -96,10 +81,9 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     sizes = listed[~listed["free_mail"]].groupby("domain").size()
     counted = pd.Series({name: int(sizes.between(*ends).sum()) for name, ends in SIZES.items()})
     shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
-    finding = f"{len(sizes):,} {'company' if len(sizes) == 1 else 'companies'} by e-mail domain."
     if sizes.empty:
         shown = shown[:0]
-    return make_section("companies", shown.reset_index(), finding=finding)
+    return make_section("companies", shown.reset_index(), companies=len(sizes))
 
 
 def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Section:
@@ -145,7 +129,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         whose videos have a known length], known (0 to 1 of sessions: those whose video has a known
         length). Part videos: by media_id and title, its minutes in tens.
     """
-    summed = engine.counts(tables.sql("watch_time"))
+    summed = engine.counts(sql("watch_time"))
     if not summed["known_sessions"].any():
         return Section("No length of a video is known: watch time cannot be told.")
     shown = summed.assign(
@@ -170,5 +154,4 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         "watch_time_videos",
         videos.sort_values(["minutes", "media_id"], ascending=[False, True]),
     )
-    finding = f"{hours:,.0f} hours were watched, as far as the length of the video is known."
-    return make_section("watch_time", clusters.reset_index(), {"videos": by_video}, finding=finding)
+    return make_section("watch_time", clusters.reset_index(), {"videos": by_video}, hours=hours)

@@ -239,7 +239,7 @@ def publish_shares(
     total = publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
     readings = read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
     sums = read_counts(grid.sum(axis=1).to_frame(), total.notna().to_frame(), everybody, min_cell)
-    total = total.mask(are_solved(*readings, sums[0][:, 0], sums[1][:, 0]))
+    total = total.mask(are_solved(*readings, *sums[:2]))
 
     frame = grid.stack()[listed.stack()].rename("count").reset_index()
     own = sizes.loc[frame["cluster"]].set_index(frame.index)

@@ -69,14 +69,10 @@ class Section:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Section:
         """The section that :meth:`to_json` wrote down."""
-        labels = dict(content["columns"])
-        return cls(
-            finding=content["finding"],
-            table=pd.DataFrame(content["rows"], columns=list(labels)),
-            labels=labels,
-            note=content["note"],
-            parts={name: cls.from_json(part) for name, part in content["parts"].items()},
-        )
+        labels = content["columns"]
+        table = pd.DataFrame(content["rows"], columns=list(labels))
+        parts = {name: cls.from_json(part) for name, part in content["parts"].items()}
+        return cls(content["finding"], table, labels, content["note"], parts)
 
     def _repr_html_(self) -> str:
         return tables.section_html(self.finding, self.table, self.labels, self.note)
@@ -99,7 +95,7 @@ def make_section(
     name : str
         A key of ``sections.yml``; columns that it names and the table lacks are left out.
     values
-        What the wording is made with, beside the table; `finding` where it has no sentence.
+        What the wording is made with, beside the table.
     """
     wording = _read_wordings()[name]
 
@@ -111,8 +107,8 @@ def make_section(
         for column, label in wording["columns"].items()
         if column in table
     }
-    finding = say(wording.get("finding", "{{ finding }}"))
-    return Section(finding, table, labels, say(wording.get("note", "")), parts or {})
+    note = say(wording.get("note", ""))
+    return Section(say(wording["finding"]), table, labels, note, parts or {})
 
 
 @cache
