@@ -75,7 +75,9 @@ class Attack:
         """
         known = isinstance(of, int)
         whole = of if known else MANY
-        if veiled:
+        if whole == 0:  # nobody is there to be found
+            self.unknown(name, 0, 0, 0)
+        elif veiled:
             self.unknown(name, truth, 0, whole)
             self.hidden.append(name)
         elif not listed:
@@ -301,7 +303,10 @@ class Published:
         clicked = self.sessions.loc[
             clicked.index[~clicked.str.contains("e-?mail|turnstile", case=False)]
         ]
-        table = self.rows("content", "conversions").set_index("cluster")
+        table = self.rows("content", "conversions")
+        if table.empty:
+            return
+        table = table.set_index("cluster")
         truth = clicked.groupby("cluster")["visitor_key"].nunique()
         names = self.column("converted", table["converted"], truth, self.sizes.get)
         total = self.name("converted", "all")
