@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Callable
 
 PANEL_WIDTH = 88  # characters, so that a panel fits beside JupyterLab's side bar
-LABEL_WIDTH = 12
 SEE = "Look the message up in docs/troubleshooting.md."
 
 log_in_notebook: Callable[[KitError], str] | None = None
@@ -56,15 +55,13 @@ class KitError(Exception):
         self.what, self.where = _printable(what), _printable(where)
         remedy = self.usual_remedy if remedy is None else remedy
         self.expected, self.remedy = _printable(expected), _printable(remedy)
-        self.status_code = status_code
-        self.retry_after = retry_after
-        self.retryable = retryable
-        super().__init__(self._message())
+        self.status_code, self.retry_after, self.retryable = status_code, retry_after, retryable
+        super().__init__(what)
 
-    def _message(self) -> str:
+    def __str__(self) -> str:
         first = f"{self.where}: {self.what}" if self.where else self.what
         wanted = f"Expected {self.expected.rstrip('.')}." if self.expected else ""
-        return " ".join(part for part in (first, wanted, self.remedy) if part)
+        return " ".join(filter(None, (first, wanted, self.remedy)))
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in the place of a traceback; the class stays what runners read."""
@@ -78,14 +75,9 @@ class KitError(Exception):
             }
             self._panel = [f"\x1b[1;31m{type(self).__name__}\x1b[0m"]
             for label, text in fields.items():
-                self._panel += textwrap.wrap(
-                    text,
-                    PANEL_WIDTH,
-                    initial_indent=label.ljust(LABEL_WIDTH),
-                    subsequent_indent=" " * LABEL_WIDTH,
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
+                wrapper = textwrap.TextWrapper(PANEL_WIDTH, label.ljust(12), " " * 12)
+                wrapper.break_long_words = wrapper.break_on_hyphens = False
+                self._panel += wrapper.wrap(text)
         return self._panel
 
 

@@ -112,8 +112,8 @@ def write_csv(
     frame: pd.DataFrame, path: Path, *, private: bool = False, encoding: str = "utf-8"
 ) -> None:
     """Write a CSV in which every cell is quoted and none is a formula; the index is left out."""
-    options = {"index": False, "lineterminator": "\n", "quoting": csv.QUOTE_ALL}
     with replace_file(path, private=private) as staged:
+        options = {"index": False, "lineterminator": "\n", "quoting": csv.QUOTE_ALL}
         privacy.disarm(frame).to_csv(staged, encoding=encoding, **options)
 
 
@@ -127,10 +127,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    texts = dict.fromkeys(CSV_TEXTS, "str")
     try:
-        frame = pd.read_csv(
-            path, dtype=dict.fromkeys(CSV_TEXTS, "str"), keep_default_na=False, na_values=[""]
-        )
+        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
     return privacy.rearm(frame)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from helpers.core import clock, privacy
 from helpers.core.errors import ParameterError
@@ -58,6 +59,13 @@ def such_that(is_right: Callable[[Any], Any]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def first_problem(error: ValidationError, fields: Mapping[str, FieldInfo]) -> tuple[str, str]:
+    """Name of the first value that is wrong, and what was expected of it."""
+    first = error.errors()[0]
+    name = first["loc"][0]
+    return name, fields[name].description or first["msg"].removeprefix("Input should be ")
 
 
 def _number(value: Any) -> Any:
@@ -156,11 +164,8 @@ class Parameters(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            first = error.errors()[0]
-            name = first["loc"][0]
+            name, wanted = first_problem(error, cls.model_fields)
             value = privacy.without_emails(str(values[name]))[:100]
-            told = cls.model_fields[name].description or first["msg"]
-            wanted = told.removeprefix("Input should be ")
             what = f"Parameter {name} is {value!r}."
             raise ParameterError(what, where=where, expected=wanted) from None
 

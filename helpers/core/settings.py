@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from helpers.core.errors import AccessError, ParameterError
 from helpers.core.owner import read_settings_file
-from helpers.core.parameters import Parameters, such_that, suggest
+from helpers.core.parameters import Parameters, first_problem, such_that, suggest
 from helpers.core.privacy import clean_text, project_root
 
 WISTIA_BASE_URL = "https://api.wistia.com"
@@ -174,9 +174,7 @@ def of_file(env_file: Path, environment: Mapping[str, str] = {}) -> Settings:
     try:
         return Settings.model_validate({name: value for name, value in ours.items() if value})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = first["loc"][0]
-        expected = FIELDS[name].description or first["msg"].removeprefix("Input should be ")
+        name, expected = first_problem(error, FIELDS)
         kind = AccessError if expected == KEY else ParameterError
         where = f"Setting {name} in the environment or {env_file.name}"
         raise kind("its value cannot be used.", where=where, expected=expected) from None

@@ -228,7 +228,6 @@ class Account:
             self.ledger.settle(entry, state=VOID)
             is_field = entry.kind == "persona" and error.status_code in (400, 422)
             error.remedy += f" {FIELDS} {ON}" if is_field else f" {ON}"
-            error.args = (error._message(),)
             raise
         if entry.kind == "persona" and not answer.get("id"):
             return self._find_out(entry, kind.quiet)

@@ -95,10 +95,11 @@ class Days:
         self._remove_from_months(days)
 
     def _remove_from_months(self, days: Collection[date]) -> None:
-        for path, facts in self._read(MONTHS).items():
-            kept = {day: known for day, known in facts.items() if day not in days}
-            if len(kept) < len(facts):
-                self._rewrite(path, [path], kept)
+        for month in {f"{day:%Y-%m}.parquet" for day in days}:
+            for path, facts in self._read(month).items():
+                kept = {day: known for day, known in facts.items() if day not in days}
+                if len(kept) < len(facts):
+                    self._rewrite(path, [path], kept)
 
     def remove_rows(self, keys: Collection[str]) -> None:
         """Remove the sessions of these visitor_keys."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import date
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -150,6 +151,11 @@ def test_a_damaged_table_is_told_by_its_name(store, name, damage):
     with pytest.raises(DataError, match=f"{path.name} is damaged") as told:
         store.forget("ann@example.com")
     assert told.value.exit_status == 7
+
+
+def test_too_little_memory_is_told_with_its_setting(store):
+    with pytest.raises(ParameterError, match="VIEWER_PERSONAS_MEMORY_LIMIT"), store.damage_told():
+        raise duckdb.OutOfMemoryException("not enough")
 
 
 @pytest.mark.parametrize("name", ["erased.json", "store.json", "erased.key"])
