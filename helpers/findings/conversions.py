@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import (
-    TOO_FEW,
-    are_solved,
-    publish,
-    publish_counts,
-    read_counts,
-    with_share,
-)
+from helpers.findings import counts
 from helpers.findings.preference import LEVEL, coarsen_p_values, judge_counts
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
@@ -43,12 +36,12 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     frame[hidden] = frame[hidden].astype(object).mask(frame["converted"].isna(), None)
     no_rate = frame["rate_per_session"].isna()
     frame["verdict_per_session"] = frame["verdict_per_session"].mask(no_rate, None)
-    by_gate = publish_counts(counted["by_gate"], counted["viewers"], min_cell)
+    by_gate = counts.publish_counts(counted["by_gate"], counted["viewers"], min_cell)
     gate = counted[["viewers"]].assign(by_gate=by_gate).reset_index()
     parts = {"gate": make_section("gate", gate if by_gate.any() else gate[:0])}
     shown = frame.reset_index() if counted["converted"].any() else frame[:0].reset_index()
     viewers = int(counted["viewers"].sum())
-    words = {"viewers": viewers, "titles": rules.titles, "too_few": TOO_FEW}
+    words = {"viewers": viewers, "titles": rules.titles, "too_few": counts.TOO_FEW}
     converted = _publish_total(counted, viewers, min_cell)
     return make_section("conversions", shown, parts, converted=converted, **words)
 
@@ -56,23 +49,25 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
 def _publish_total(counted: pd.DataFrame, viewers: int, min_cell: int) -> int | None:
     """All who converted, where that tells no hidden count of a cluster."""
     total = int(counted["converted"].sum())
-    least, most, _ = read_counts(pd.DataFrame([[total]]), True, viewers, min_cell)
+    least, most, _ = counts.read_counts(pd.DataFrame([[total]]), True, viewers, min_cell)
     sizes = counted["viewers"].to_numpy()
-    readings = read_counts(counted[["converted"]].T, True, sizes, min_cell)
-    solved = are_solved(*readings, least, most).any()
-    return None if solved else publish(total, of=viewers, min_cell=min_cell)
+    readings = counts.read_counts(counted[["converted"]].T, True, sizes, min_cell)
+    solved = counts.are_solved(*readings, least, most).any()
+    return None if solved else counts.publish(total, of=viewers, min_cell=min_cell)
 
 
 def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     frame = counted[["viewers"]].assign(
-        converted=publish_counts(counted["converted"], counted["viewers"], min_cell),
-        sessions=publish_counts(counted["sessions"], int(counted["sessions"].sum()), min_cell),
-        acted=publish_counts(
+        converted=counts.publish_counts(counted["converted"], counted["viewers"], min_cell),
+        sessions=counts.publish_counts(
+            counted["sessions"], int(counted["sessions"].sum()), min_cell
+        ),
+        acted=counts.publish_counts(
             counted["converting_sessions"], counted["sessions"], min_cell, known=False
         ),
     )
-    frame = with_share(frame, "converted", "viewers", "rate")
-    frame = with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
+    frame = counts.with_share(frame, "converted", "viewers", "rate")
+    frame = counts.with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
     return frame.rename(columns={"rate_low": "low", "rate_high": "high"})
 
 
@@ -94,7 +89,7 @@ def _judge(counted: pd.DataFrame) -> pd.DataFrame:
     variance = between.clip(lower=expected * (1 - part) * (1 - rate))
     by_session = {"count": acted, "expected": expected, "variance": variance}
     both = pd.concat({"viewer": pd.DataFrame(by_viewer), "session": pd.DataFrame(by_session)})
-    enough = np.tile(size >= TOO_FEW, 2) & (both["variance"] > 0) & (both["expected"] > 0)
+    enough = np.tile(size >= counts.TOO_FEW, 2) & (both["variance"] > 0) & (both["expected"] > 0)
     tested = judge_counts(both[enough]).reindex(both.index)
     word = np.where(tested["ratio"] > 1, "higher", "lower")
     word = np.where(tested["q_value"] < LEVEL, word, "no clear difference")

@@ -22,13 +22,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import (
-    adjust_p_values,
-    are_solved,
-    publish,
-    publish_counts,
-    read_counts,
-)
+from helpers.findings import counts
 from helpers.store.engine import Engine
 
 LEVEL = 0.05
@@ -191,7 +185,7 @@ def judge_counts(frame: pd.DataFrame) -> pd.DataFrame:
         ratio=count / expected,
         low=gammaincinv(events, tail) * scale / expected,
         high=gammaincinv(events + 1, 1 - tail) * scale / expected,
-        q_value=adjust_p_values(np.minimum(2 * tails, 1)),
+        q_value=counts.adjust_p_values(np.minimum(2 * tails, 1)),
     )
 
 
@@ -236,20 +230,24 @@ def publish_shares(
     for cluster, size in sizes["viewers"].items():
         if sums and size == sizes["choices"][cluster]:
             listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, min_cell)
-    total = publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
-    readings = read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
-    sums = read_counts(grid.sum(axis=1).to_frame(), total.notna().to_frame(), everybody, min_cell)
-    total = total.mask(are_solved(*readings, *sums[:2]))
+    total = counts.publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
+    readings = counts.read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
+    sums = counts.read_counts(
+        grid.sum(axis=1).to_frame(), total.notna().to_frame(), everybody, min_cell
+    )
+    total = total.mask(counts.are_solved(*readings, *sums[:2]))
 
     frame = grid.stack()[listed.stack()].rename("count").reset_index()
     own = sizes.loc[frame["cluster"]].set_index(frame.index)
-    frame["viewers"] = publish_counts(frame.pop("count"), own["viewers"], min_cell, known=known)
+    frame["viewers"] = counts.publish_counts(
+        frame.pop("count"), own["viewers"], min_cell, known=known
+    )
     frame["reach"] = frame["viewers"] / own["viewers"]
-    of = publish_counts(own["choices"], choices, min_cell, known=False)
+    of = counts.publish_counts(own["choices"], choices, min_cell, known=False)
     if known:  # a size is no secret
         of = of.mask(own["choices"] == own["viewers"], own["viewers"])
     if not known or choices != everybody:
-        choices = publish(choices, of=choices, min_cell=min_cell, known=False)
+        choices = counts.publish(choices, of=choices, min_cell=min_cell, known=False)
     frame["share"] = (frame["viewers"] / of).clip(upper=1)  # choices may be rounded down
     frame["share_of_all"] = total.loc[frame["value"]].set_axis(frame.index) / choices
     frame["preference"] = frame["share"] / frame["share_of_all"]
@@ -260,8 +258,8 @@ def _list_safely(count: pd.Series, listed: pd.Series, size: int, min_cell: int) 
     """The cells to list of a column that adds up to `size`; the smallest go until all is safe."""
     listed = listed.copy()
     while listed.any():
-        readings = read_counts(count.to_frame().T, listed.to_frame().T, size, min_cell)
-        if not are_solved(*readings, size, size).any():
+        readings = counts.read_counts(count.to_frame().T, listed.to_frame().T, size, min_cell)
+        if not counts.are_solved(*readings, size, size).any():
             break
         listed[count.where(listed).idxmin()] = False
     return listed
