@@ -23,14 +23,10 @@ TIMES = pd.DataFrame({3: [None, 0], 14: [0, 60]}, index=["Mon", "Tue"], dtype=fl
 COMPLETION = pd.DataFrame(
     {"sessions": [10, 30, 60]}, index=pd.Index(["exactly 0", "0–10", "exactly 100"])
 )
-COUNTS = pd.DataFrame(
-    {
-        "cluster": ["skimmers", "skimmers", "bouncers", "binge_watchers"],
-        "videos": [2, 20, 1, 7],
-        "viewers": [120, 10, 410, 1],
-        "avg_percent_watched": [30.0, 35.0, 14.0, 80.0],
-    }
-)
+COUNTS = pd.DataFrame({
+    "cluster": ["skimmers", "skimmers", "bouncers", "binge_watchers"], "videos": [2, 20, 1, 7],
+    "viewers": [120, 10, 410, 1], "avg_percent_watched": [30.0, 35.0, 14.0, 80.0],
+})  # fmt: skip
 TITLES = ["Costs $5 and $6", "Costs $5 and $6", "Tour"]
 AFFINITY = pd.DataFrame({"media_id": ["m1", "m1", "m2"], "title": TITLES}).assign(
     cluster=["bouncers", "skimmers", "skimmers"], viewers=[40, 60, 10], reach=[0.1, 0.3, 0.06]
@@ -132,10 +128,10 @@ def test_an_image_of_few_colours_is_smaller_and_hardly_differs():
     ax, png = plots.when_people_watched(TIMES), io.BytesIO()
     ax.figure.savefig(png, dpi=220)
     small, size = plots._few_colours(png.getvalue())
-    before = Image.open(png).convert("RGB")
-    after = Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB")
+    small = base64.b64decode(small)
+    assert len(small) < len(png.getvalue()) * 0.6
+    before, after = (Image.open(image).convert("RGB") for image in (png, io.BytesIO(small)))
     assert size == before.size == after.size
-    assert len(base64.b64decode(small)) < len(png.getvalue()) * 0.6
     differs = np.abs(np.asarray(before, int) - np.asarray(after, int))
     assert differs.mean() < 0.5 and differs.max() < 64
 
