@@ -10,6 +10,7 @@ import codecs
 import html
 import json
 import re
+import shlex
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from helpers.batch import summary
 from helpers.core import clock, files, privacy, settings
 from helpers.core.errors import DataError, KitError, ParameterError
 from helpers.core.folders import REPORTED_AFTER, read_manifest, record, refuse_links
@@ -33,14 +35,6 @@ SHORTEST_NAME = 4  # characters; a shorter name is found in ordinary words
 IDENTITY = ["visitor_key", "email", "name"]
 NOT_SEARCHED = {"README.md", "erased.key", "opt_out.txt"}
 """The kit's own text, the secret of the hashes, and the owner's own list."""
-HASH_STAYS = (
-    "What stays: a keyed hash, by which the next fetch knows whom not to bring back. It cannot be "
-    "read back; whoever has the store can test an address against it."
-)
-NO_HASH = "There is no store here to keep a hash of them: a new fetch may bring them back."
-COPY_STAYS = (
-    "Wistia's own copy stays at Wistia: delete the viewer there too, in the account's audience."
-)
 
 
 @dataclass
@@ -104,21 +98,17 @@ def erase(who: str) -> list[str]:
                 expected=expected,
                 remedy="To keep a whole domain off the lists, write it into opt_out.txt.",
             )
-        told = [_erase_from_store(store, who, person, outputs) for store in stores]
-        told += [_erase_from_run(folder, person) for folder in folders]
+        removed = [_erase_from_store(store, who, person, outputs) for store in stores]
+        removed += [_erase_from_run(folder, person) for folder in folders]
         searched = _search(outputs, person)
-    told = [line for line in told if line]
-    if told:
-        proof = f"A search of {searched:,} files finds nothing of them any more."
-        return [*told, proof, HASH_STAYS if stores else NO_HASH, COPY_STAYS]
-    if not stores:
-        return [f"{outputs.name}/ has no store, so there is nothing to delete. Check --outputs."]
-    return [
-        f"Nothing is stored in {outputs.name}/ of an e-mail or visitor_key spelt like this. Check "
-        "the spelling, and --outputs if you work in several folders.",
-        "It is kept as a keyed hash all the same, so that no fetch takes it in; "
-        f"`{settings.command('erase --forget-request', outputs)}` takes that back.",
-    ]
+    return summary.render(
+        "erased",
+        removed=[line for line in removed if line],
+        searched=searched,
+        stores=stores,
+        outputs=outputs,
+        take_back=settings.command(f"erase --forget-request {shlex.quote(who)}", outputs),
+    )
 
 
 def forget_request(who: str) -> list[str]:

@@ -155,8 +155,8 @@ def check_kernel() -> str:
     return f"Python {done.cells[0].outputs[0].text.strip()} runs cells"
 
 
-def execute(path: Path, output: Path, values: dict[str, Any], kernel: Kernel) -> None:
-    """Execute a notebook with its parameters; the output is written cell by cell.
+def execute(path: Path, output: Path, given: dict[str, Any], kernel: Kernel) -> None:
+    """Execute a notebook with those parameters that it takes; the output is written cell by cell.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def execute(path: Path, output: Path, values: dict[str, Any], kernel: Kernel) ->
     try:
         papermill.execute_notebook(
             *names,
-            parameters=values,
+            parameters={name: given[name] for name in parameters_of(path) if name in given},
             kernel_name="python3",
             language="python",
             km=kernel,

@@ -108,6 +108,7 @@ def _execute(work: Plan) -> None:
     told = {"VIEWER_PERSONAS_OUTPUTS": str(run.settings.outputs), "VIEWER_PERSONAS_LOCK": "held"}
     if run.source.uses_sandbox and count:
         told["VIEWER_PERSONAS_SANDBOX"] = run.sandbox_url()
+    given = run.params.model_dump(exclude_unset=True) | {"run": run.folder.name}
     started = kernels.start_kernels(work.stages, told)
     with started as ready, ThreadPoolExecutor(1) as renderer:
         pages = []
@@ -116,7 +117,7 @@ def _execute(work: Plan) -> None:
             run.record(stages={stage: {"status": "running"}})
             output, begun = run.folder / f"{stage}.ipynb", time.monotonic()
             try:
-                _execute_notebook(work, output, kernel)
+                kernels.execute(work.notebooks / output.name, output, given, kernel)
             except BaseException:
                 run.record(stages={stage: {"status": "failed"}})
                 raise
@@ -128,14 +129,6 @@ def _execute(work: Plan) -> None:
             run.record(stages={stage: {"status": "done", "seconds": seconds}})
         for page in pages:
             page.result()
-
-
-def _execute_notebook(work: Plan, output: Path, kernel: Any) -> None:
-    path = work.notebooks / output.name
-    takes = kernels.parameters_of(path)
-    given = work.run.params.model_dump(exclude_unset=True) | {"run": output.parent.name}
-    values = {name: value for name, value in given.items() if name in takes}
-    kernels.execute(path, output, values, kernel)
 
 
 def _publish(settings: Settings, folder: Path) -> Path | None:

@@ -39,21 +39,23 @@ def tell(text: str, folder: Path) -> list[str]:
     found = {name: _read(folder, name) for name in ("insights", "personas", "analysis")}
     table, page = folder / "data" / "clusters.csv", folder / "report.html"
     clusters = files.read_csv(table) if table.is_file() else pd.DataFrame()
-    written = (
-        _templates()
-        .get_template(f"{text}.txt.j2")
-        .render(
-            **found,
-            run=read_manifest(folder),
-            folder=folder,
-            clusters=clusters.to_dict("records"),
-            table=_as_text(clusters) if len(clusters) else "",
-            excerpt=_excerpt(found["analysis"]),
-            place=shown(folder),
-            page=shown(page) if page.is_file() else "",
-            resume=settings.command(f"run --resume {folder.name}", folder.parent),
-        )
+    return render(
+        text,
+        **found,
+        run=read_manifest(folder),
+        folder=folder,
+        clusters=clusters.to_dict("records"),
+        table=_as_text(clusters) if len(clusters) else "",
+        excerpt=_excerpt(found["analysis"]),
+        place=shown(folder),
+        page=shown(page) if page.is_file() else "",
+        resume=settings.command(f"run --resume {folder.name}", folder.parent),
     )
+
+
+def render(text: str, **facts: Any) -> list[str]:
+    """Lines of a text of ``texts/``; blank ones are left out."""
+    written = _templates().get_template(f"{text}.txt.j2").render(**facts)
     return [line for line in written.splitlines() if line.strip()]
 
 
