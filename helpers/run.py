@@ -34,6 +34,7 @@ from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
 SCHEMA_VERSION = 2
+SANDBOX_KEY = SecretStr("sandbox")  # which takes any
 
 
 class Run:
@@ -115,17 +116,6 @@ class Run:
         opened.record(**opened.facts(), stages={stage: {"status": "running"}})
         return opened
 
-    @classmethod
-    def read(cls, folder: Path, settings: Settings) -> Run:
-        """A run of the past as it is recorded, to read its files."""
-        manifest = read_manifest(folder)
-        known = {name: v for name, v in manifest.parameters.items() if name in DEFAULTS}
-        source = Sources(**manifest.source) if manifest.source else Sources("live", "live")
-        past = cls(REPORTED_AFTER, folder, settings, Parameters.check(known), source=source)
-        past.account = manifest.account
-        past.window = Window.from_dict(manifest.window) if manifest.window else past.window
-        return past
-
     def refuse_other_account(self, manifest: Manifest) -> None:
         """Raise ParameterError where a run.json is of another account than this run."""
         if manifest.account not in ("", self.account):
@@ -163,9 +153,16 @@ class Run:
         return None
 
     def previous(self) -> Run | None:
-        """The newest finished run of the account whose window ends earlier."""
+        """The newest finished run of the account whose window ends earlier, to read its files."""
         folder = self.newest_done(before=self.window.end.isoformat())
-        return Run.read(folder, self.settings) if folder else None
+        if folder is None:
+            return None
+        manifest = read_manifest(folder)
+        known = {name: v for name, v in manifest.parameters.items() if name in DEFAULTS}
+        params, source = Parameters.check(known), Sources(**manifest.source)
+        past = Run(REPORTED_AFTER, folder, self.settings, params, source=source)
+        past.window = Window.from_dict(manifest.window)
+        return past
 
     def data(self, name: str) -> Path:
         """Path of ``data/<name>`` of this run."""
@@ -212,22 +209,16 @@ class Run:
         """
         path = self.find(name)
         if path is None:
-            raise DataError(
-                f"data/{name} is not there, neither in run {self.folder.name} nor in an earlier "
-                f"one of account {self.account}.",
-                where=self.stage,
-                remedy=f"Run {made_by} first.",
-            )
+            there = f"run {self.folder.name} nor in an earlier one of account {self.account}"
+            what = f"data/{name} is not there, neither in {there}."
+            raise DataError(what, where=self.stage, remedy=f"Run {made_by} first.")
         for what, before, now in self._changes(path):
             told = f"was made with another {what.replace('_', ' ')}: {before}, and now it is {now}"
             if what == "store":
                 told = "is older than the store, which has changed since (a fetch or an erase)"
                 made_by = "02_enrich"
-            raise DataError(
-                f"data/{name} {told}.",
-                where=self.stage,
-                remedy=f"Run {made_by} again, then what comes after it.",
-            )
+            again = f"Run {made_by} again, then what comes after it."
+            raise DataError(f"data/{name} {told}.", where=self.stage, remedy=again)
         return path
 
     def _changes(self, path: Path) -> list[tuple[str, str, str]]:
@@ -272,11 +263,8 @@ class Run:
             Nothing was fetched yet, or a table was made with something else.
         """
         if not self.store.days():
-            raise DataError(
-                f"Nothing was fetched yet for account {self.account}.",
-                where=self.stage,
-                remedy="Run 01_fetch first; it fills the store.",
-            )
+            what = f"Nothing was fetched yet for account {self.account}."
+            raise DataError(what, where=self.stage, remedy="Run 01_fetch first.")
         engine = shards.over_store(
             self.settings,
             self.store,
@@ -323,27 +311,24 @@ class Run:
         if recorded is None:
             return rules.load(wanted, folder=self.folder)
         used = rules.load(recorded)
-        if wanted and is_given:
-            asked = rules.load(wanted, folder=self.folder)
-            if asked.fingerprint != used.fingerprint:
-                raise DataError(
-                    f"{asked.source} has other rules than those that 03_cluster used.",
-                    where=self.stage,
-                    remedy="Run 03_cluster with it first, or leave clusters_file empty.",
-                )
+        asked = rules.load(wanted, folder=self.folder) if wanted and is_given else used
+        if asked.fingerprint != used.fingerprint:
+            what = f"{asked.source} has other rules than those that 03_cluster used."
+            remedy = "Run 03_cluster with it first, or leave clusters_file empty."
+            raise DataError(what, where=self.stage, remedy=remedy)
         return used
 
     def wistia_address(self) -> tuple[str, SecretStr]:
         """Base URL and token of Wistia; starts the sandbox when it is one."""
         if self.source.wistia == "sandbox":
-            return self.sandbox_url(), SecretStr("sandbox")
-        return self.source.wistia_identity(self.settings), self.settings.wistia_api_token
+            return self.sandbox_url(), SANDBOX_KEY
+        return self.settings.wistia_base_url, self.settings.wistia_api_token
 
     def mavera_address(self) -> tuple[str, SecretStr]:
         """Base URL and key of Mavera; starts the sandbox when it is one."""
         if self.source.mavera == "sandbox":
-            return self.sandbox_url() + "/api/v1", SecretStr("sandbox")
-        return self.source.mavera_identity(self.settings), self.settings.mavera_api_key
+            return f"{self.sandbox_url()}/api/v1", SANDBOX_KEY
+        return self.settings.mavera_base_url, self.settings.mavera_api_key
 
     def sandbox_url(self) -> str:
         """Address of the sandbox, which is started unless a parent process runs one."""

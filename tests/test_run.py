@@ -20,7 +20,8 @@ from helpers.store.store import SESSIONS
 def make(outputs, name, **facts):
     folder = outputs / name
     (folder / "data").mkdir(parents=True)
-    manifest = {"status": "done", "account": "sandbox", **facts}
+    source = {"wistia": "sandbox", "mavera": "sandbox"}
+    manifest = {"status": "done", "account": "sandbox", "source": source, **facts}
     (folder / "run.json").write_text(json.dumps(manifest))
     return folder
 
@@ -87,12 +88,33 @@ def test_dev_reads_what_stands_there_else_the_newest_done_run_of_the_account(bar
     assert run.find("clusters.csv") == bare_environment / "dev" / "data" / "clusters.csv"
 
 
-def test_a_run_folder_reads_nothing_of_other_runs(bare_environment):
+@pytest.mark.parametrize(
+    ("name", "account", "said"),
+    [
+        ("2026-06-01", "live", "belongs to account 'sandbox'"),
+        ("2026-06-02", "", "There is no run folder '2026-06-02'"),
+    ],
+)
+def test_a_run_that_is_not_there_or_of_another_account_is_refused(
+    bare_environment, monkeypatch, name, account, said
+):
+    make(bare_environment, "2026-06-01")
+    if account:
+        monkeypatch.setenv("WISTIA_API_TOKEN", "t")
+    with pytest.raises(ParameterError, match=said):
+        Run.open("03_cluster", name)
+
+
+def test_a_run_keeps_its_date_and_reads_nothing_of_other_runs(bare_environment):
     (make(bare_environment, "2026-06-01") / "data" / "clusters.csv").write_text("")
-    make(bare_environment, "2026-06-02")
+    make(bare_environment, "2026-06-02", parameters={"run_date": "2030-02-01"})
     run = Run.open("03_cluster", "2026-06-02")
+    assert run.params.run_date == "2030-02-01"
     with pytest.raises(DataError, match=r"data/clusters.csv is not there.*Run 03_cluster first"):
         run.need("clusters.csv", "03_cluster")
+    run.record(counts={"visitors": 1, "sessions": 2})
+    run.record(counts={"sessions": 3}, requests=4)
+    assert run.manifest().counts == {"visitors": 1, "sessions": 3}, "facts merge key by key"
 
 
 def test_dev_of_another_account_is_started_afresh(bare_environment, monkeypatch):
@@ -101,34 +123,6 @@ def test_dev_of_another_account_is_started_afresh(bare_environment, monkeypatch)
     run = Run.open("03_cluster")
     assert run.find("clusters.csv") is None
     assert run.manifest().account == "live"
-
-
-def test_a_run_of_another_account_is_refused(bare_environment, monkeypatch):
-    make(bare_environment, "2026-06-01")
-    monkeypatch.setenv("WISTIA_API_TOKEN", "t")
-    with pytest.raises(ParameterError, match="belongs to account 'sandbox'"):
-        Run.open("03_cluster", "2026-06-01")
-
-
-def test_a_run_keeps_the_date_it_was_started_with(bare_environment, monkeypatch):
-    make(bare_environment, "2026-02-01", parameters={"run_date": "2030-02-01"}, account="live")
-    monkeypatch.setenv("WISTIA_API_TOKEN", "t")
-    assert Run.open("02_enrich", "2026-02-01").window.end == date(2030, 1, 31)
-
-
-def test_a_missing_run_folder_is_a_clear_error():
-    with pytest.raises(ParameterError, match="There is no run folder '2026-06-01'"):
-        Run.open("03_cluster", "2026-06-01")
-
-
-def test_facts_merge_into_run_json_key_by_key(bare_environment):
-    run = Run.open("01_fetch")
-    run.record(counts={"visitors": 1, "sessions": 2})
-    run.record(counts={"sessions": 3}, requests=4)
-    manifest = run.manifest()
-    assert manifest.counts == {"visitors": 1, "sessions": 3}
-    assert manifest.model_extra["requests"] == 4
-    assert not list(run.folder.glob("*.tmp"))
 
 
 def test_of_a_path_only_the_name_is_written_down(tmp_path):
@@ -156,31 +150,20 @@ def test_run_names_of_a_day_go_up_to_ten_and_nothing_is_overwritten(bare_environ
         new_folder(bare_environment, day)
 
 
-def identity(run):
-    return run.source.mavera_identity(run.settings)
-
-
 def test_the_ledger_is_named_after_the_address_and_the_sandbox_by_its_name(monkeypatch):
-    assert identity(Run.open("04_personas")) == "sandbox"
+    run = Run.open("04_personas")
+    assert run.source.mavera_identity(run.settings) == "sandbox"
     monkeypatch.setenv("MAVERA_API_KEY", "k")
     monkeypatch.setenv("MAVERA_BASE_URL", "http://127.0.0.1:9/api/v1/")
-    assert identity(Run.open("04_personas")) == "http://127.0.0.1:9/api/v1"
+    run = Run.open("04_personas")
+    assert run.source.mavera_identity(run.settings) == "http://127.0.0.1:9/api/v1"
 
 
 def viewed(run, media="a", percent=0.5):
     """A store with one session."""
-    rows = pa.Table.from_pylist(
-        [
-            {
-                "event_key": f"e-{media}",
-                "visitor_key": "v",
-                "media_id": media,
-                "received_at": datetime(2026, 6, 1, tzinfo=UTC),
-                "percent_viewed": percent,
-            }
-        ],
-        schema=SESSIONS,
-    )
+    row = {"event_key": f"e-{media}", "visitor_key": "v", "media_id": media}
+    row |= {"received_at": datetime(2026, 6, 1, tzinfo=UTC), "percent_viewed": percent}
+    rows = pa.Table.from_pylist([row], schema=SESSIONS)
     run.store.open("sandbox")
     read_at = f"2026-06-09T0{len(media)}:00:00+00:00"
     run.store.sessions.write(date(2026, 6, 1), rows, read_at=read_at, of=media)

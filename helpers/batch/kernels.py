@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
@@ -42,6 +42,10 @@ WRITABLE = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
 """Folders that libraries warn about in every notebook where the home folder cannot be written."""
 
 
+THIS_PYTHON = KernelSpecManager(kernel_dirs=[])
+"""Knows the kernel of this Python alone, whatever other environments left on the machine."""
+
+
 class NotebookError(KitError):
     """A cell failed for a reason the kit cannot explain, or its kernel did."""
 
@@ -67,22 +71,13 @@ def parameters_of(path: Path) -> dict[str, Any]:
     return {line.target.id: ast.literal_eval(line.value) for line in lines}
 
 
-class Kernel(AsyncKernelManager):
-    """A kernel of this Python, whatever kernel specs other environments left on the machine."""
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        launcher = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
-        return KernelSpec(
-            argv=[*launcher, "-f", "{connection_file}"], display_name="Python 3", language="python"
-        )
-
-
 @contextlib.contextmanager
 def start_kernels(
     names: Sequence[str], environment: Mapping[str, str] = {}
-) -> Iterator[Iterator[Kernel]]:
-    """A started kernel for each notebook in turn, always one ahead; all are stopped at the end.
+) -> Iterator[Iterator[AsyncKernelManager]]:
+    """A started kernel of this Python for each notebook in turn, always one ahead.
+
+    All are stopped at the end.
 
     Parameters
     ----------
@@ -102,8 +97,9 @@ def start_kernels(
         # Two runs at once may pick one TCP port; sockets in a folder of their own cannot meet.
         apart_from_others = os.name == "posix" and len(folder) < LONGEST_SOCKET_FOLDER
 
-        def start(name: str) -> Kernel:
-            kernel = Kernel(
+        def start(name: str) -> AsyncKernelManager:
+            kernel = AsyncKernelManager(
+                kernel_spec_manager=THIS_PYTHON,
                 connection_file=f"{folder}/{name}.json",
                 transport="ipc" if apart_from_others else "tcp",
             )
@@ -121,14 +117,14 @@ def start_kernels(
         yield _one_ahead(map(start, names))
 
 
-def _one_ahead(started: Iterator[Kernel]) -> Iterator[Kernel]:
+def _one_ahead(started: Iterator[AsyncKernelManager]) -> Iterator[AsyncKernelManager]:
     """Each kernel, while the next one starts; it is stopped when it has done its work."""
     for kernel, _ in itertools.pairwise(itertools.chain(started, [None])):
         yield kernel
         _stop(kernel)
 
 
-def _stop(kernel: Kernel) -> None:
+def _stop(kernel: AsyncKernelManager) -> None:
     if kernel.has_kernel:
         run_sync(kernel.shutdown_kernel)(now=True)
     kernel.context.destroy(linger=0)  # nbclient leaves its connection open
@@ -155,7 +151,7 @@ def check_kernel() -> str:
     return f"Python {done.cells[0].outputs[0].text.strip()} runs cells"
 
 
-def execute(path: Path, output: Path, given: dict[str, Any], kernel: Kernel) -> None:
+def execute(path: Path, output: Path, given: dict[str, Any], kernel: AsyncKernelManager) -> None:
     """Execute a notebook with those parameters that it takes; the output is written cell by cell.
 
     Raises

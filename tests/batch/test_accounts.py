@@ -102,17 +102,20 @@ def test_it_goes_on_past_a_failed_account_and_ends_with_a_table_and_the_worst_st
     assert re.match(r"north …\nnorth: credits \(5\), \d+ s\n  What. Where. Do.\n  Run x", err)
 
 
-def test_quiet_prints_nothing_when_all_is_well_and_everything_else_when_not(accounts_yml, give):
+@pytest.mark.parametrize(
+    ("end", "status", "outcome", "said"),
+    [
+        (7, 7, "the data broke a rule (7)", "What. Where. Do."),
+        (-9, 1, "unexpected (1)", "It was ended by signal 9, as when memory runs out."),
+    ],
+)
+def test_quiet_prints_nothing_when_all_is_well_and_everything_else_when_not(
+    accounts_yml, give, end, status, outcome, said
+):
     assert give(accounts_yml(north=(0, 0), south=(0, 0)), "--quiet") == (0, "", "")
-    status, out, err = give(accounts_yml(north=(0, 0), south=(7, 0)), "--quiet")
-    assert status == 7 and "north  " in out and "the data broke a rule (7)" in out
-    assert "What. Where. Do." in err and "north" not in err
-
-
-def test_a_process_that_was_killed_is_unexpected(accounts_yml, give):
-    status, out, err = give(accounts_yml(north=(-9, 0), south=(0, 0)))
-    assert status == 1 and "unexpected (1)" in out
-    assert "  It was ended by signal 9, as when memory runs out." in err
+    found, out, err = give(accounts_yml(north=(0, 0), south=(end, 0)), "--quiet")
+    assert found == status and "north  " in out and outcome in out
+    assert said in err and "north" not in err
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -104,58 +104,38 @@ def test_by_mail_all_keys_go_from_store_tables_lists_notebooks_and_pages(filled,
     assert (folder / "report.html").read_text() == "<p>made anew</p>"
 
 
-def test_a_report_that_names_nobody_is_made_anew_too_for_its_numbers_differ_now(filled):
-    _, folder = filled
-    (folder / "report.html").write_text("<p>86 viewers</p>")
-    erase.erase(JANE)
-    assert (folder / "report.html").read_text() == "<p>made anew</p>"
-
-
-def test_a_torn_run_json_is_left_as_it_is(filled):
-    _, folder = filled
-    (folder / "run.json").write_text('{"status": "do')
-    erase.erase(JANE)
-    assert (folder / "run.json").read_text() == '{"status": "do'
-
-
-def test_without_a_store_no_hash_is_promised(filled, bare_environment):
-    shutil.rmtree(bare_environment / "store")
-    said = "\n".join(erase.erase(JANE))
-    assert "removed from" in said and "may bring them back" in said
-    assert "keyed hash" not in said
-
-
-def test_the_person_is_not_taken_in_again(filled):
-    store, _ = filled
-    erase.erase(JANE)
-    fresh = pa.Table.from_pylist([session(9, OTHER), session(8, "new-key", JANE)], SESSIONS)
-    assert len(store.without_forgotten(fresh)) == 0
-    kept = pa.Table.from_pylist([session(7, "tom-1", TOM)], SESSIONS)
-    assert len(store.without_forgotten(kept)) == 1
-
-
 def test_by_one_key_the_whole_person_goes_with_e_mail_and_other_keys(filled, bare_environment):
     store, folder = filled
     erase.erase(OTHER)
     assert store.identify(JANE)[0] == set()
     assert pd.read_parquet(folder / "data" / "viewers.parquet")["visitor_key"].tolist() == ["tom-1"]
     assert JANE.casefold() not in all_text(bare_environment).casefold()
-    fresh = pa.Table.from_pylist([session(8, "new-key", JANE)], SESSIONS)
-    assert len(store.without_forgotten(fresh)) == 0
+    fresh = [session(8, "new-key", JANE), session(9, KEY), session(7, "tom-1", TOM)]
+    kept = store.without_forgotten(pa.Table.from_pylist(fresh, SESSIONS))
+    assert kept["visitor_key"].to_pylist() == ["tom-1"], "the person is not taken in again"
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
-def test_text_columns_of_every_kind_are_searched(filled, bare_environment, kind):
+def write_table(kind):
     table = pa.table({"note": pa.array([TOM]).cast(kind)})
-    for place in ("2026-07-01/data/notes.parquet", "notes.parquet"):
-        pq.write_table(table, bare_environment / place)
-    with pytest.raises(DataError, match=r"still found in notes\.parquet\. "):
-        erase.erase(TOM)
+    return lambda path: pq.write_table(table, path)
 
 
-def test_a_file_that_cannot_be_read_is_no_proof(filled, bare_environment):
-    (bare_environment / "2026-07-01" / "private" / "outreach.xlsx").write_bytes(b"PK no zip")
-    with pytest.raises(DataError, match="outreach.xlsx cannot be read"):
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        ("a.parquet", write_table(pa.large_string()), r"still found in a\.parquet"),
+        (
+            "b.parquet",
+            write_table(pa.dictionary(pa.int32(), pa.string())),
+            r"still found in b\.parquet",
+        ),
+        ("notes.md", lambda path: path.write_text(f"call {TOM}"), r"still found in notes\.md"),
+        ("x.xlsx", lambda path: path.write_bytes(b"PK no zip"), r"x\.xlsx cannot be read"),
+    ],
+)
+def test_what_cannot_be_rewritten_or_read_is_named(filled, bare_environment, name, write, said):
+    write(bare_environment / name)
+    with pytest.raises(DataError, match=said):
         erase.erase(TOM)
 
 
@@ -174,29 +154,30 @@ def test_a_person_whom_the_store_let_go_is_still_found_in_an_old_run(filled, bar
     assert TOM not in all_text(bare_environment)
 
 
-def test_nobody_is_no_person():
-    with pytest.raises(ParameterError, match="no person is named"):
-        erase.erase("  ")
-
-
-@pytest.mark.parametrize("domain", ["example.com", "@example.com", "mail.example.CO"])
-def test_a_domain_is_no_person(filled, bare_environment, domain):
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ("  ", "no person is named"),
+        ("Jane O'Hara", "no person is named"),
+        ("example.com", "is a domain, not a person"),
+        ("@example.com", "is a domain, not a person"),
+        ("mail.example.CO", "is a domain, not a person"),
+    ],
+)
+def test_who_is_no_person_is_refused(filled, bare_environment, who, said):
     before = sorted(all_text(bare_environment).split())
-    with pytest.raises(ParameterError, match="is a domain, not a person"):
-        erase.erase(domain)
+    with pytest.raises(ParameterError, match=said):
+        erase.erase(who)
     assert sorted(all_text(bare_environment).split()) == before
 
 
-def test_where_no_store_is_nothing_is_said_to_be_kept(bare_environment):
-    (said,) = erase.erase("jane@example.com")
-    assert said.startswith("outputs/ has no store") and "keyed hash" not in said
+def test_without_a_store_no_hash_is_promised(filled, bare_environment):
+    shutil.rmtree(bare_environment / "store")
+    said = "\n".join(erase.erase(JANE))
+    assert "removed from" in said and "may bring them back" in said
+    said += "\n".join(erase.erase("anna@example.com"))
+    assert "outputs/ has no store" in said and "keyed hash" not in said
     assert not list(bare_environment.rglob("erased*"))
-
-
-def test_what_cannot_be_rewritten_is_named(filled, bare_environment):
-    (bare_environment / "notes.md").write_text(f"call {TOM}")
-    with pytest.raises(DataError, match=r"still found in notes\.md"):
-        erase.erase(TOM)
 
 
 def test_accounts_with_outputs_folders_of_their_own_are_searched_too(filled, bare_environment):
@@ -219,12 +200,11 @@ def test_what_a_killed_process_left_half_written_goes_first(filled, bare_environ
     assert TOM not in all_text(bare_environment)
 
 
-@pytest.mark.parametrize("place", ["store/live/more.parquet", "2026-07-01/data/old", "2026-07-02"])
-def test_no_link_is_followed_out_of_the_folder(filled, bare_environment, place):
+def test_no_link_is_followed_out_of_the_folder(filled, bare_environment):
     outside = bare_environment.parent / "elsewhere"
     outside.mkdir()
     (outside / "viewers.csv").write_text(f"email\n{TOM}\n")
-    (bare_environment / place).symlink_to(outside)
-    with pytest.raises(ParameterError, match=f"^{place} in the outputs folder is a link"):
+    (bare_environment / "2026-07-01" / "data" / "old").symlink_to(outside)
+    with pytest.raises(ParameterError, match="^2026-07-01/data/old in the outputs folder is a li"):
         erase.erase(TOM)
     assert (outside / "viewers.csv").read_text() == f"email\n{TOM}\n"

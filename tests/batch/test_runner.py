@@ -41,8 +41,11 @@ def statuses(folder):
 
 
 def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_environment):
-    books = write(tmp_path / "books {odd}", s1="run.record(counts={'viewers': 3})")
-    folder = runner.run(WORDS, notebooks=books).run.folder
+    cells = {
+        "s1": "run.record(counts={'viewers': 3})",
+        "s2": "import sys, pandas\nprint(run.folder, sys.executable)",
+    }
+    folder = runner.run(WORDS, notebooks=write(tmp_path / "books {odd}", **cells)).run.folder
     assert folder == bare_environment / "2026-07-01"
     for stage in STAGES:
         assert (folder / f"{stage}.ipynb").is_file() and (folder / f"{stage}.html").is_file()
@@ -55,25 +58,9 @@ def test_a_run_leaves_executed_notebooks_pages_and_a_manifest(tmp_path, bare_env
     assert known["counts"] == {"viewers": 3} and known["account"] == "sandbox"
     assert known["parameters"]["run_date"] == "2026-07-01"
     assert stat.S_IMODE(bare_environment.stat().st_mode) == 0o700
-
-
-def test_no_folder_of_this_machine_stands_in_a_run(tmp_path, bare_environment):
-    books = write(tmp_path / "books", s2="import sys, pandas\nprint(run.folder, sys.executable)")
-    folder = runner.run(WORDS, stages="1-2", notebooks=books).run.folder
-    for path in folder.rglob("*.*"):
+    for path in folder.rglob("*.*"):  # no folder of this machine stands in it
         text = path.read_text("utf-8")
         assert str(tmp_path) not in text and sys.prefix not in text and os.getcwd() not in text
-
-
-def test_a_second_run_of_the_day_gets_the_next_name_up_to_ten(tmp_path, bare_environment):
-    books = write(tmp_path / "books")
-    bare_environment.mkdir()
-    for name in ["2026-07-01", *(f"2026-07-01.{n}" for n in range(2, 10))]:
-        (bare_environment / name).mkdir()
-    work = runner.run(WORDS, stages="1", notebooks=books)
-    assert work.run.folder.name == "2026-07-01.10"
-    with pytest.raises(ParameterError, match="ten runs already"):
-        runner.run(WORDS, stages="1", notebooks=books)
 
 
 def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
@@ -90,6 +77,8 @@ def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
     }  # fmt: skip
     assert "Traceback" in (folder / "run.log").read_text("utf-8")
     first = (folder / "01_fetch.ipynb").stat().st_mtime_ns
+    said = "There is no report: run 2026-07-01 stopped at 02_enrich."
+    assert runner.render("2026-07-01", pdf=True) == said
 
     write(tmp_path / "books")
     work = runner.run({}, resume="2026-07-01", notebooks=books)
@@ -122,14 +111,6 @@ def test_a_run_goes_back_to_02_where_the_store_changed_meanwhile(tmp_path, bare_
     assert runner.run({}, resume="2026-07-01", notebooks=books).stages == STAGES[1:]
     files.write_parquet(store.visitors_path, VISITORS.empty_table())  # a run that is done stays so
     assert not plan({}, resume="2026-07-01", notebooks=books).stages
-
-
-def test_render_says_where_a_run_without_a_report_stopped(tmp_path, bare_environment):
-    books = write(tmp_path / "books", s3="raise errors.DataError('Stopped.')")
-    with pytest.raises(DataError):
-        runner.run(WORDS, notebooks=books)
-    said = "There is no report: run 2026-07-01 stopped at 03_cluster."
-    assert runner.render("2026-07-01", pdf=True) == said
 
 
 def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environment):
@@ -182,15 +163,6 @@ def test_a_resumed_run_keeps_its_parameters_but_for_the_budget(tmp_path, bare_en
 def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path, name):
     with pytest.raises(ParameterError, match="There is no run"):
         runner.run({}, resume=name, notebooks=write(tmp_path / "books"))
-
-
-def test_a_run_of_another_account_is_not_resumed(tmp_path, bare_environment, monkeypatch):
-    books = write(tmp_path / "books", s2="raise errors.ServiceError('No.')")
-    with pytest.raises(KitError):
-        runner.run({"run_date": "2026-07-01"}, stages="1-2", notebooks=books)
-    monkeypatch.setenv("WISTIA_API_TOKEN", "abc123456")
-    with pytest.raises(ParameterError, match="belongs to account 'sandbox'"):
-        runner.run({}, resume="2026-07-01", notebooks=books)
 
 
 def test_later_stages_alone_need_a_run_to_go_on_with(tmp_path, bare_environment):
