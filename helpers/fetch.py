@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 
 from helpers import wistia as host
 from helpers.core import clock
-from helpers.core.progress import progress as show_progress
 from helpers.findings.counts import publish_counts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
@@ -112,17 +111,29 @@ def _import(run: Run) -> Fetched:
 
 def _fetch(run: Run) -> Fetched:
     """Sessions, visitors and videos from the host; days that are too old leave."""
-    fetched, progress, store = Fetched(), _begin_pass(run.store), run.store
+    fetched, store = Fetched(), run.store
+    progress, window, kept_days = _begin_pass(store), run.window, run.settings.retention_days
+    # The sandbox's calendar stands still.
+    today = window.as_of if run.source.wistia == "sandbox" else clock.today()
+    until = min(today, window.as_of)
+    dates = {"today": today, "recent": until - host.SETTLES}
+    oldest = until - timedelta(days=kept_days) if kept_days else date.min
+    # A given date is never clamped; a window of the kit's own making ends where retention does.
+    is_given = bool(run.params.start_date)
     with closing(open_host(run)) as service:
+        reader = host.SessionReader(service, store, pass_number=progress.current.number, **dates)
+        fetched.sessions = reader.facts
         try:
             service.scopes()
-            _read_sessions(run, service, progress, fetched)
-            _read_visitors(run, service, progress, fetched)
+            reader.read(window.start if is_given else max(window.start, oldest), window.end)
+            read_all = run.params.full_sweep or not store.visitors_path.exists()
+            known = None if read_all else progress.visitors.known_until
+            fetched.visitors = progress.visitors = host.VisitorReader(service, store, known).read()
+            _save(store, progress)
             fetched.medias = host.read_medias(service, store)
-            oldest, window = _oldest_kept(run), run.window
-            given = (window.start, window.end) if run.params.start_date else (oldest, oldest)
-            fetched.days_removed = store.drop_days(oldest, keep=given)
-            store.settle(_recent(run))
+            keep = (window.start, window.end) if is_given else (oldest, oldest)
+            fetched.days_removed = store.drop_days(oldest, keep=keep)
+            store.settle(dates["recent"])
             progress.current.done = True
             _save(store, progress)
         finally:
@@ -170,44 +181,6 @@ def _begin_pass(store: Store) -> _Progress:
 
 def _save(store: Store, progress: _Progress) -> None:
     store.save_state(progress.model_dump(mode="json", by_alias=True))
-
-
-def _today(run: Run) -> date:
-    """First day that is not over; the sandbox's calendar stands still."""
-    return run.window.as_of if run.source.wistia == "sandbox" else clock.today()
-
-
-def _recent(run: Run) -> date:
-    """Days from here on may still change."""
-    return min(_today(run), run.window.as_of) - host.SETTLES
-
-
-def _oldest_kept(run: Run) -> date:
-    days = run.settings.retention_days
-    return _recent(run) + host.SETTLES - timedelta(days=days) if days else date.min
-
-
-def _read_sessions(run: Run, service: host.Host, progress: _Progress, fetched: Fetched) -> None:
-    window, start = run.window, run.window.start
-    # A given date is never clamped; a window of the kit's own making ends where retention does.
-    if not run.params.start_date:
-        start = max(start, _oldest_kept(run))
-    dates = {"today": _today(run), "recent": _recent(run)}
-    number = progress.current.number
-    reader = host.SessionReader(service, run.store, pass_number=number, **dates)
-    fetched.sessions = reader.facts
-    days = len(reader.days_to_read(start, window.end))
-    with show_progress("sessions", "day", days) as bar:
-        reader.read(start, window.end, lambda stored: bar.update(stored - bar.n))
-
-
-def _read_visitors(run: Run, service: host.Host, progress: _Progress, fetched: Fetched) -> None:
-    read_all = run.params.full_sweep or not run.store.visitors_path.exists()
-    known = None if read_all else progress.visitors.known_until
-    with show_progress("visitors", "page") as bar:
-        reader = host.VisitorReader(service, run.store, known, on_page=bar.update)
-        fetched.visitors = progress.visitors = reader.read()
-    _save(run.store, progress)
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Any
 
 from helpers.core import clock
 from helpers.core.errors import DataError
+from helpers.core.progress import progress
 from helpers.store.schema import SESSIONS
 from helpers.store.store import Store
 from helpers.wistia.client import WORKERS, Facts, Page, Wistia, refuse_unusable, side_by_side
@@ -92,10 +93,8 @@ class SessionReader:
             return False
         return datetime.fromisoformat(stored["read_at"]).date() >= day + ONE_DAY + SETTLES
 
-    def read(
-        self, start: date, end: date, on_days: Callable[[int], Any] = lambda stored: None
-    ) -> None:
-        """Read the days that need it from `start` to `end`; `on_days` hears how many are stored.
+    def read(self, start: date, end: date) -> None:
+        """Read the days that need it from `start` to `end`.
 
         Raises
         ------
@@ -103,8 +102,9 @@ class SessionReader:
             Sessions broke a rule; their days are not stored, all others are.
         """
         self._rows_before = {day: known["rows"] for day, known in self.store.days().items()}
-        with side_by_side() as pool:
-            while days := self.days_to_read(start, end):
+        days = self.days_to_read(start, end)
+        with side_by_side() as pool, progress("sessions", "day", len(days)) as bar:
+            while days:
                 lists = self._lists(days)
                 first = islice(lists, WORKERS)
                 asked = {pool.submit(next, listed.pages, None): listed for listed in first}
@@ -115,7 +115,8 @@ class SessionReader:
                             listed = next(lists, None)
                         if listed:
                             asked[pool.submit(next, listed.pages, None)] = listed
-                    on_days(self.facts.days)
+                    bar.update(self.facts.days - bar.n)
+                days = self.days_to_read(start, end)
         if self.refused:
             raise self._refusal()
 

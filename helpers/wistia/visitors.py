@@ -8,14 +8,14 @@ block into the next meanwhile is met when each block is read on to the first row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from typing import Any
 
 import pyarrow as pa
 
 from helpers.core.files import open_parquet, replace_file
+from helpers.core.progress import progress
 from helpers.store import engine
 from helpers.store.duck import connect, quoted
 from helpers.store.schema import VISITORS
@@ -51,24 +51,14 @@ class VisitorReader:
         Locked by the caller.
     known_until : datetime, optional
         All who were active before are stored as they are; None: read the whole list.
-    on_page : callable, optional
-        Called once for each page.
 
     Attributes
     ----------
     facts : VisitorFacts
     """
 
-    def __init__(
-        self,
-        wistia: Wistia,
-        store: Store,
-        known_until: datetime | None = None,
-        *,
-        on_page: Callable[[], Any] = lambda: None,
-    ):
-        self.wistia, self.store, self.on_page = wistia, store, on_page
-        self.newest = known_until
+    def __init__(self, wistia: Wistia, store: Store, known_until: datetime | None = None):
+        self.wistia, self.store, self.newest = wistia, store, known_until
         self.facts = VisitorFacts(incremental=bool(known_until))
         self.tables: list[pa.Table] = []
         self.problems: list[RowProblem] = []
@@ -81,12 +71,13 @@ class VisitorReader:
         DataError
             Over 1 % of the rows have no visitor_key.
         """
-        if self.facts.incremental:
+        with progress("visitors", "page") as self.bar:
+            if self.facts.incremental:
+                self._keep_down_to(self.newest)
+            if not self.facts.incremental or self.facts.order_broken:  # only all is certain
+                self._read_blocks()
+            # Those who played meanwhile; afterwards all is known until the newest activity.
             self._keep_down_to(self.newest)
-        if not self.facts.incremental or self.facts.order_broken:  # only reading all is certain
-            self._read_blocks()
-        # Those who played meanwhile; afterwards all is known until the newest activity.
-        self._keep_down_to(self.newest)
         self._write()
         return self.facts
 
@@ -101,7 +92,7 @@ class VisitorReader:
     def _keep(self, pages: Iterable[Page]) -> None:
         """Take the rows of pages; what is kept later is newer."""
         for page in pages:
-            self.on_page()
+            self.bar.update()
             self.facts.pages += 1
             kept = self.facts.without_erased(self.store, to_table(page.rows, VISITORS))
             turn = pa.array([self.facts.pages] * len(kept), pa.int64())
