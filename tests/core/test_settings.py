@@ -36,14 +36,6 @@ def test_nothing_set_means_no_keys_and_the_usual_defaults(tmp_path, monkeypatch,
     assert found.outputs == settings.project_root() / "outputs"
 
 
-def test_a_blank_value_counts_as_unset_and_blanks_around_one_are_cut(monkeypatch, env_file):
-    monkeypatch.setenv("WISTIA_API_TOKEN", "  ")
-    monkeypatch.setenv("MAVERA_API_KEY", "")
-    found = settings.load(env_file=env_file("WISTIA_BASE_URL=' https://w.example/x '"))
-    assert found.wistia_api_token is None and found.mavera_api_key is None
-    assert found.wistia_base_url == "https://w.example/x"
-
-
 @given(st.text("abc ${}#=%", min_size=1).filter(str.strip))
 def test_a_quoted_value_is_what_stands_in_the_file(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "quoted.env"
@@ -53,10 +45,13 @@ def test_a_quoted_value_is_what_stands_in_the_file(tmp_path_factory, value):
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_the_file_is_read_and_the_environment_wins(monkeypatch, env_file, mark):
-    path = env_file(f"{mark}MAVERA_API_KEY=only-file\nWISTIA_API_TOKEN=from-file\n# a remark\n\n")
+    more = "WISTIA_BASE_URL=' https://w.example/x '\nVIEWER_PERSONAS_ACCOUNT=  \n# a remark\n\n"
+    path = env_file(f"{mark}MAVERA_API_KEY=only-file\nWISTIA_API_TOKEN=from-file\n{more}")
     monkeypatch.setenv("WISTIA_API_TOKEN", "from-environment")
     assert settings.load(env_file=path).secrets == ["from-environment", "only-file"]
-    assert settings.of_file(path).secrets == ["from-file", "only-file"]
+    found = settings.of_file(path)
+    assert found.secrets == ["from-file", "only-file"] and found.account == "live"
+    assert found.wistia_base_url == "https://w.example/x"
 
 
 def test_of_an_address_to_notify_the_tokens_are_secrets_and_it_is_not_shown(env_file):

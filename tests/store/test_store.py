@@ -82,6 +82,9 @@ def test_a_person_is_everybody_that_keys_and_addresses_lead_to(store):
     assert keys_in(store) == ["d"]
     assert [day["rows"] for day in store.days().values()] == [0, 1, 0]
     assert pq.read_table(store.visitors_path)["visitor_key"].to_pylist() == ["d", "e", "f"]
+    texts = [path.read_bytes() for path in store.folder.rglob("*") if path.is_file()]
+    assert not any(b"ann@" in text.lower() for text in texts)  # what is kept tells nothing of her
+    assert stat.S_IMODE((store.folder / "erased.key").stat().st_mode) == 0o600
 
 
 def test_nobody_who_was_erased_comes_back_under_another_key_or_address(store):
@@ -126,14 +129,6 @@ def test_a_list_of_an_earlier_version_is_understood(store):
     known = Store(store.folder)
     assert known.without_forgotten(sessions("a", "b", "c"))["visitor_key"].to_pylist() == ["c"]
     assert known.erased.remove("a") == 1 and not known.erased.admits("b", None)
-
-
-def test_the_mark_of_an_erased_person_says_nothing_about_them(store):
-    commit(store, DAY, sessions("a", email="ann@example.com"))
-    store.forget("ann@example.com")
-    texts = [path.read_bytes() for path in store.folder.rglob("*") if path.is_file()]
-    assert not any(b"ann@example.com" in text.lower() for text in texts)
-    assert stat.S_IMODE((store.folder / "erased.key").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
