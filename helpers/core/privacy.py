@@ -203,10 +203,10 @@ def leaks_in(
     found = {
         "a secret": any(piece in lower for piece in pieces),
         "a heatmap token": "public_token=" in text or "iframe_heatmap_url" in text,
-        "an absolute path": bool(paths and re.search(rf"(?<![\w.-])(?:{paths})/", text)),
-        "an e-mail address": not emails and bool(EMAIL.search(words)),
+        "an absolute path": paths and re.search(rf"(?<![\w.-])(?:{paths})/", text),
+        "an e-mail address": not emails and EMAIL.search(words),
     }
-    return [kind for kind, hit in found.items() if hit]
+    return [kind for kind in found if found[kind]]
 
 
 def refuse_leaks(
@@ -242,6 +242,6 @@ def read_texts(path: Path) -> list[str]:
     pieces = [path.read_bytes()]
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            pieces = [archive.read(member) for member in archive.infolist()]
+            pieces = list(map(archive.read, archive.namelist()))
     # Without its zeros UTF-16 reads as what it says.
     return [piece.replace(b"\0", b"").decode("utf-8", "replace") for piece in pieces]

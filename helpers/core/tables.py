@@ -15,17 +15,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 
 NBSP = "\u00a0"
+ENDS = ("low", "high")
 
 
 def whole_percent(share: float | None) -> str:
     """A share (0 to 1) in whole percent, never rounded to none or to all of it."""
     if share is None or math.isnan(share):
         return "not known"
-    if 0 < share < 0.005:
-        return "under 1\u00a0%"
-    if 0.995 <= share < 1:
-        return "over 99\u00a0%"
-    return f"{share * 100:.0f}\u00a0%"
+    if share not in (0, 1) and not 0.005 <= share < 0.995:
+        return f"under 1{NBSP}%" if share < 0.5 else f"over 99{NBSP}%"
+    return f"{share * 100:.0f}{NBSP}%"
 
 
 def span(low: float, high: float) -> str:
@@ -56,21 +55,19 @@ def columns(labels: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[di
     list of dict: key, label (without what its cells say), number (bool), form (a key of ``FORMS``),
     and low and high where there is an interval (keys of its ends).
     """
-    shown: list[dict[str, Any]] = []
+    shown: dict[str, dict[str, Any]] = {}
     for key, label in labels.items():
         base, _, end = key.rpartition("_")
-        end = end if end in ("low", "high") else label
-        owner = next((column for column in shown if column["key"] == base), None)
-        owner = owner or (shown[-1] if shown else None)
-        if end in ("low", "high") and owner:
-            owner[end] = key
+        end = end if end in ENDS else label
+        if end in ENDS and shown:
+            shown.get(base, [*shown.values()][-1])[end] = key
             continue
         values = [row[key] for row in rows if row.get(key) is not None]
         number = bool(values) and all(map(_is_number, values))
         text = re.sub(r" \[(.+)\]", r", \1", re.sub(r" \[(%|viewers)\]", "", label))
         form = _form(f"{key} {label}", values if number else [])
-        shown.append({"key": key, "label": text, "number": number, "form": form})
-    return shown
+        shown[key] = {"key": key, "label": text, "number": number, "form": form}
+    return list(shown.values())
 
 
 def _is_number(value: Any) -> bool:
@@ -126,7 +123,7 @@ def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str,
     if not _is_number(value):
         text = titles.get(value, value) if isinstance(value, str) else flat(value)
         return sentence(text) if column["key"] == "topic" else text
-    ends = [row.get(column.get(end)) for end in ("low", "high")]
+    ends = [row.get(column.get(end)) for end in ENDS]
     if None in ends:
         return form(value)
     low, high = (re.sub(f"{NBSP}(%|points)$", "", form(end)) for end in ends)
@@ -169,10 +166,10 @@ def table_html(labels: Mapping[str, str], rows: list[Mapping[str, Any]], caption
 
 def section_html(finding: str, table: pd.DataFrame, labels: Mapping[str, str], note: str) -> str:
     """A finding for a notebook: its sentence, its table under labels with units, its note."""
-    head = f"<p><strong>{escape(finding)}</strong></p>"
-    if table.empty or not labels:
-        return head + (f"<p>{escape(note)}</p>" if note else "")
-    return f"{head}\n{table_html(labels, _rows(table[list(labels)]), note)}"
+    below = f"<p>{escape(note)}</p>" if note else ""
+    if len(table) and labels:
+        below = "\n" + table_html(labels, _rows(table[list(labels)]), note)
+    return f"<p><strong>{escape(finding)}</strong></p>{below}"
 
 
 def frame_html(frame: pd.DataFrame) -> str:

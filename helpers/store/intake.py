@@ -72,8 +72,8 @@ def read_sessions_file(path: str | Path) -> pa.Table:
         connection.execute(f"SET VARIABLE columns = {duck.texts(names)}")
         connection.execute(engine.sql("intake"))
         for line, _, name, value, expected in connection.execute("FROM problems").fetchall():
-            what = f"{value[:60]!r} cannot be used." if value else "nothing is there."
-            _refuse(path, line, f"column {name}: {what}", expected)
+            what = f"{value[:60]!r} cannot be used" if value else "nothing is there"
+            _refuse(path, line, f"column {name}: {what}.", expected)
         return connection.sql("FROM imported").to_arrow_table()
 
 
