@@ -180,7 +180,6 @@ def read_settings_file(path: Path) -> dict[str, str]:
         if line.error or (line.key and line.value is None):
             wrong = line.original.string
             blank = wrong[: len(wrong) - len(wrong.lstrip())].count("\n")
-            problem = "This is no setting. Expected NAME=value"
             fail = Fail(f"Settings file {path.name}")
-            fail(line.original.line + blank, problem, "Correct the line, or begin it with #.")
+            fail(line.original.line + blank, "expected NAME=value, or # before it")
     return {line.key: line.value for line in lines if line.key}

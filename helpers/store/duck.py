@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 
 import duckdb
@@ -32,6 +33,12 @@ def connect(memory_limit: str | None, spill: Path | str) -> duckdb.DuckDBPyConne
     if memory_limit:
         connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
     return connection
+
+
+def sql(name: str) -> str:
+    """Statements of ``helpers/store/sql/<name>.sql``, its comments apart."""
+    text = resources.files("helpers.store").joinpath("sql", f"{name}.sql").read_text("utf-8")
+    return re.sub(r"--.*", "", text)
 
 
 def quoted(text: Path | str) -> str:

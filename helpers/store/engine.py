@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from helpers.core import files
 from helpers.core.parameters import Window, bare_domain
 from helpers.core.settings import Settings
 from helpers.store import duck
+from helpers.store.duck import sql as sql
 from helpers.store.store import Store
 
 LOADED_ROWS = 300_000
@@ -32,12 +32,6 @@ MADE_ON_USE = {
     "plays": r"\b(plays|titles)\b",
 }
 """Tables that are made when a statement first names one of them."""
-
-
-def sql(name: str) -> str:
-    """Statements of ``helpers/store/sql/<name>.sql``, its comments apart."""
-    text = resources.files("helpers.store").joinpath("sql", f"{name}.sql").read_text("utf-8")
-    return re.sub(r"--.*", "", text)
 
 
 def features_sql(sessions: str = "sessions") -> str:

@@ -243,23 +243,14 @@ class Store:
         *people : str
             E-mails or visitor_keys; from each to the others: key, its e-mails, their keys, ...
         """
-        wanted = {person.strip() for person in people}
+        keys = {person.strip() for person in people}
+        emails = {fold(person) for person in keys if "@" in person}
         stored = f"({self.sessions.sql()}) UNION ALL BY NAME ({self.lists()['visitors']})"
         with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
-            pairs = connection.execute(
-                f"SELECT DISTINCT visitor_key, email FROM ({stored}) WHERE contains(email, '@') "
-                f"OR list_contains({duck.texts(wanted)}, visitor_key)"
-            ).fetchall()
-        links = {(key, fold(text) if text and "@" in text else None) for key, text in pairs}
-        keys = {key for key, _ in links} & wanted
-        emails = {fold(person) for person in wanted if "@" in person}
-        size = -1
-        while size < len(keys) + len(emails):  # until no pair leads further
-            size = len(keys) + len(emails)
-            reached = [pair for pair in links if pair[0] in keys or pair[1] in emails]
-            keys |= {key for key, _ in reached}
-            emails |= {email for _, email in reached if email}
-        return keys, emails
+            query = duck.sql("person").replace("{stored}", f"({stored})")
+            known = {"keys": sorted(keys), "emails": sorted(emails)}
+            pairs = connection.execute(query, known).fetchall()
+        return {key for key, _ in pairs}, emails | {email for _, email in pairs if email}
 
     def forget(self, *people: str) -> dict[str, int]:
         """Remove a person's rows and keep intake from bringing them back.
