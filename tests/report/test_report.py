@@ -128,7 +128,7 @@ def test_drops_and_trend_are_told_in_words_and_drawn_with_a_text_alternative(pag
 
 def test_cards_set_what_the_data_say_beside_the_word_of_mave(page, facts):
     cards = [text_of(card) for card in page.select("article.persona")]
-    assert "8.1 videos each; 54.2 minutes per viewer whose videos have a known length" in cards[0]
+    assert "8.1 videos each; 54.2 minutes each, where lengths are known" in cards[0]
     assert "Send next “Admin deep dive”" in cards[0]
     assert "50 % of viewers (40–60 %), higher than the others; Mave says high AI" in cards[0]
     assert "Conversion few, or all but few" in cards[2]
@@ -281,6 +281,8 @@ def test_the_page_may_ask_for_nothing_is_small_and_well_formed(folder, page):
     assert page.html["lang"] == "en" and len(page.find_all("h1")) == 1
     ids = [element["id"] for element in page.find_all(id=True)]
     assert len(set(ids)) == len(ids)
+    for tag in ("b", "strong", "p", "ul", "li", "table", "details", "section"):
+        assert len(re.findall(rf"<{tag}[ >]", html)) == html.count(f"</{tag}>"), tag
 
 
 def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
