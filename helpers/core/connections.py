@@ -11,7 +11,7 @@ import time
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL
-from urllib3 import exceptions as urllib3_errors
+from urllib3 import exceptions as errors
 
 LARGEST = 64 * 2**20  # decoded bytes of an answer; a page of 100 rows has 0.3 MB
 CHUNK = 2**16  # bytes
@@ -27,12 +27,8 @@ class NoAnswer(Exception):
         self.never_sent, self.again = never_sent, again
 
 
-UNUSABLE = (InvalidSchema, InvalidURL, urllib3_errors.LocationValueError)
-NOT_CONNECTED = (
-    urllib3_errors.NewConnectionError,
-    urllib3_errors.ConnectTimeoutError,
-    urllib3_errors.ProxyError,
-)
+UNUSABLE = (InvalidSchema, InvalidURL, errors.LocationValueError)
+NOT_CONNECTED = (errors.NewConnectionError, errors.ConnectTimeoutError, errors.ProxyError)
 FAILURES = (
     (UNUSABLE, ("address or proxy wrong; SOCKS needs the package pysocks", True, False)),
     (ssl.SSLCertVerificationError, ("its certificate is not trusted here", True, False)),
@@ -96,18 +92,12 @@ def exchange(
     """
     begun = time.monotonic()
     try:
-        answer = session.request(
-            method,
-            address,
-            timeout=(CONNECT_TIMEOUT, seconds),
-            stream=True,
-            allow_redirects=False,
-            **content,
-        )
+        options = {"timeout": (CONNECT_TIMEOUT, seconds), "stream": True, "allow_redirects": False}
+        answer = session.request(method, address, **options, **content)
         body = _read(answer)
-    except (requests.RequestException, urllib3_errors.HTTPError) as error:
+    except (requests.RequestException, errors.HTTPError) as error:
         reason = getattr(next(iter(error.args), None), "reason", error)
-        if isinstance(reason, urllib3_errors.SSLError):
+        if isinstance(reason, errors.SSLError):
             reason = reason.args[0]
         facts = next(facts for kind, facts in FAILURES if isinstance(reason, kind))
         raise NoAnswer(*facts) from None

@@ -28,6 +28,7 @@ LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THROTTLED = (429, 503)
 KEPT = ServiceError.usual_remedy
+REFUSED = (ServiceError, "the request was refused", KEPT)
 WRONG = (ServiceError, "the request was refused", "It would be again: correct what it names.")
 TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
 SCOPE = (AccessError, "it lacks a permission", "Set {key} to a token that has it.")
@@ -133,9 +134,8 @@ class Client:
         ServiceError
             Any other refusal, a redirect, an answer without bounds, or no good answer in time.
         """
-        return self._request(
-            "GET", path, where=where, attempts=attempts, expect=expect, params=params
-        )
+        asked = {"where": where, "expect": expect, "params": params}
+        return self._request("GET", path, attempts=attempts, **asked)
 
     def patch(self, path: str, payload: Mapping[str, Any], *, where: str = "") -> dict:
         """PATCH `path`: may be repeated, so retried and refused like :meth:`get`."""
@@ -205,9 +205,9 @@ class Client:
         self, method: str, path: str, place: str, *, expect=dict, seconds=None, **content
     ) -> Any:
         try:
-            answer, body = connections.exchange(
-                self._session, method, self.base_url + path, seconds or self.READ_TIMEOUT, **content
-            )
+            most = seconds or self.READ_TIMEOUT
+            address = self.base_url + path
+            answer, body = connections.exchange(self._session, method, address, most, **content)
         except NoAnswer as error:
             what = f"no answer on {place}: {error}."
             is_unknown = method == "POST" and not error.never_sent
@@ -220,10 +220,8 @@ class Client:
             raise self._refusal(what, answer, parsed)
         is_unknown, wait = method == "POST" and status != 429, 0.0
         if status < 300:
-            wanted = "a list" if expect is list else "an object"
-            raise self._failure(
-                f"{what}: not JSON, or not {wanted}.", is_unknown, status_code=status
-            )
+            what += f": not JSON, or not {'a list' if expect is list else 'an object'}."
+            raise self._failure(what, is_unknown, status_code=status)
         if status in THROTTLED:
             self._count("throttled")
             wait = read_wait(answer.headers.get("Retry-After"))
@@ -243,9 +241,7 @@ class Client:
         """The error that stands for a 3xx or 4xx answer."""
         status, code = answer.status_code, read_error(parsed)[0]
         cause = code if status in (401, 403) and code in REFUSALS else status
-        kind, happened, remedy = REFUSALS.get(
-            cause, (ServiceError, "the request was refused", KEPT)
-        )
+        kind, happened, remedy = REFUSALS.get(cause, REFUSED)
         needs = self.permission if kind is AccessError else ""
         if status < 400:
             target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", answer.headers.get("Location", ""))

@@ -106,6 +106,8 @@ COUNT = "a whole number of 0 or more"
 CELL = f"a whole number: 1, which hides nothing, or {LEAST_CELL} or more"
 LIST = "a list of text: {}; with papermill -y, or -f, where ids stay text"
 MEDIAS = LIST.format("ids of videos, such as a1b2c3d4e5, or their addresses at Wistia")
+NAMES = LIST.format("names of clusters, without an e-mail address")
+DOMAINS = LIST.format("domains, such as acme.com")
 RUN = "a run folder's name, such as 2026-06-30, 2026-06-30.2 or dev, or nothing"
 
 
@@ -125,14 +127,10 @@ class Parameters(BaseModel):
     source: Literal["auto", "live", "sandbox"] = "auto"
     sessions_file: Text = Field("", description=PATH)
     max_credits: Count = Field(0, description=COUNT)
-    persona_clusters: Annotated[list[Text], List] = Field(
-        [], description=LIST.format("names of clusters, without an e-mail address")
-    )
+    persona_clusters: Annotated[list[Text], List] = Field([], description=NAMES)
     clusters_file: Text = Field("", description=PATH)
     media_ids: Annotated[list[MediaId], List] = Field([], description=MEDIAS)
-    exclude_domains: Annotated[list[Domain], List] = Field(
-        [], description=LIST.format("domains, such as acme.com")
-    )
+    exclude_domains: Annotated[list[Domain], List] = Field([], description=DOMAINS)
     time_zone: Zone = Field("UTC", description="an IANA name, such as UTC or Europe/Berlin")
     min_cell: Cell = Field(10, description=CELL)
     show_identities: bool = Field(False, description="true or false")

@@ -84,11 +84,8 @@ def clean_text(text: str) -> str:
     if text.isprintable() and (text.isascii() or not any(blank in text for blank in BLANKS)):
         return text
     lines = re.sub("\r\n?|[\u2028\u2029]", "\n", text)
-    return "".join(
-        sign
-        for sign in lines
-        if sign in "\n\t" or unicodedata.category(sign) not in INVISIBLE and sign not in BLANKS
-    )
+    hidden = {sign for sign in lines if unicodedata.category(sign) in INVISIBLE} - {"\n", "\t"}
+    return "".join(sign for sign in lines if sign not in hidden and sign not in BLANKS)
 
 
 def relative(text: str, folder: Path | None = None) -> str:
@@ -158,9 +155,8 @@ def disarm(frame: pd.DataFrame) -> pd.DataFrame:
     ----------
     OWASP, CSV Injection.
     """
-    return _map_texts(
-        frame, lambda text: _FORMULA.sub(r"\1'\2", re.sub(r"[\n\t]", " ", clean_text(text)))
-    )
+    on_a_line = str.maketrans("\n\t", "  ")
+    return _map_texts(frame, lambda t: _FORMULA.sub(r"\1'\2", clean_text(t).translate(on_a_line)))
 
 
 def rearm(frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,7 @@ ADDRESS = (
     r"^(?i:https://[a-z0-9._-]+|http://(localhost|127(\.\d{1,3}){3}|\[::1\]))"
     r"(:\d{1,5})?(/[A-Za-z0-9_.~%/-]*)?\Z"
 )
+SIZE = r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z"
 PREFIX = "VIEWER_PERSONAS_"
 ENV_FILE = f"{PREFIX}ENV_FILE"
 """Names another file than the project's ``.env``: tests must never find live keys there."""
@@ -87,9 +88,7 @@ class Settings(BaseModel):
         Path("outputs"), description="the path of a folder in UTF-8, no name of it over 255 bytes"
     )
     requests_per_minute: int = _between(1, 100_000, 600)
-    memory_limit: str | None = Field(
-        None, pattern=r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z", description="a size such as 2GB"
-    )
+    memory_limit: str | None = Field(None, pattern=SIZE, description="a size such as 2GB")
     retention_days: int = _between(0, 36_500, 730)
     notify: SecretStr | None = None  # an Apprise address, which holds a token
     dask: str | None = Field(
@@ -157,9 +156,8 @@ def load(*, env_file: Path | None = None) -> Settings:
     AccessError
         A key holds a character that no request can carry.
     """
-    return of_file(
-        env_file or Path(os.environ.get(ENV_FILE) or project_root() / ".env"), os.environ
-    )
+    named = env_file or os.environ.get(ENV_FILE) or project_root() / ".env"
+    return of_file(Path(named), os.environ)
 
 
 def of_file(env_file: Path, environment: Mapping[str, str] = {}) -> Settings:

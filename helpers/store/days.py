@@ -76,7 +76,7 @@ class Days:
         """What the rows of each day add up to, whatever their order and files; no empty days."""
         files = self.files()
         new = [
-            path for path, days in files.items() if any("digest" not in f for f in days.values())
+            path for path, days in files.items() if any("digest" not in d for d in days.values())
         ]
         found = {str(day): facts.get("digest") for day, facts in self.facts().items()}
         found |= _digests(connection, self.sql(new))
@@ -139,9 +139,8 @@ class Days:
             parts = [open_parquet(part).read() for part in sorted(path.parent.glob("*.parquet"))]
             day = date.fromisoformat(path.parent.name.removeprefix("day="))
             if not self._path(day).exists():  # else it was killed here
-                self.write(
-                    day, pa.concat_tables(parts or [SESSIONS.empty_table()]), **read_json(path)
-                )
+                table = pa.concat_tables(parts or [SESSIONS.empty_table()])
+                self.write(day, table, **read_json(path))
             shutil.rmtree(path.parent)
 
     def _path(self, day: date) -> Path:

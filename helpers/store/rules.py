@@ -11,17 +11,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from ruamel.yaml import YAML
 
-from helpers.core import files
+from helpers.core import files, owner
 from helpers.core.errors import ParameterError
-from helpers.core.owner import (
-    Fail,
-    Part,
-    problem,
-    read_owner_text,
-    read_part,
-    read_yaml,
-    refuse_leaks,
-)
+from helpers.core.owner import Fail, Part, problem, read_yaml
 from helpers.core.settings import project_root
 from helpers.store import conditions
 from helpers.store.scores import Scores
@@ -52,26 +44,28 @@ def _titled(cluster: dict[str, Any]) -> str:
     return name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
 
 
+Title = Annotated[str, Field(min_length=2, max_length=80)]
+
+
 class Cluster(Part):
     """One named group of viewers by rule; the last one of a file has no ``when``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-    title: Annotated[str, Field(min_length=2, max_length=80), Folded] = Field(
-        default_factory=_titled
-    )
+    title: Annotated[Title, Folded] = Field(default_factory=_titled)
     when: Annotated[str, AfterValidator(conditions.check)] | None = None
     description: Annotated[str, Field(max_length=2000), Folded] = ""
     persona: dict[str, Any] = {}
     line: int = Field(0, exclude=True)
 
 
+Completed = Annotated[Scores, BeforeValidator(_with_builtin)]
+
+
 class ClusterRules(Part):
     """The rules of a clusters file in order; the first that matches names the cluster."""
 
     name_prefix: Annotated[str, Field(max_length=40)] = ""
-    scores: Annotated[Scores, BeforeValidator(_with_builtin)] = Field(
-        default_factory=builtin_scores
-    )
+    scores: Completed = Field(default_factory=builtin_scores)
     clusters: Annotated[list[Cluster], Field(min_length=1)]
     source: str = Field("built-in", exclude=True)
 
@@ -85,9 +79,8 @@ class ClusterRules(Part):
             if len(self.name_prefix + cluster.title) > 99:  # together a persona's name, of 100
                 raise problem("title and name_prefix are over 99 letters", "clusters", place)
             if (cluster.when is None) != (cluster is self.clusters[-1]):
-                raise problem(
-                    "the last cluster takes the rest: it alone has no when", "clusters", place
-                )
+                what = "the last cluster takes the rest: it alone has no when"
+                raise problem(what, "clusters", place)
             taken |= own
         return self
 
@@ -113,11 +106,8 @@ class ClusterRules(Part):
 
     def thresholds(self) -> list[tuple[str, str, str, float]]:
         """(cluster, column, comparison, number) of each comparison with a number."""
-        return [
-            (cluster.name, *threshold)
-            for cluster in self.clusters[:-1]
-            for threshold in conditions.thresholds(cluster.when)
-        ]
+        ruled = self.clusters[:-1]
+        return [(c.name, *limit) for c in ruled for limit in conditions.thresholds(c.when)]
 
     def warnings(self) -> list[str]:
         """What looks like a slip in the rules: a percent compared with 1 or less."""
@@ -179,7 +169,7 @@ def load(path: str | Path = "", *, folder: Path | None = None) -> ClusterRules:
     if not str(path):
         return parse(builtin_text(), source="built-in")
     found = find_file(Path(path), folder)
-    return parse(read_owner_text(found, "Clusters file"), source=found.name)
+    return parse(owner.read_owner_text(found, "Clusters file"), source=found.name)
 
 
 def find_file(path: Path, folder: Path | None) -> Path:
@@ -194,9 +184,9 @@ def find_file(path: Path, folder: Path | None) -> Path:
 def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     """Check the text of a clusters file; see :func:`load`."""
     fail = Fail(f"Clusters file {source}")
-    refuse_leaks(text, fail)
+    owner.refuse_leaks(text, fail)
     tree = read_yaml(text, fail)
-    read = read_part(ClusterRules, tree, fail)
+    read = owner.read_part(ClusterRules, tree, fail)
     clusters = [
         cluster.model_copy(update={"line": tree["clusters"].lc.item(place)[0] + 1})
         for place, cluster in enumerate(read.clusters)

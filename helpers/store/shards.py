@@ -182,10 +182,9 @@ class ShardedEngine(Engine):
     def _ask(self, query: str, params: dict[str, Any] | None = None) -> Iterator[pa.Table]:
         self._prepare(query)
         asked = (self._asker, self._steps, query, params)
+        tasks = [(self.folder, number, *asked) for number in range(self.folder.count)]
         with self._told():
-            yield from self._ask_shards(
-                [(self.folder, n, *asked) for n in range(self.folder.count)]
-            )
+            yield from self._ask_shards(tasks)
 
 
 @lru_cache(MOST_OPEN)

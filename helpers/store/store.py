@@ -72,9 +72,7 @@ class Store:
         self.erased = Erased(self.folder)  # another process may have written it since
         filled = self.visitors_path.exists() or self.medias_path.exists() or bool(self.days())
         if known.get("wistia", wistia) != wistia and filled:
-            what = (
-                f"Store {self.folder.name!r} was filled from {known['wistia']}, not from {wistia}."
-            )
+            what = f"Store {self.folder.name!r} is from {known['wistia']}, not from {wistia}."
             remedy = "Set WISTIA_BASE_URL as it was, or another VIEWER_PERSONAS_ACCOUNT."
             raise ParameterError(what, remedy=remedy)
         if known.get("wistia") != wistia:
@@ -170,10 +168,8 @@ class Store:
     def lists(self) -> dict[str, str]:
         """Queries for visitors and medias; no rows where nothing was fetched."""
         lists = {"visitors": (VISITORS, self.visitors_path), "medias": (MEDIAS, self.medias_path)}
-        return {
-            name: duck.rows(schema, [path] if path.is_file() else [])
-            for name, (schema, path) in lists.items()
-        }
+        there = {name: [path] if path.is_file() else [] for name, (_, path) in lists.items()}
+        return {name: duck.rows(schema, there[name]) for name, (schema, _) in lists.items()}
 
     def fingerprint(self, *more: Any) -> str:
         """Names what is stored: another when a row of sessions, visitors or medias changes."""
@@ -278,9 +274,8 @@ class Store:
             self.sessions.remove_rows(keys)
         if self.visitors_path.is_file():
             table = open_parquet(self.visitors_path).read()
-            kept = table.filter(
-                pc.invert(pc.is_in(table["visitor_key"], pa.array(sorted(keys), pa.string())))
-            )
+            theirs = pc.is_in(table["visitor_key"], pa.array(sorted(keys), pa.string()))
+            kept = table.filter(pc.invert(theirs))
             visitors = len(table) - len(kept)
             if visitors:
                 files.write_parquet(self.visitors_path, kept)
