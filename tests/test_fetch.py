@@ -12,7 +12,6 @@ import pytest
 from fetching import (
     EVENTS,
     MEDIAS,
-    VISITORS,
     Served,
     event,
     go,
@@ -323,16 +322,6 @@ def test_retention_lets_days_go_unless_the_window_asks_for_them(served, monkeypa
 # ---- visitors
 
 
-def test_a_visitor_who_plays_again_between_runs_is_read_anew_and_others_are_not(served):
-    go(**WINDOW)
-    served.play("visitor-154", datetime(2026, 10, 1, 9, tzinfo=UTC))
-    served.play("visitor-new", datetime(2026, 10, 1, 10, tzinfo=UTC))
-    served.log.clear()
-    facts = go(**WINDOW).visitors
-    assert facts.rows == 156
-    assert len(served.requests(VISITORS)) <= 5
-
-
 def test_who_is_gone_at_wistia_goes_with_a_full_sweep_alone(served):
     go(**WINDOW)
     served.visitors = served.visitors[2:]  # the newest, 40 minutes of activity
@@ -367,15 +356,15 @@ def small(serve):
     return server, expected, requests
 
 
-@pytest.mark.parametrize("kinds", [*([kind] for kind in READ_KINDS), READ_KINDS], ids="-".join)
-def test_a_fault_at_15_percent_of_the_requests_changes_nothing(small, kinds, monkeypatch):
+def test_faults_at_15_percent_of_the_requests_change_nothing(small, monkeypatch):
     served, expected, _ = small
     monkeypatch.setattr(http.Client, "READ_TIMEOUT", 1.0)
-    served.app.faults = Faults(seed=3, rate=0.15, kinds=kinds, stall_seconds=1.5, retry_after=0.02)
+    served.app.faults = Faults(
+        seed=3, rate=0.15, kinds=READ_KINDS, stall_seconds=1.5, retry_after=0.02
+    )
     fetched = go(**WINDOW)
     assert tables(store()) == expected
-    assert fetched.retries > 0
-    assert (fetched.throttled > 0) == bool({"429", "429_retry_after", "503"} & set(kinds))
+    assert fetched.retries > 0 and fetched.throttled > 0
 
 
 def test_a_fetch_killed_anywhere_goes_on_and_ends_with_the_same_tables(small, bare_environment):

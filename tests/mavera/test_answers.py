@@ -42,19 +42,17 @@ def test_the_host_stands_beside_each_link(text, shown):
     assert shown in html and 'rel="noopener noreferrer nofollow"' in html
 
 
-@pytest.mark.parametrize("text", ["[x](https://ann@evil.example/)", "[x](/local)", "[x](#here)"])
-def test_an_address_without_a_host_or_with_a_user_is_no_link(text):
-    assert answers.markdown_html(text).strip() == "<p>x</p>"
-
-
-def test_signs_that_hide_or_turn_text_are_removed():
-    html = answers.markdown_html("a\u202eb\u200bc\x07d\ue000e\n\ng")
-    assert html == "<p>abcde</p>\n<p>g</p>\n"
-
-
-def test_headings_begin_at_level_four_and_keep_their_order():
-    html = answers.markdown_html("## One\n\n### Two\n\n###### Six")
-    assert "<h4>One</h4>" in html and "<h5>Two</h5>" in html and "<h6>Six</h6>" in html
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("[x](https://ann@evil.example/)", "<p>x</p>"),  # a user before the host
+        ("[x](/local)", "<p>x</p>"), ("[x](#here)", "<p>x</p>"),
+        ("a\u202eb\u200bc\x07d\ue000e", "<p>abcde</p>"),
+        ("## A\n\n### B\n\n###### C", "<h4>A</h4>\n<h5>B</h5>\n<h6>C</h6>"),
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_no_link_hidden_signs_go_and_headings_begin_at_four(text, html):
+    assert answers.markdown_html(text).strip() == html
 
 
 def claim(text, line, verdict=MISSING):
