@@ -80,7 +80,7 @@ def everything(run: Run) -> Fetched:
     """
     store = run.store
     with store.lock():
-        store.open(run.source.wistia_identity(run.settings))
+        store.open(run.source.identity("wistia", run.settings))
         shards.remove(run.settings, store)  # copies of rows outlive no row
         fetched = _import(run) if run.source.wistia == "file" else _fetch(run)
         run.forget_tables()
@@ -95,7 +95,7 @@ def everything(run: Run) -> Fetched:
 
 def open_host(run: Run) -> host.Host:
     """The video host of a run's account, to be closed; a second host would be chosen here."""
-    address, token = run.wistia_address()
+    address, token = run.address("wistia")
     return host.Host(address, token, per_minute=run.settings.requests_per_minute)
 
 

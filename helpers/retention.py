@@ -44,7 +44,7 @@ def fetch(run: Run) -> pd.DataFrame | None:
     if run.source.wistia == "file" or videos.empty:
         return None
     with run.store.lock():
-        run.store.open(run.source.wistia_identity(run.settings))
+        run.store.open(run.source.identity("wistia", run.settings))
         with closing(open_host(run)) as service:
             try:
                 missing = host.fetch_engagement(

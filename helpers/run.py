@@ -35,6 +35,7 @@ from helpers.store.store import Store
 
 SCHEMA_VERSION = 2
 SANDBOX_KEY = SecretStr("sandbox")  # which takes any
+SANDBOX_PATHS = {"wistia": "", "mavera": "/api/v1"}
 
 
 class Run:
@@ -318,17 +319,12 @@ class Run:
             raise DataError(what, where=self.stage, remedy=remedy)
         return used
 
-    def wistia_address(self) -> tuple[str, SecretStr]:
-        """Base URL and token of Wistia; starts the sandbox when it is one."""
-        if self.source.wistia == "sandbox":
-            return self.sandbox_url(), SANDBOX_KEY
-        return self.settings.wistia_base_url, self.settings.wistia_api_token
-
-    def mavera_address(self) -> tuple[str, SecretStr]:
-        """Base URL and key of Mavera; starts the sandbox when it is one."""
-        if self.source.mavera == "sandbox":
-            return f"{self.sandbox_url()}/api/v1", SANDBOX_KEY
-        return self.settings.mavera_base_url, self.settings.mavera_api_key
+    def address(self, service: str) -> tuple[str, SecretStr]:
+        """Base URL and key of ``wistia`` or ``mavera``; starts the sandbox when it is one."""
+        address = self.source.identity(service, self.settings)
+        if address == "sandbox":
+            return self.sandbox_url() + SANDBOX_PATHS[service], SANDBOX_KEY
+        return address, getattr(self.settings, settings_module.KEYS[service].lower())
 
     def sandbox_url(self) -> str:
         """Address of the sandbox, which is started unless a parent process runs one."""

@@ -242,7 +242,7 @@ def test_a_resumed_run_counts_what_was_spent_before_it_failed(make_world):
 def test_an_entry_settled_by_hand_as_made_is_not_bought_again(make_world):
     world = make_world()
     run, _ = billed(world, max_credits=2000)
-    (path,) = [ledger.path_for(run.store.folder, run.source.mavera_identity(run.settings))]
+    (path,) = [ledger.path_for(run.store.folder, run.source.identity("mavera", run.settings))]
     before = {"used": 0, "listed": "x"}
     entry = ledger.Ledger(path).open("persona", "Skimmers", price=300, before=before)
     with pytest.raises(CreditError, match=entry.entry):
@@ -295,4 +295,4 @@ def test_the_sandbox_charges_play_credits_and_has_a_ledger_of_its_own(make_world
     (path,) = world.outputs.glob("store/*/ledger-*.jsonl")
     world.live()
     live = world.spend(0, name="2026-07-01.2")
-    assert ledger.path_for(live.store.folder, live.source.mavera_identity(live.settings)) != path
+    assert ledger.path_for(live.store.folder, live.source.identity("mavera", live.settings)) != path

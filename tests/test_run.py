@@ -48,7 +48,7 @@ def test_a_service_is_live_when_its_key_is_set(
     assert (run.source, run.account) == (Sources(*kinds), account)
     assert run.store.folder == bare_environment / "store" / account
     if kinds[0] == "live":
-        assert run.wistia_address()[0] == "https://api.wistia.com"
+        assert run.address("wistia")[0] == "https://api.wistia.com"
 
 
 @pytest.mark.parametrize("service", ["WISTIA", "MAVERA"])
@@ -152,11 +152,11 @@ def test_run_names_of_a_day_go_up_to_ten_and_nothing_is_overwritten(bare_environ
 
 def test_the_ledger_is_named_after_the_address_and_the_sandbox_by_its_name(monkeypatch):
     run = Run.open("04_personas")
-    assert run.source.mavera_identity(run.settings) == "sandbox"
+    assert run.source.identity("mavera", run.settings) == "sandbox"
     monkeypatch.setenv("MAVERA_API_KEY", "k")
     monkeypatch.setenv("MAVERA_BASE_URL", "http://127.0.0.1:9/api/v1/")
     run = Run.open("04_personas")
-    assert run.source.mavera_identity(run.settings) == "http://127.0.0.1:9/api/v1"
+    assert run.source.identity("mavera", run.settings) == "http://127.0.0.1:9/api/v1"
 
 
 def viewed(run, media="a", percent=0.5):

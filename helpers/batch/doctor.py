@@ -92,7 +92,7 @@ def _clock(settings: Settings) -> Iterator[str]:
     if run.source.wistia != "live":
         return
     try:
-        answer = requests.head(run.wistia_address()[0], timeout=PATIENCE, allow_redirects=False)
+        answer = requests.head(run.address("wistia")[0], timeout=PATIENCE, allow_redirects=False)
         seconds = (clock.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()
     except (requests.RequestException, KeyError, TypeError, ValueError):
         return  # no answer, which the next line tells of, or no time with its zone

@@ -103,7 +103,7 @@ class Settings(BaseModel):
     @cached_property
     def secrets(self) -> list[str]:
         """Plain secrets, for the scan that proves they are nowhere in the outputs."""
-        keys = (self.wistia_api_token, self.mavera_api_key)
+        keys = [getattr(self, name.lower()) for name in KEYS.values()]
         address = self.notify.get_secret_value() if self.notify else ""
         # Of an address its tokens alone: host and path stand in other texts too.
         tokens = re.findall(r"[\w-]*\d[\w-]*|[\w-]{16,}", address)
@@ -186,6 +186,9 @@ def _warn_of_unknown(name: str) -> None:
         print(f"Warning: {told}", file=sys.stderr)
 
 
+KEYS = {"wistia": "WISTIA_API_TOKEN", "mavera": "MAVERA_API_KEY"}
+"""The setting of each service's key."""
+
 ASKS = {"wistia": ("01", "02", "03", "06"), "mavera": ("04", "05")}
 """Numbers of the stages that cannot do without a service."""
 
@@ -218,7 +221,7 @@ class Sources:
             ``source`` is live and a key that the stages need is missing.
         """
         kinds = {}
-        for service, name in (("wistia", "WISTIA_API_TOKEN"), ("mavera", "MAVERA_API_KEY")):
+        for service, name in KEYS.items():
             is_asked = any(stage[:2] in ASKS[service] for stage in stages)
             set_it = f"Set {name} in the environment or .env"
             kinds[service] = "sandbox"
@@ -250,10 +253,9 @@ class Sources:
             return "file"
         return settings.account
 
-    def wistia_identity(self, settings: Settings) -> str:
-        """What a store is bound to: Wistia's address, or ``sandbox`` or ``file``."""
-        return settings.wistia_base_url if self.wistia == "live" else self.wistia
-
-    def mavera_identity(self, settings: Settings) -> str:
-        """What a ledger is named after: Mavera's address, or ``sandbox``, whose port changes."""
-        return settings.mavera_base_url if self.mavera == "live" else self.mavera
+    def identity(self, service: str, settings: Settings) -> str:
+        """The service's address, or ``sandbox``, whose port changes, or ``file``: what a store is
+        bound to, and a ledger named after.
+        """
+        kind = getattr(self, service)
+        return getattr(settings, f"{service}_base_url") if kind == "live" else kind
