@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from helpers.core.errors import DataError
 from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
 from helpers.core.settings import command
-from helpers.findings.counts import TOO_FEW, count_people, share_interval
+from helpers.findings.counts import TOO_FEW, share_interval
 from helpers.findings.section import Section, make_section
 from helpers.mavera import answers
 from helpers.report.pages import account_name
@@ -31,7 +32,6 @@ STATED = re.compile(
 )
 TOTALS = ("sessions", "viewers", "identified_viewers", "people", "visitors")  # exact
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
-STATUS = {"draft": "drafted, not bought", "bought": "new at Mavera"}
 CREDITS = {
     "spent": "spent",
     "by_item": "spent on",
@@ -164,16 +164,15 @@ def _names(source: _Source) -> list[dict[str, Any]]:
     return lists
 
 
+def _say(name: str, **facts: Any) -> str:
+    """The sentence that sections.yml has under a name."""
+    return make_section(name, pd.DataFrame(), **facts).finding
+
+
 def _personas(source: _Source) -> dict[str, Any]:
     cards = [_card(source, persona) for persona in source.personas.get("personas", ())]
-    finding = "Personas were not made in this run."
-    if cards:
-        states = Counter(STATUS.get(card["status"], card["status"]) for card in cards)
-        told = ", ".join(f"{number} {state}" for state, number in states.items())
-        play = "play " if source.manifest.source["mavera"] == "sandbox" else ""
-        credits = sum(card["credits"] or 0 for card in cards)
-        finding = f"{count_people(len(cards), 'persona')}: {told}; {credits:,} {play}credits."
-    return {"finding": finding, "cards": cards}
+    play = "play " if source.manifest.source["mavera"] == "sandbox" else ""
+    return {"finding": _say("personas", cards=cards, play=play), "cards": cards}
 
 
 def _card(source: _Source, persona: dict[str, Any]) -> dict[str, Any]:
@@ -203,33 +202,25 @@ def _stated(advice: str | None) -> str | None:
 
 
 def _advice(source: _Source) -> dict[str, Any]:
-    said = source.analysis
-    status, reason = said.get("status", "not_asked"), said.get("reason", "")
-    finding = {
-        "answered": "Mave answered with advice for each cluster.",
-        "clarifying": "Mave asked a question back instead of giving advice.",
-    }.get(status, f"Mave was not asked in this run. {reason}".strip())
-    if said.get("reused"):
-        finding += f" The answer is from {said.get('asked_on')}: the numbers are the same since."
+    said, links = source.analysis, answers.links(source.analysis.get("sources"))
     texts = [said, *said.get("follow_ups", ()), said.get("edits", {})]
     missing = [figure for text in texts for figure in text.get("unsupported_figures") or []]
-    keys = ("question", "answer", "closing", "asked_on", "credits", "thread_id", "confidence")
-    return {key: said.get(key) for key in (*keys, "edits")} | {
-        "finding": finding,
-        "status": status,
+    kept = ("question", "answer", "closing", "asked_on", "credits", "thread_id", "confidence")
+    facts = {key: said.get(key) for key in (*kept, "edits")} | {
+        "status": said.get("status", "not_asked"),
         "reused": bool(said.get("reused")),
         "follow_ups": said.get("follow_ups", []),
-        "sources": [asdict(source) for source in answers.links(said.get("sources"))],
+        "sources": [asdict(link) for link in links],
         "figures": said.get("figures", []),
         "unsupported_figures": list(dict.fromkeys(missing)),
     }
+    return {"finding": _say("advice", reason=said.get("reason", ""), **facts)} | facts
 
 
 def _method(source: _Source) -> dict[str, Any]:
-    sessions = count_people(source.counts.get("sessions") or 0, "viewing session")
-    viewers = count_people(int(source.clusters["viewers"].sum()))
+    viewers, sessions = int(source.clusters["viewers"].sum()), source.counts.get("sessions") or 0
     return {
-        "finding": f"This report is based on {sessions} of {viewers}.",
+        "finding": _say("method", sessions=sessions, viewers=viewers),
         "counts": {name: source.counts[name] for name in TOTALS if name in source.counts},
         "min_cell": source.params.get("min_cell", 10),
         "rules": [{"title": rule.title, "when": rule.when} for rule in source.rules],
@@ -250,19 +241,17 @@ def _stamp(source: _Source) -> dict[str, Any]:
 
 def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
     """The first screen: what is new, or what there is; whom to call; what to do."""
-    total = parts["clusters"]["viewers"]
+    total, news = parts["clusters"]["viewers"], parts["change"]["parts"].get("news")
+    news = news["finding"] if news and news["rows"] else None
     used = int((source.clusters["viewers"] > 0).sum())
-    headline = "No viewers in the window"
-    if total:
-        headline = f"{count_people(total)} in {count_people(used, 'cluster')}"
-    news = parts["change"]["parts"].get("news")
-    if news and news["rows"]:
-        headline = re.sub(r", 0 [^,;]+|;.*|\.$", "", news["finding"])
+    # The beginning of the news, without what is not there.
+    headline = (
+        re.sub(r", 0 [^,;]+|;.*|\.$", "", news)
+        if news
+        else _say("answer", viewers=total, clusters=used)
+    )
     calls, people = source.counts.get("people_to_call"), parts["people"]["parts"]
     mave = parts["advice"]["closing"] if parts["advice"]["status"] == "answered" else None
-    own = "Call the people of private/outreach.xlsx that are marked “to call”, best first."
-    if not calls:
-        own = "Put an e-mail gate on your most-watched video, so that viewers can be written to."
     return {
         "finding": f"{headline}.",
         "headline": headline,
@@ -272,8 +261,11 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         "people_to_call": calls,
         "watched": _hours(people.get("watch_time", {}).get("finding", "")),
         "call": parts["people"]["finding"],
-        "news": news and news["rows"] and news["finding"] or None,
-        "action": {"by": "Mave" if mave else None, "text": to_the_point(mave) if mave else own},
+        "news": news,
+        "action": {
+            "by": "Mave" if mave else None,
+            "text": to_the_point(mave) if mave else _say("action", calls=calls),
+        },
         "erased_on": (source.manifest.model_extra or {}).get("erased_on"),
     }
 
