@@ -32,19 +32,9 @@ def test_accounts_are_read_in_order_with_paths_beside_the_file(folder, monkeypat
     north, south = read(folder, BOTH)
     assert (north.name, north.line, north.env_file) == ("north", 2, folder / "north.env")
     assert (south.name, south.line, south.parameters) == ("south", 3, folder / "south.yml")
+    assert south.values({"max_credits": "0"}).max_credits == 0, "the command line wins"
     values = south.values({"seed": "7"}).model_dump(exclude_unset=True)
     assert values == {"min_cell": 20, "media_ids": ["02134"], "max_credits": 1600, "seed": 7}
-
-
-def test_the_command_line_wins_over_the_budget_of_the_file(folder):
-    _, south = read(folder, BOTH)
-    assert south.options({"max_credits": "0"}) == {"max_credits": "0"}
-    assert south.values({"max_credits": "0"}).max_credits == 0
-
-
-def test_no_key_is_in_the_text_of_an_account(folder):
-    (folder / "north.env").write_text("WISTIA_API_TOKEN=sesame-1\nMAVERA_API_KEY=sesame-2\n")
-    assert "sesame" not in repr(read(folder, BOTH))
 
 
 @pytest.mark.parametrize(
