@@ -136,7 +136,7 @@ def _publish(settings: Settings, folder: Path) -> Path | None:
     manifest = read_manifest(folder)
     page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else None
     is_named = bool(manifest.parameters.get("show_identities"))
-    privacy.refuse_leaks(folder, secrets=settings.secrets, emails_allowed=is_named)
+    privacy.refuse_leaks(folder, secrets=settings.secrets, emails=is_named)
     return page
 
 

@@ -166,10 +166,7 @@ class Client:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _request(
-        self, method: str, path: str, *, where: str, attempts: int = ATTEMPTS, **request
-    ) -> Any:
-        place = f"{method} {path}" + (f" ({where})" if where else "")
+    def _request(self, method: str, path: str, attempts: int = ATTEMPTS, **request) -> Any:
         retrying = Retrying(
             retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
             wait=self._choose_wait,
@@ -179,7 +176,7 @@ class Client:
             reraise=True,
         )
         self._wait_for_turn()  # not in the time that the service has
-        return retrying(self._ask, method, path, place, **request)
+        return retrying(self._ask, method, path, **request)
 
     def _choose_wait(self, now: RetryCallState) -> float:
         """Seconds until the next try; throttling holds all threads back."""
@@ -201,9 +198,8 @@ class Client:
         self._closed.wait(seconds)
         self._wait_for_turn()
 
-    def _ask(
-        self, method: str, path: str, place: str, *, expect=dict, seconds=None, **content
-    ) -> Any:
+    def _ask(self, method: str, path: str, *, where, expect=dict, seconds=None, **content) -> Any:
+        place = f"{method} {path}" + (f" ({where})" if where else "")
         try:
             most = seconds or self.READ_TIMEOUT
             address = self.base_url + path

@@ -205,9 +205,7 @@ def leaks_in(
     return [kind for kind in found if found[kind]]
 
 
-def refuse_leaks(
-    folder: Path, *, secrets: Iterable[str] = (), emails_allowed: bool = False
-) -> None:
+def refuse_leaks(folder: Path, *, secrets: Iterable[str] = (), emails: bool = False) -> None:
     """Look through a run folder for what must not be in it.
 
     Every file outside ``private/`` but Parquet is read, spreadsheets and archives unpacked.
@@ -225,7 +223,7 @@ def refuse_leaks(
         if name.parts[0] == "private" or path.suffix == ".parquet" or not path.is_file():
             continue
         for text in read_texts(path):
-            kinds = leaks_in(text, secrets=secrets, places=places, emails=emails_allowed)
+            kinds = leaks_in(text, secrets=secrets, places=places, emails=emails)
             leaks |= dict.fromkeys(f"{kind} in {name}" for kind in kinds)
     if leaks:
         what = f"Leak found by the scan: {'; '.join([*leaks][:5])}."

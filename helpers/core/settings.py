@@ -27,6 +27,9 @@ ADDRESS = (
     r"^(?i:https://[a-z0-9._-]+|http://(localhost|127(\.\d{1,3}){3}|\[::1\]))"
     r"(:\d{1,5})?(/[A-Za-z0-9_.~%/-]*)?\Z"
 )
+ACCOUNT = r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
+NAMED = "letters, digits, '.', '_' and '-' only, at most 64, and not 'sandbox'"
+SCHEDULER = r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$"
 SIZE = r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z"
 PREFIX = "VIEWER_PERSONAS_"
 ENV_FILE = f"{PREFIX}ENV_FILE"
@@ -79,11 +82,7 @@ class Settings(BaseModel):
     mavera_api_key: Key | None = Field(None, description=KEY)
     wistia_base_url: Address = Field(WISTIA_BASE_URL, description=HTTPS)
     mavera_base_url: Address = Field(MAVERA_BASE_URL, description=HTTPS)
-    account: str = Field(
-        "live",
-        pattern=r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
-        description="letters, digits, '.', '_' and '-' only, at most 64, and not 'sandbox'",
-    )
+    account: str = Field("live", pattern=ACCOUNT, description=NAMED)
     outputs: Annotated[Path, AfterValidator(_folder)] = Field(
         Path("outputs"), description="the path of a folder in UTF-8, no name of it over 255 bytes"
     )
@@ -91,11 +90,7 @@ class Settings(BaseModel):
     memory_limit: str | None = Field(None, pattern=SIZE, description="a size such as 2GB")
     retention_days: int = _between(0, 36_500, 730)
     notify: SecretStr | None = None  # an Apprise address, which holds a token
-    dask: str | None = Field(
-        None,
-        pattern=r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$",
-        description="a scheduler's address, such as tcp://127.0.0.1:8786",
-    )
+    dask: str | None = Field(None, pattern=SCHEDULER, description="such as tcp://127.0.0.1:8786")
     dask_path: str | None = None
     shards: int | None = _between(1, 100_000, None)
     sandbox: Address | None = None  # of a sandbox that a parent process already runs

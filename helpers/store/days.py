@@ -21,12 +21,12 @@ import pyarrow as pa
 from helpers.core import files
 from helpers.core.files import open_parquet, read_json
 from helpers.store import duck
-from helpers.store.schema import SESSIONS
+from helpers.store.schema import SESSIONS, columns
 
 SORTING_MEMORY = "1GB"
 """For writing a month; what is more spills to disk."""
 DAYS, MONTHS = "????-??-??.parquet", "????-??.parquet"
-PLACED = SESSIONS.append(pa.field("day", pa.date32())).append(pa.field("row", pa.int64()))
+PLACED = pa.unify_schemas([SESSIONS, columns("day:day row:count")])
 
 Facts = dict[date, dict[str, Any]]
 

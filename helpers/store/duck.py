@@ -11,14 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-TYPES = {
-    pa.string(): "VARCHAR",
-    pa.bool_(): "BOOLEAN",
-    pa.int64(): "BIGINT",
-    pa.float64(): "DOUBLE",
-    pa.date32(): "DATE",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
-}
+from helpers.store.schema import SQL_TYPES
 
 
 def connect(memory_limit: str | None, spill: Path | str) -> duckdb.DuckDBPyConnection:
@@ -70,7 +63,7 @@ def rows(schema: pa.Schema, files: Iterable[Path], computed: str = "") -> str:
     computed : str
         Columns of the schema that no file has, as SQL: ``", lower(name) AS folded"``.
     """
-    columns = ", ".join(f"NULL::{TYPES[field.type]} AS {field.name}" for field in schema)
+    columns = ", ".join(f"NULL::{SQL_TYPES[field.type]} AS {field.name}" for field in schema)
     source, listed = f"SELECT {columns} WHERE false", list(files)
     if listed:
         source += f" UNION ALL BY NAME SELECT *{computed} FROM {parquet(*listed)}"

@@ -189,15 +189,13 @@ def _added_up(field: pa.Field) -> str:
     return f"sum({name})::DOUBLE AS {name}" if is_number else name
 
 
-def over_store(
-    settings: Settings,
-    store: Store,
-    window: Window,
-    *,
-    media_ids: Iterable[str] = (),
-    exclude_domains: Iterable[str] = (),
-) -> Engine:
+def over_store(settings: Settings, store: Store, window: Window, **choice: Iterable[str]) -> Engine:
     """The store's tables, and the sessions that count, as ``sql/sessions.sql`` defines them.
+
+    Parameters
+    ----------
+    **choice
+        ``media_ids``, only these videos; ``exclude_domains``, viewers left out by e-mail domain.
 
     Returns
     -------
@@ -209,4 +207,5 @@ def over_store(
     connection = duck.connect(settings.memory_limit, store.folder / ".spill")
     for table, query in store.lists().items():
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {query}")
-    return Engine(connection, Selection(store, window, tuple(media_ids), tuple(exclude_domains)))
+    chosen = {name: tuple(values) for name, values in choice.items()}
+    return Engine(connection, Selection(store, window, **chosen))

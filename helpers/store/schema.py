@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-_TIME = pa.timestamp("us", tz="UTC")
+KINDS = {
+    "text": (pa.string(), "VARCHAR"),
+    "flag": (pa.bool_(), "BOOLEAN"),
+    "count": (pa.int64(), "BIGINT"),
+    "number": (pa.float64(), "DOUBLE"),
+    "day": (pa.date32(), "DATE"),
+    "time": (pa.timestamp("us", tz="UTC"), "TIMESTAMPTZ"),
+}
+"""Types of columns, in Arrow and in SQL."""
+SQL_TYPES = dict(KINDS.values())
 
 
-def _texts(names: str) -> list[tuple[str, pa.DataType]]:
-    return [(name, pa.string()) for name in names.split()]
+def columns(kinds: str) -> pa.Schema:
+    """A schema of columns and their kinds: ``"name seen:time"``; without a kind it is text."""
+    parts = (column.partition(":") for column in kinds.split())
+    return pa.schema([(name, KINDS[kind or "text"][0]) for name, _, kind in parts])
 
 
-SESSIONS = pa.schema(
-    [
-        *_texts("event_key visitor_key media_id"),
-        ("received_at", _TIME),
-        ("percent_viewed", pa.float64()),
-        *_texts("media_name email country region city org page utm_source utm_medium"),
-        *_texts("utm_campaign conversion_type"),
-        ("mobile", pa.bool_()),
-    ]
+SESSIONS = columns(
+    "event_key visitor_key media_id received_at:time percent_viewed:number media_name email country "
+    "region city org page utm_source utm_medium utm_campaign conversion_type mobile:flag"
 )
-VISITORS = pa.schema(
-    [*_texts("visitor_key"), ("last_active_at", _TIME), *_texts("name email org_name org_title")]
+VISITORS = columns("visitor_key last_active_at:time name email org_name org_title")
+MEDIAS = columns("media_id name duration:number folder")
+MEDIA_STATS = columns(
+    "media_id read_at:time play_count:count play_rate:number hours_watched:number"
 )
-MEDIAS = pa.schema([*_texts("media_id name"), ("duration", pa.float64()), *_texts("folder")])
-MEDIA_STATS = pa.schema(
-    [*_texts("media_id"), ("read_at", _TIME), ("play_count", pa.int64())]
-    + [("play_rate", pa.float64()), ("hours_watched", pa.float64())]
-)
-ENGAGEMENT = pa.schema(
-    [*_texts("media_id"), ("second", pa.float64()), ("seconds", pa.float64())]
-    + [("plays", pa.int64()), ("rewatches", pa.int64())]
-)
+ENGAGEMENT = columns("media_id second:number seconds:number plays:count rewatches:count")

@@ -131,7 +131,7 @@ def test_the_scan_reads_spreadsheets_and_utf_16_and_leaves_lists_of_people_alone
         privacy.refuse_leaks(folder)
     told = "an e-mail address in a.xlsx; an e-mail address in b.txt."
     assert f"scan: {told}" in str(refused.value)
-    privacy.refuse_leaks(folder, emails_allowed=True)
+    privacy.refuse_leaks(folder, emails=True)
 
 
 @pytest.mark.parametrize(
