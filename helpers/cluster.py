@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -183,54 +184,46 @@ def read_table(run: Run) -> pd.DataFrame:
 
 def content(run: Run) -> Section:
     """Which videos stand out in a cluster; see :func:`.content.compare_content`."""
-    section = compare_content(_tables(run), run.rules, run.params.min_cell)
-    return section.without(_tiny_clusters(run))
+    return _find(run, compare_content)
 
 
 def sources(run: Run) -> Section:
     """Which pages and campaigns bring a cluster; see :func:`.sources.compare_sources`."""
-    section = compare_sources(_tables(run), run.rules, run.params.min_cell)
-    return section.without(_tiny_clusters(run))
+    return _find(run, compare_sources)
 
 
 def conversions(run: Run) -> Section:
     """How many of each cluster convert; see :func:`.conversions.compare_conversions`."""
-    section = compare_conversions(_tables(run), run.rules, run.params.min_cell)
-    return section.without(_tiny_clusters(run))
+    return _find(run, compare_conversions)
 
 
 def change(run: Run, known: pd.DataFrame | None = None) -> Section:
     """What is new since the run before; see :func:`.change.compare_runs`."""
-    tables, previous = _tables(run), _previous(run)
-    compared = changes.compare_runs(
-        tables,
-        run.rules,
+    previous = _previous(run)
+    return _find(
+        run,
+        changes.compare_runs,
         run.window,
         previous=previous,
         people=_read_people(run) if known is None else known,
-        people_then=crm.read_people_then(tables, previous),
+        people_then=crm.read_people_then(_tables(run), previous),
         settings=_settings(run),
-        min_cell=run.params.min_cell,
     )
-    return compared.without(_tiny_clusters(run))
 
 
 def sensitivity(run: Run) -> Section:
     """Who sits near a threshold; see :func:`.sensitivity.count_near_thresholds`."""
-    section = count_near_thresholds(_tables(run), run.rules, run.params.min_cell)
-    return section.without(_tiny_clusters(run))
+    return _find(run, count_near_thresholds)
 
 
 def groups(run: Run) -> Section:
     """Whether viewers form groups of their own; see :func:`.groups.find_groups`."""
-    return find_groups(_tables(run), run.rules, run.params.min_cell, run.params.seed)
+    return _find(run, find_groups, seed=run.params.seed)
 
 
 def people(run: Run, known: pd.DataFrame | None = None) -> Section:
     """Whom to call, in counts; see :func:`.people.list_people`."""
-    known = _read_people(run) if known is None else known
-    listed = list_people(_tables(run), run.rules, known, min_cell=run.params.min_cell)
-    return listed.without(_tiny_clusters(run))
+    return _find(run, list_people, _read_people(run) if known is None else known)
 
 
 def coverage(run: Run) -> Section:
@@ -293,6 +286,12 @@ def _tables(run: Run) -> Engine:
     """The run's tables, viewers with their clusters as stage 03 wrote them."""
     run.engine.show("viewers", run.need("viewers.parquet", "03_cluster"))
     return run.engine
+
+
+def _find(run: Run, compare: Callable[..., Section], *given: Any, **options: Any) -> Section:
+    """A finding of the run's viewers, without the clusters that are too small for one."""
+    found = compare(_tables(run), run.rules, *given, min_cell=run.params.min_cell, **options)
+    return found.without(_tiny_clusters(run))
 
 
 def _read_people(run: Run) -> pd.DataFrame:

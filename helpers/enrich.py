@@ -168,10 +168,8 @@ def countries(run: Run) -> pd.DataFrame:
     -------
     DataFrame, index country: viewers [published count], share [0 to 1 of all viewers].
     """
-    counted = run.engine.query(
-        "SELECT country, count(*) AS viewers FROM features GROUP BY country ORDER BY 2 DESC, 1"
-    )
-    total = int(counted["viewers"].sum())
-    counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
-    counted = counted.dropna().head(MOST_COUNTRIES).set_index("country")
-    return counted.assign(share=counted["viewers"] / total)
+    query = "SELECT country, count(*) AS viewers FROM features GROUP BY 1 ORDER BY 2 DESC, 1"
+    counted = run.engine.query(query).set_index("country")["viewers"]
+    shown = publish_counts(counted, counted.sum(), run.params.min_cell)
+    shown = shown[shown.index.notna()].dropna().head(MOST_COUNTRIES)
+    return shown.to_frame().assign(share=shown / counted.sum())

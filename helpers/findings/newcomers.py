@@ -47,12 +47,12 @@ def compare_newcomers(
     days = between if LEAST_DAYS <= between <= MOST_DAYS else USUAL_DAYS
     middle = window.end - timedelta(days)
     spans = f"the {days} days to {middle} and those to {window.end}"
-    held = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].dropna()
-    held = [*pd.to_datetime(held).dt.date]
-    if middle - timedelta(2 * days) < min([window.start, *held]):
+    first = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].min()
+    first = middle if pd.isna(first) else pd.Timestamp(first).date()
+    if middle - timedelta(2 * days) < min(window.start, first):
         return Section(f"Too few days before {spans} to tell newcomers.", parts=parts)
-    earlier = (middle - timedelta(days) - min(held, default=middle)).days + 1
-    past = {"middle": middle, "days": days, "before": max(days, earlier)}
+    before = max(days, (middle - first).days - days + 1)
+    past = {"middle": middle, "days": days, "before": before}
     engine.define(sql("newcomers").format(**past))
     then = count_by_day(engine, rules, "newcomers_then", middle)
     now = count_by_day(engine, rules, "newcomers_now", window.end)
