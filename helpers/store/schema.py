@@ -23,8 +23,8 @@ def columns(kinds: str) -> pa.Schema:
 
 
 SESSIONS = columns(
-    "event_key visitor_key media_id received_at:time percent_viewed:number media_name email country "
-    "region city org page utm_source utm_medium utm_campaign conversion_type mobile:flag"
+    "event_key visitor_key media_id received_at:time percent_viewed:number media_name email "
+    "country region city org page utm_source utm_medium utm_campaign conversion_type mobile:flag"
 )
 VISITORS = columns("visitor_key last_active_at:time name email org_name org_title")
 MEDIAS = columns("media_id name duration:number folder")
