@@ -152,19 +152,18 @@ def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
     tables += [store.visitors_path for store in stores if store.visitors_path.is_file()]
     rows = pd.concat([pd.DataFrame(columns=IDENTITY, dtype=str), *map(_people, tables)])
     person = Person(emails={who.casefold()} if "@" in who else set())
-    keys, size = {who}, -1
-    while size != len(keys) + len(person.emails):
-        size = len(keys) + len(person.emails)
+    wanted, before = {who}, set()
+    while wanted != before:  # until nothing found leads further
+        before = wanted
         for store in stores:
-            stored_keys, stored_emails = store.identify(*keys, *person.emails)
-            person.keys |= stored_keys
-            person.emails |= stored_emails
-        keys |= person.keys
-        same = rows[rows["visitor_key"].isin(keys) | rows["email"].isin(person.emails)]
+            keys, emails = store.identify(*wanted)
+            person.keys |= keys
+            person.emails |= emails
+        same = rows[rows["visitor_key"].isin(wanted) | rows["email"].isin(person.emails)]
         person.keys |= set(same["visitor_key"])
         person.emails |= {email for email in same["email"].dropna() if "@" in email}
         person.names |= set(same["name"].dropna())
-        keys |= person.keys
+        wanted = {who} | person.keys | person.emails
     return person
 
 

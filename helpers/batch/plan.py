@@ -59,11 +59,6 @@ class Plan:
     quiet: bool = False
     started: float = field(default_factory=time.monotonic)
 
-    @property
-    def is_new(self) -> bool:
-        """Whether it has no folder of its own yet."""
-        return self.run.folder == self.run.settings.outputs
-
     def say(self, line: str) -> None:
         """Progress, for whoever waits."""
         log.info(line)

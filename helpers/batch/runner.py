@@ -52,9 +52,10 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
     """
     work = plan(given, **options)
     with work.run.store.run_lock(), stop_on_sigterm(), contextlib.ExitStack() as stack:
-        if work.is_new:
+        if work.run.folder == work.run.settings.outputs:  # it has no folder of its own yet
             work.run = _in_new_folder(work.run)
-        stack.enter_context(_log_to_folder(work.run.folder))
+        log_file = _RunLog(work.run.folder / "run.log", encoding="utf-8")
+        stack.enter_context(_log_to(log_file))
         work.run.record(
             **work.run.facts(),
             status="running",
@@ -209,28 +210,21 @@ def _clean_notebook(path: Path) -> None:
     path.write_text(privacy.relative(nbformat.writes(book), folder) + "\n", "utf-8")
 
 
-class _Formatter(logging.Formatter):
-    """Lines for a log that holds nothing personal."""
-
-    converter = time.gmtime
-
-    def __init__(self, folder: Path):
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-        self.folder = folder
-
-    def formatException(self, info: tuple) -> str:
-        return privacy.traceback_of(info[1])
+class _RunLog(logging.FileHandler):
+    """run.log: our lines, warnings of the libraries and tracebacks; nothing personal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return privacy.plain(super().format(record), self.folder)
+        text = f"{clock.now():%Y-%m-%d %H:%M:%S} {record.levelname} {record.getMessage()}"
+        if record.exc_info:
+            text += f"\n{privacy.traceback_of(record.exc_info[1])}"
+        return privacy.plain(text, Path(self.baseFilename).parent)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: a full disk is told once, by the run itself."""
 
 
 @contextlib.contextmanager
-def _log_to_folder(folder: Path) -> Iterator[None]:
-    """run.log of the run folder: our lines, warnings of the libraries and tracebacks."""
-    handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
-    handler.setFormatter(_Formatter(folder))
-    handler.handleError = lambda record: None  # a full disk is told once, by the run itself
+def _log_to(handler: logging.Handler) -> Iterator[None]:
     log.setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)
     try:
