@@ -40,17 +40,6 @@ def test_the_variance_is_at_least_that_of_viewers_one_by_one():
     assert found["high"] == pytest.approx(t.isf(0.0125, 9) * np.sqrt(0.2 * 0.8 * (0.01 + 0.01)))
 
 
-def test_one_heavy_day_counts_for_few():
-    assert newcomers._effective_number(pd.Series([10, 10, 10, 10])) == 4
-    assert newcomers._effective_number(pd.Series([100, 1, 1])) == pytest.approx(1.04, 0.01)
-    assert newcomers._effective_number(pd.Series(dtype=float)) == 0
-
-
-def test_a_cluster_nobody_is_in_is_not_tested():
-    found = newcomers.compare_shares(by_day(*[(0, 10)] * 6), by_day(*[(0, 9), (0, 11)] * 3))
-    assert found["q_value"].isna().all() and found["detectable"].isna().all()
-
-
 def compare(before, after, *, end_then=date(2026, 5, 31), chosen=None, min_cell=10):
     shifted = before.assign(received_at=before["received_at"] - pd.Timedelta(days=28))
     engine = tables(after, earlier=shifted)
