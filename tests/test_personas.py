@@ -111,19 +111,14 @@ def test_a_cluster_under_min_cell_gets_a_persona_only_when_it_is_named(make_worl
     assert caught.value.exit_status == 2
 
 
-def test_the_exact_payloads_are_those_that_are_sent(make_world):
-    world = make_world()
-    run, _ = billed(world, max_credits=1575)
-    shown = personas.payloads(run)
+def test_what_is_shown_is_sent_and_a_second_run_or_machine_reuses_it_and_buys_nothing(make_world):
+    world = make_world(credits=5000)
+    first, _ = billed(world, max_credits=1575)
+    shown = personas.payloads(first)
     assert set(shown["request"]) == {"POST /personas"}
-    personas.buy(run)
+    world.spend(1575)
     sent = [json.loads(row["body"]) for row in world.sent("POST", "/personas")]
     assert sent == [json.loads(text) for text in shown["payload"]]
-
-
-def test_a_second_run_reuses_everything_and_costs_nothing(make_world):
-    world = make_world(credits=5000)
-    first = world.spend(2000)
     used, credits = world.mavera.used, first.manifest().credits
     assert counts(first) == {"bought": 5} and credits["spent"] == used
     assert credits["before"] == 5000 and credits["after"] == 5000 - used
@@ -131,19 +126,12 @@ def test_a_second_run_reuses_everything_and_costs_nothing(make_world):
     rows = personas.read(first).personas
     assert all(row.credits == 300 and row.persona_id and row.description for row in rows)
     second = world.spend(2000, name="2026-07-01.2")
-    assert world.mavera.used == used and len(bought(world)) == 5
     assert counts(second) == {"reused": 5} and analysis.read(second).reused is True
     assert (second.manifest().credits["spent"], second.manifest().credits["bill"]) == (0, 0)
-
-
-def test_a_second_machine_with_an_empty_ledger_buys_nothing_that_is_there(make_world):
-    world = make_world()
-    world.spend(2000)
-    used = world.mavera.used
     for path in world.outputs.glob("store/*/ledger-*"):
         path.unlink()
-    run, _ = billed(world, max_credits=2000, name="2026-07-01.3")
-    assert list(personas.buy(run)["status"]) == ["reused"] * 5
+    elsewhere, _ = billed(world, max_credits=2000, name="2026-07-01.3")
+    assert list(personas.buy(elsewhere)["status"]) == ["reused"] * 5
     assert world.mavera.used == used and len(bought(world)) == 5
 
 
