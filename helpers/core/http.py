@@ -23,6 +23,7 @@ from helpers.core import connections
 from helpers.core.connections import NoAnswer
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
 from helpers.core.privacy import clean_text
+from helpers.core.settings import KEYS
 
 LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
@@ -52,17 +53,15 @@ class Client:
     Parameters
     ----------
     service : str
-        Name for messages: "Wistia", "Mavera".
+        "Wistia" or "Mavera", for messages.
     base_url : str
         Address that every path is appended to; see ``settings.ADDRESS``.
     token : SecretStr
         Sent as ``Authorization: Bearer``; never part of a message.
     per_minute : int, optional
         Requests the account allows in any 60 seconds; None: no limit of ours.
-    token_setting : str
-        Environment variable to name when the token is refused.
     permission : str
-        What the token must be allowed, for the same message.
+        What the token must be allowed, for the message when it is refused.
 
     Attributes
     ----------
@@ -83,12 +82,10 @@ class Client:
         token: SecretStr,
         *,
         per_minute: int | None = None,
-        token_setting: str = "WISTIA_API_TOKEN",
         permission: str = "",
     ):
         self.service, self.base_url = service, base_url.rstrip("/")
-        self.token_setting, self.permission = token_setting, permission
-        self._token = token
+        self._token, self.permission = token, permission
         self._limiter = Limiter(Rate(per_minute, WINDOW)) if per_minute else None
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._paused_until = 0.0
@@ -248,7 +245,7 @@ class Client:
             f"{what}: {happened}.",
             where=self.service,
             expected=f"a token with {needs}" if needs else "",
-            remedy=remedy.format(key=self.token_setting, address=address),
+            remedy=remedy.format(key=KEYS[self.service.lower()], address=address),
             status_code=status,
         )
 

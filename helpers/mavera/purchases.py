@@ -79,8 +79,8 @@ class Account:
     """
 
     def __init__(self, run: Run):
-        key = {"token_setting": "MAVERA_API_KEY", "permission": PERMISSION}
-        self.run, self.mavera = run, Mavera(Client("Mavera", *run.address("mavera"), **key))
+        client = Client("Mavera", *run.address("mavera"), permission=PERMISSION)
+        self.run, self.mavera = run, Mavera(client)
         address = run.source.identity("mavera", run.settings)
         self.ledger = Ledger(ledger.path_for(run.store.folder, address))
         self.limit = run.params.max_credits if run.source.mavera == "live" else None
