@@ -65,12 +65,7 @@ def render_pdf(page: Path) -> Path:
     ServiceError
         No chromium is installed, or it did not print.
     """
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise ServiceError(
-            "No chromium was found on this machine, so no PDF was made.",
-            remedy=f"Install chromium, or open {page.name} in any browser and print it.",
-        )
+    browser = next(filter(None, map(shutil.which, BROWSERS)), BROWSERS[0])
     target = page.with_suffix(".pdf")
     with tempfile.TemporaryDirectory() as profile:
         command = [browser, *QUIETLY, f"--user-data-dir={profile}"]
@@ -81,8 +76,8 @@ def render_pdf(page: Path) -> Path:
             subprocess.run(command, capture_output=True, timeout=PRINT_SECONDS, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             raise ServiceError(
-                f"{Path(browser).name} did not print {page.name} ({type(error).__name__}).",
-                remedy=f"Open {page.name} in any browser and print it.",
+                f"No chromium of this machine printed {page.name} ({type(error).__name__}).",
+                remedy=f"Install chromium, or open {page.name} in any browser and print it.",
             ) from None
     return target
 
