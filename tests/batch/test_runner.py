@@ -87,17 +87,6 @@ def test_an_error_in_a_cell_keeps_its_kind_and_the_run_goes_on_where_it_stopped(
     assert manifest(folder)["status"] == "done" and manifest(folder)["error"] is None
 
 
-def test_a_run_with_nothing_left_to_do_gets_its_report_and_stays_done(tmp_path, bare_environment):
-    books = write(tmp_path / "books")
-    folder = runner.run(WORDS, notebooks=books).run.folder
-    (folder / "report.html").unlink()
-    folders.record(folder, status="running")  # killed after the last stage
-    for _ in range(2):
-        runner.run({}, resume="2026-07-01", notebooks=books)
-        assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
-        assert (folder / "report.html").is_file()
-
-
 def test_a_run_goes_back_to_02_where_the_store_changed_meanwhile(tmp_path, bare_environment):
     features = "run.write_json('features.parquet', {})"
     broken = "raise errors.DataError('Stopped.')"
@@ -113,16 +102,20 @@ def test_a_run_goes_back_to_02_where_the_store_changed_meanwhile(tmp_path, bare_
     assert not plan({}, resume="2026-07-01", notebooks=books).stages
 
 
-def test_a_higher_budget_runs_the_stages_that_spend_again(tmp_path, bare_environment):
+def test_a_run_that_is_done_stays_so_and_a_higher_budget_runs_what_spends_again(
+    tmp_path, bare_environment
+):
     books = write(tmp_path / "books")
     folder = runner.run(WORDS, notebooks=books).run.folder
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("0*.ipynb")}
-    runner.run({"max_credits": 1575}, resume="2026-07-01", notebooks=books)
-    again = [name for name, at in before.items() if (folder / name).stat().st_mtime_ns != at]
-    assert sorted(again) == [
-        "04_personas.ipynb", "05_mave_analysis.ipynb", "06_retention.ipynb",
-    ]  # fmt: skip
-    assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
+    (folder / "report.html").unlink()
+    folders.record(folder, status="running")  # killed after the last stage
+    before = {path.name: path.stat().st_mtime_ns for path in sorted(folder.glob("0*.ipynb"))}
+    for budget, stages in (({}, ()), ({"max_credits": 1575}, STAGES[3:])):
+        runner.run(budget, resume="2026-07-01", notebooks=books)
+        assert manifest(folder)["status"] == "done" and statuses(folder) == ["done"] * 6
+        assert (folder / "report.html").is_file()
+        again = [name for name, at in before.items() if (folder / name).stat().st_mtime_ns != at]
+        assert again == [f"{stage}.ipynb" for stage in stages]
 
 
 @pytest.mark.parametrize(
