@@ -99,12 +99,9 @@ class Run:
         manifest = read_manifest(folder)
         opened = cls(stage, folder, settings, inherit(asked, manifest.parameters, stage))
         if not opened.is_dev and not folder.is_dir():
-            raise ParameterError(
-                f"There is no run folder {name!r} in {settings.outputs.name}/.",
-                where=stage,
-                remedy=f"`{settings_module.command('runs', settings.outputs)}` lists those there "
-                "are; leave run empty to work in dev.",
-            )
+            what = f"There is no run folder {name!r} in {settings.outputs.name}/."
+            listed = f"`{settings_module.command('runs', settings.outputs)}` lists those there are"
+            raise ParameterError(what, where=stage, remedy=f"{listed}; run left empty means dev.")
         if not opened.is_dev:
             opened.refuse_other_account(manifest)
         elif manifest.account != opened.account:
@@ -120,11 +117,9 @@ class Run:
     def refuse_other_account(self, manifest: Manifest) -> None:
         """Raise ParameterError where a run.json is of another account than this run."""
         if manifest.account not in ("", self.account):
-            raise ParameterError(
-                f"Run {self.folder.name} belongs to account {manifest.account!r}, and this is "
-                f"{self.account!r}.",
-                remedy="Set the keys it was made with, or start a new run.",
-            )
+            what = f"Run {self.folder.name} belongs to account {manifest.account!r}"
+            remedy = "Set the keys it was made with, or start a new run."
+            raise ParameterError(f"{what}, and this is {self.account!r}.", remedy=remedy)
 
     def __repr__(self) -> str:
         """Where the data come from, the same on any date, so that a notebook may show it."""

@@ -88,12 +88,9 @@ def _compare(service: Client, path: str, shape: Shape) -> tuple[Finding, list[Di
     broken = [f"{row.key} (expected {row.expected})" for row in rows if row.relied_on]
     if not broken:
         return Finding(name, f"{path}: as relied on; {len(rows)} new keys"), rows
-    error = DataError(
-        f"the answer of GET {path} is not as the kit relies on: {', '.join(broken[:3])}.",
-        where=service.service,
-        remedy="contract.json in the outputs folder lists all of it, without values; send it with "
-        "a report of the fault.",
-    )
+    what = f"the answer of GET {path} is not as the kit relies on: {', '.join(broken[:3])}."
+    remedy = "Send contract.json of the outputs folder with a report; no value is in it."
+    error = DataError(what, where=service.service, remedy=remedy)
     return Finding(name, str(error), error), rows
 
 

@@ -98,10 +98,9 @@ def _clock(settings: Settings) -> Iterator[str]:
         return  # no answer, which the next line tells of, or no time with its zone
     if abs(seconds) > CLOCK_SECONDS:
         way = "ahead of" if seconds > 0 else "behind"
-        raise KitError(
-            f"This machine's clock is {abs(seconds):,.0f} s {way} the service's. Days would be "
-            "cut in the wrong place. Set it (timedatectl set-ntp true) and run again."
-        )
+        what = f"This machine's clock is {abs(seconds):,.0f} s {way} the service's."
+        remedy = "Days would be cut in the wrong place: set it (timedatectl set-ntp true)."
+        raise KitError(what, remedy=remedy)
     yield f"within {max(1, abs(seconds)):.0f} s of the service's"
 
 

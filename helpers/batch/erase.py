@@ -93,11 +93,9 @@ def erase(who: str) -> list[str]:
         _remove_leftovers(outputs)
         person = _identify(who, stores, folders)
         if DOMAIN.fullmatch(who) and not person.keys:
-            raise ParameterError(
-                f"erase: {who} is a domain, not a person.",
-                expected=expected,
-                remedy="To keep a whole domain off the lists, write it into opt_out.txt.",
-            )
+            remedy = "To keep a whole domain off the lists, write it into opt_out.txt."
+            what = f"erase: {who} is a domain, not a person."
+            raise ParameterError(what, expected=expected, remedy=remedy)
         removed = [_erase_from_store(store, who, person, outputs) for store in stores]
         removed += [_erase_from_run(folder, person) for folder in folders]
         searched = _search(outputs, person)
@@ -248,10 +246,8 @@ def _search(outputs: Path, person: Person) -> int:
     left = [path for path in searched if any(map(pattern.search, _read_texts(path)))]
     if left:
         names = ", ".join(str(path.relative_to(outputs)) for path in left[:5])
-        raise DataError(
-            f"erase: the person is still found in {names}.",
-            remedy="Delete these files, or the runs they belong to, and run erase again.",
-        )
+        remedy = "Delete these files, or the runs they belong to, and run erase again."
+        raise DataError(f"erase: the person is still found in {names}.", remedy=remedy)
     return len(searched)
 
 
@@ -266,8 +262,5 @@ def _read_texts(path: Path) -> Iterator[str]:
         else:
             yield from privacy.read_texts(path)
     except (OSError, pa.ArrowException, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"erase: {path.name} cannot be read ({type(error).__name__}), so nothing can be said "
-            "of it.",
-            remedy="Delete or mend it, and run erase again.",
-        ) from None
+        what = f"erase: {path.name} cannot be read ({type(error).__name__}), so it may name them."
+        raise DataError(what, remedy="Delete or mend it, and run erase again.") from None

@@ -62,11 +62,9 @@ def parameters_of(path: Path) -> dict[str, Any]:
         cells = nbformat.read(path, as_version=4).cells
         cell = next(cell for cell in cells if "parameters" in cell.metadata.get("tags", ()))
     except (OSError, ValueError, nbformat.ValidationError, StopIteration):
-        raise ParameterError(
-            f"Notebook {path.name} cannot be read, or has no cell tagged parameters.",
-            expected="the notebooks/ folder of the project",
-            remedy="Restore it, or install the kit from its folder with `pip install -e .`.",
-        ) from None
+        what = f"Notebook {path.name} cannot be read, or has no cell tagged parameters."
+        remedy = "Restore it, or install the kit from its folder with `pip install -e .`."
+        raise ParameterError(what, remedy=remedy) from None
     lines = (line for line in ast.parse(cell.source).body if isinstance(line, ast.AnnAssign))
     return {line.target.id: ast.literal_eval(line.value) for line in lines}
 
@@ -144,10 +142,9 @@ def check_kernel() -> str:
         with start_kernels(["check"]) as started:
             done = NotebookClient(asked, km=next(started), timeout=60).execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
-        raise NotebookError(
-            f"The kernel of this Python does not answer: {type(error).__name__}.",
-            remedy="Install the project anew (make clean, then make report).",
-        ) from error
+        what = f"The kernel of this Python does not answer: {type(error).__name__}."
+        remedy = "Install the project anew (make clean, then make report)."
+        raise NotebookError(what, remedy=remedy) from error
     return f"Python {done.cells[0].outputs[0].text.strip()} runs cells"
 
 
@@ -178,12 +175,9 @@ def execute(path: Path, output: Path, given: dict[str, Any], kernel: AsyncKernel
     except PapermillExecutionError as error:
         raise explain(path.stem, error.ename, error.evalue) from error
     except (CellTimeoutError, DeadKernelError) as error:
-        raise NotebookError(
-            "The kernel died, as it does when memory runs out. What was fetched and bought "
-            "is kept.",
-            where=path.stem,
-            remedy="Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again.",
-        ) from error
+        what = "The kernel died, as when memory runs out. What was fetched and bought is kept."
+        remedy = "Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again."
+        raise NotebookError(what, where=path.stem, remedy=remedy) from error
     except (PapermillException, RuntimeError) as error:
         raise NotebookError(str(error), where=path.stem) from error
 
@@ -194,11 +188,8 @@ def explain(stage: str, name: str, text: str) -> KitError:
     if kind:
         return kind(text, remedy="")  # it is in the text
     if "No space left on device" in text or "[Errno 28]" in text:
-        return ServiceError(
-            "The disk is full. What was fetched is kept.",
-            where=stage,
-            remedy="Free some space and run again.",
-        )
+        remedy = "What was fetched is kept. Free some space and run again."
+        return ServiceError("The disk is full.", where=stage, remedy=remedy)
     first = (text.strip().splitlines() or [""])[0][:300]
     return NotebookError(f"{name}: {first}", where=stage)
 

@@ -43,9 +43,8 @@ def choose_stages(text: str) -> tuple[str, ...]:
     match = re.fullmatch(r"([1-9])(?:-([1-9]))?", text.strip())
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if not first <= last <= len(STAGES):
-        raise ParameterError(
-            f"--stages is {text!r}.", expected=f"N or N-M from 1 to {len(STAGES)}, such as 2-4"
-        )
+        expected = f"N or N-M from 1 to {len(STAGES)}, such as 2-4"
+        raise ParameterError(f"--stages is {text!r}.", expected=expected)
     return STAGES[first - 1 : last]
 
 
@@ -97,9 +96,8 @@ def plan(
     notebooks = notebooks or project_root() / "notebooks"
     wanted = choose_stages(stages)
     if "run" in given:
-        raise ParameterError(
-            "The runner names the run itself.", remedy="To go on with one: --resume RUN."
-        )
+        remedy = "To go on with one: --resume RUN."
+        raise ParameterError("The runner names the run itself.", remedy=remedy)
     params = Parameters.check(given)
     for stage in wanted:
         kernels.parameters_of(notebooks / f"{stage}.ipynb")
@@ -114,11 +112,9 @@ def plan(
     wanted = tuple(stage for stage in wanted if stage not in done)
     missing = set(STAGES[: STAGES.index(wanted[0])]) - done if wanted else set()
     if missing:
-        raise ParameterError(
-            f"--stages {stages}: {wanted[0]} reads what {min(missing)} writes, and this run has not"
-            " made it.",
-            remedy="Start from stage 1, or go on with a run that has: --resume RUN.",
-        )
+        what = f"--stages {stages}: {wanted[0]} reads what {min(missing)} writes, not made yet."
+        remedy = "Start from stage 1, or go on with a run that has it: --resume RUN."
+        raise ParameterError(what, remedy=remedy)
     day = params.run_date or clock.today().isoformat()
     params = Parameters.check({**params.model_dump(exclude_unset=True), "run_date": day})
     run = Run("the run", folder, settings, params, stages=wanted or STAGES[:1])
@@ -146,9 +142,9 @@ def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
     folder = settings.outputs / name
     manifest = read_manifest(folder) if RUN_NAME.match(name) else Manifest()
     if name.startswith("dev") or not manifest.stages:
+        remedy = f"`{settings_module.command('runs', settings.outputs)}` lists those there are."
         raise ParameterError(
-            f"There is no run {name!r} in {settings.outputs.name}/.",
-            remedy=f"`{settings_module.command('runs', settings.outputs)}` lists those there are.",
+            f"There is no run {name!r} in {settings.outputs.name}/.", remedy=remedy
         )
     return folder, manifest
 
@@ -159,12 +155,11 @@ def _resumed(name: str, given: Parameters, manifest: Manifest) -> Parameters:
     for parameter in given.model_fields_set - CHANGEABLE:
         value, before = getattr(given, parameter), recorded.get(parameter, DEFAULTS[parameter])
         if value != before:
-            raise ParameterError(
-                f"--resume {name}: {parameter} is {value!r}, but the run was started with "
-                f"{before!r}.",
-                expected=f"no other parameter than {', '.join(sorted(CHANGEABLE))}",
-                remedy="Start a new run for the rest.",
+            what = (
+                f"--resume {name}: {parameter} is {value!r}; the run was started with {before!r}."
             )
+            expected = f"no other parameter than {', '.join(sorted(CHANGEABLE))}"
+            raise ParameterError(what, expected=expected, remedy="Start a new run for the rest.")
     return Parameters.check({**recorded, **given.model_dump(exclude_unset=True)})
 
 

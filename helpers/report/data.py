@@ -99,12 +99,9 @@ class _Source:
         self.folder, self.manifest = folder, read_manifest(folder)
         table = folder / "data" / "clusters.csv"
         if not self.manifest.window or not table.is_file():
-            raise DataError(
-                "run.json or data/clusters.csv is missing or damaged.",
-                where=f"run {folder.name}",
-                expected="a run whose stage 03 is done",
-                remedy=f"Go on with `{command(f'run --resume {folder.name}', folder.parent)}`.",
-            )
+            remedy = f"Go on with `{command(f'run --resume {folder.name}', folder.parent)}`."
+            what = "run.json or data/clusters.csv is missing or damaged."
+            raise DataError(what, where=f"run {folder.name}", remedy=remedy)
         self.clusters = read_csv(table)
         self.sections = self.read("insights") | {"retention": self.read("retention")}
         self.personas, self.analysis = self.read("personas"), self.read("analysis")

@@ -75,10 +75,9 @@ def render_pdf(page: Path) -> Path:
         try:
             subprocess.run(command, capture_output=True, timeout=PRINT_SECONDS, check=True)
         except (OSError, subprocess.SubprocessError) as error:
-            raise ServiceError(
-                f"No chromium of this machine printed {page.name} ({type(error).__name__}).",
-                remedy=f"Install chromium, or open {page.name} in any browser and print it.",
-            ) from None
+            what = f"No chromium of this machine printed {page.name} ({type(error).__name__})."
+            remedy = f"Install chromium, or open {page.name} in any browser and print it."
+            raise ServiceError(what, remedy=remedy) from None
     return target
 
 
