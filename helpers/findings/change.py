@@ -247,19 +247,18 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
         kind = f"W-{window.end:%a}".upper()  # the newest week ends with the window
     periods = pd.period_range(first, window.end, freq=kind)
     whole = (periods.start_time.date >= window.start) & (periods.end_time.date <= window.end)
-    names = periods[whole].start_time.strftime(form)
-    origin = periods[0].start_time.date()
-    period = f"strftime(time_bucket(INTERVAL {step}, day, DATE '{origin}'), '{form}')"
-    viewers = engine.counts(
-        f"SELECT {period} AS period, count(DISTINCT visitor_key) AS n FROM sessions GROUP BY period"
-    )
-    known = engine.rows(
-        f"SELECT DISTINCT {period} AS period, lower(trim(viewers.email)) AS person "
+    period = f"time_bucket(INTERVAL {step}, day, DATE '{periods[0].start_time.date()}') AS period"
+    seen = engine.counts(
+        f"SELECT {period}, count(DISTINCT visitor_key) AS n FROM sessions GROUP BY period"
+    ).set_index("period")["n"]
+    named = engine.rows(
+        f"SELECT DISTINCT {period}, lower(trim(viewers.email)) AS person "
         "FROM sessions JOIN viewers USING (visitor_key) WHERE identified"
     )
+    named = named.drop_duplicates().groupby("period").size()
     total = int(engine.query("SELECT count(*) AS n FROM viewers")["n"].sum())
-    counted = viewers.set_index("period")["n"], known.drop_duplicates().groupby("period").size()
-    seen, named = (counts.reindex(names, fill_value=0) for counts in counted)
-    table = pd.DataFrame({"viewers": publish_counts(seen, total, min_cell)})
-    table["people"] = publish_counts(named, people, min_cell)
+    table = pd.DataFrame(index=periods[whole].start_time)
+    table["viewers"] = publish_counts(seen.reindex(table.index, fill_value=0), total, min_cell)
+    table["people"] = publish_counts(named.reindex(table.index, fill_value=0), people, min_cell)
+    table.index = table.index.strftime(form)
     return make_section("trend", table.rename_axis("period").reset_index(), unit=unit)
