@@ -7,5 +7,6 @@ import sys
 # start, for a check of formats that nothing here asks for.
 sys.modules.setdefault("rfc3987_syntax", None)
 
-# It tells that the home folder cannot be written, which a nightly run need not hear.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
+# A nightly run need not hear that the home folder cannot be written, or how a kernel was left.
+for library in ("matplotlib", "traitlets"):
+    logging.getLogger(library).setLevel(logging.ERROR)
