@@ -273,7 +273,7 @@ of pause.
 {speed}
 
 The limit is kept by counting 600 in 61 s, so that none is refused however unevenly requests travel:
-590 a minute is the most there can be. Sessions come in lists of about ten pages: each list has a
+590 a minute is the most there can be. Sessions come in lists of about twenty pages: each list has a
 last page that is not full and a request that finds its end. These are the requests beyond the
 pages.
 

@@ -35,7 +35,6 @@ from helpers.store.store import Store
 
 SCHEMA_VERSION = 2
 SANDBOX_KEY = SecretStr("sandbox")  # which takes any
-SANDBOX_PATHS = {"wistia": "", "mavera": "/api/v1"}
 
 
 class Run:
@@ -318,7 +317,7 @@ class Run:
         """Base URL and key of ``wistia`` or ``mavera``; starts the sandbox when it is one."""
         address = self.source.identity(service, self.settings)
         if address == "sandbox":
-            return self.sandbox_url() + SANDBOX_PATHS[service], SANDBOX_KEY
+            return self.sandbox_url() + settings_module.SANDBOX_PATHS[service], SANDBOX_KEY
         return address, getattr(self.settings, settings_module.KEYS[service].lower())
 
     def sandbox_url(self) -> str:

@@ -19,7 +19,6 @@ from helpers.core.folders import Manifest, make_outputs, newest_first, read_mani
 from helpers.core.privacy import clean_text
 from helpers.report import report
 
-OWN = ("WISTIA_", "MAVERA_", "VIEWER_PERSONAS_")
 """Settings that begin so are an account's own: none is handed on from here."""
 INTERRUPTED = 130
 WORDS = {
@@ -80,7 +79,9 @@ def command(account: Account, outputs: Path, given: dict[str, str], stages: str 
 
 def environment(account: Account) -> dict[str, str]:
     """What it inherits: nothing of another account, and no setting but of its own file."""
-    kept = {name: v for name, v in os.environ.items() if not name.upper().startswith(OWN)}
+    kept = {
+        name: v for name, v in os.environ.items() if not name.upper().startswith(settings.PREFIXES)
+    }
     named = "account" in account.settings.model_fields_set
     name = {} if named else {"VIEWER_PERSONAS_ACCOUNT": account.name}
     return {**kept, **name, settings.ENV_FILE: str(account.env_file)}

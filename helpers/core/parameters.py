@@ -1,4 +1,4 @@
-"""Parameters of a run: their kinds, their checks, and the window they name."""
+"""Parameters of a run: kinds, defaults, allowed values (min_cell: 1, or 5 and more), the window."""
 
 from __future__ import annotations
 

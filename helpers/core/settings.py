@@ -32,6 +32,7 @@ NAMED = "letters, digits, '.', '_' and '-' only, at most 64, and not 'sandbox'"
 SCHEDULER = r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$"
 SIZE = r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z"
 PREFIX = "VIEWER_PERSONAS_"
+PREFIXES = ("WISTIA_", "MAVERA_", PREFIX)
 ENV_FILE = f"{PREFIX}ENV_FILE"
 """Names another file than the project's ``.env``: tests must never find live keys there."""
 OWN = {ENV_FILE, f"{PREFIX}NOW", f"{PREFIX}LOCK"}
@@ -70,7 +71,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=lambda name: (
-            name.upper() if name.startswith(("wistia_", "mavera_")) else PREFIX + name.upper()
+            name.upper() if name.upper().startswith(PREFIXES) else PREFIX + name.upper()
         ),
         populate_by_name=True,
         frozen=True,
@@ -160,7 +161,7 @@ def of_file(env_file: Path, environment: Mapping[str, str] = {}) -> Settings:
     ours = {
         name.upper(): value.strip()
         for name, value in {**read_settings_file(env_file), **environment}.items()
-        if name.upper().startswith(("WISTIA_", "MAVERA_", PREFIX))
+        if name.upper().startswith(PREFIXES)
     }
     for name in sorted(ours.keys() - FIELDS.keys() - OWN):
         _warn_of_unknown(name)
@@ -183,6 +184,9 @@ def _warn_of_unknown(name: str) -> None:
 
 KEYS = {"wistia": "WISTIA_API_TOKEN", "mavera": "MAVERA_API_KEY"}
 """The setting of each service's key."""
+
+SANDBOX_PATHS = {"wistia": "", "mavera": "/api/v1"}
+"""Where the sandbox stands in for each service."""
 
 ASKS = {"wistia": ("01", "02", "03", "06"), "mavera": ("04", "05")}
 """Numbers of the stages that cannot do without a service."""

@@ -20,7 +20,6 @@ from helpers.store.scores import Scores
 
 FULL_DEPTH = 5  # videos' worth of watching that give all points of depth: a binge watcher's least
 FULL_VISITS = 5  # visits that give all points of visits; the first gives none
-KNOWN = ["email", "name", "company", "job_title"]  # what a visitor row tells of a person
 
 
 def read_people(
@@ -105,18 +104,23 @@ def _join_cookies(
 
     The newest cookie that knows a name, company or spelling gives it.
     """
-    chosen = "SELECT * FROM sessions WHERE visitor_key IN (SELECT unnest($keys))"
-    sessions = engine.rows(chosen, {"keys": list(rows["visitor_key"])})
+    chosen, keys = (
+        "WHERE visitor_key IN (SELECT unnest($keys))",
+        {"keys": list(rows["visitor_key"])},
+    )
+    sessions = engine.rows(f"FROM sessions {chosen}", keys)
     sessions["visitor_key"] = sessions["visitor_key"].map(rows.set_index("visitor_key")["person"])
-    newest = rows.sort_values("last_active").groupby("person")[KNOWN].last()
+    known = engine.rows(f"SELECT * EXCLUDE (email) FROM visitors {chosen}", keys)
+    known = known.replace(r"^\s*$", None, regex=True)
+    seen = rows.sort_values("last_active")[["visitor_key", "person", "email"]]
+    newest = seen.merge(known, "left", "visitor_key").drop(columns="visitor_key")
     with duckdb.connect() as joined:
         joined.execute("SET TimeZone = 'UTC'")
         joined.register("sessions", sessions)
-        typed = {"company": "org_name", "job_title": "org_title"}
-        visitors = newest.rename(columns=typed).rename_axis("visitor_key").reset_index()
-        joined.register("visitors", visitors)
-        joined.register("medias", engine.query("SELECT media_id, duration FROM medias"))
-        joined.register("titles", engine.query("SELECT media_id, title FROM titles"))
+        people = newest.groupby("person").last().rename_axis("visitor_key").reset_index()
+        joined.register("visitors", people)
+        joined.register("medias", engine.query("FROM medias"))
+        joined.register("titles", engine.query("FROM titles"))
         joined.execute("CREATE VIEW viewer_emails AS SELECT visitor_key, email FROM visitors")
         joined.execute(features_sql())
         clusters = sql("assign_clusters").replace("FROM features", "FROM new_features")

@@ -1,4 +1,4 @@
-"""report.json: what the report says, put together from the files of a run folder alone."""
+"""report.json: the report's sections, each with a block in `templates/report.html.j2`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions of a clusters file (``when:``): comparisons of viewers columns, and nothing else."""
+"""Conditions (``when:``): viewers columns against numbers, columns and multiples of columns."""
 
 from __future__ import annotations
 

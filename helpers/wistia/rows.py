@@ -1,4 +1,4 @@
-"""Wistia's rows, each described once: for the parser, the stored columns and `doctor --contract`.
+"""Wistia's rows, for the parser and `doctor --contract`; what is stored: `store/schema.py` too.
 
 A field is named as its stored column; its alias says where Wistia keeps the value. Types are
 strict. All other keys are dropped on intake.
