@@ -41,7 +41,6 @@ def serve(bare_environment, monkeypatch):
     """A live account of given rows, up to 30 September 2026, in small pages."""
     servers = []
     monkeypatch.setattr(http.Client, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http.Client, "ATTEMPTS", 12)
 
     def start(rows, page_size: int) -> Served:
         monkeypatch.setitem(Wistia.__init__.__kwdefaults__, "per_page", page_size)

@@ -25,7 +25,7 @@ PLAYED = {"tour": NOON, "talk": NOON}
 def reading(tmp_path, monkeypatch):
     """A sandbox over HTTP, a client of it and an empty store that knows its videos."""
     monkeypatch.setenv("VIEWER_PERSONAS_NOW", NOW)
-    monkeypatch.setattr(http.Client, "ATTEMPTS", 1)
+    monkeypatch.setattr(http.Client, "DEADLINE", 0)
     medias = [media("tour") | {"duration": 4.2}, media("talk") | {"duration": 2000.0}]
     plays = [event(1, NOON, media_id="tour", percent_viewed=1.0),
              event(2, NOON, media_id="tour", percent_viewed=0.5),
