@@ -32,7 +32,7 @@ SIGNS = "=+@＝＋＠﹦﹢﹫−－﹣-"
 """What starts a formula, in all widths; the minus comes last, for it stands in a set."""
 _FORMULA = re.compile(rf"""(^|[;|"])('*)(?=\s*[{SIGNS}])""")
 _DISARMED = re.compile(rf"""(^|[;|"])'('*)(?=\s*[{SIGNS}])""")
-_UNUSUAL = r"""[^ -~]|(?:^|[;|"])'*\s*[=+@-]"""  # without a look ahead, which pyarrow has not
+_UNUSUAL = r"""[^ -~À-ÿ“”]|(?:^|[;|"])'* *[=+@-]"""  # in signs that pyarrow takes as re does
 PIECE = 12  # characters of a key that are found wherever they stand; no two texts share so many
 
 
