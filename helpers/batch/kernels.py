@@ -35,8 +35,8 @@ WARM_UP = {
     "05_mave_analysis": "import helpers.analysis",
     "06_retention": "import helpers.retention, scipy.stats" + _FIGURE,
 }
-"""What takes a stage's kernel time at first: done while the stage before works, which saves five
-of 22 seconds of a run (benchmarks/run.md)."""
+"""What takes a stage's kernel time at first: done while the stage before works, which saves ten of
+40 seconds of a run (benchmarks/run.md)."""
 LONGEST_SOCKET_FOLDER = 80  # characters; a socket's whole path may have about a hundred
 WRITABLE = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
 """Folders that libraries warn about in every notebook where the home folder cannot be written."""
