@@ -22,25 +22,20 @@ WITH watched AS (
         fsum(minutes) AS minutes
     FROM watched
     GROUP BY visitor_key, cluster
+), counted AS (  -- a viewer once for the cluster, once in all, and once for each video
+    SELECT cluster, NULL::VARCHAR AS media_id, sessions, known_sessions, minutes FROM by_viewer
+    UNION ALL BY NAME
+    SELECT sessions, known_sessions, minutes FROM by_viewer
+    UNION ALL BY NAME
+    SELECT media_id, sessions, known_sessions, minutes FROM watched
 )
 SELECT
     cluster,
-    NULL::VARCHAR AS media_id,
-    count(*) AS viewers,
-    count(*) FILTER (known_sessions > 0) AS timed_viewers,
-    coalesce(sum(sessions), 0)::BIGINT AS sessions,
-    coalesce(sum(known_sessions), 0)::BIGINT AS known_sessions,
-    coalesce(fsum(minutes), 0) AS minutes
-FROM by_viewer
-GROUP BY ROLLUP (cluster)
-UNION ALL
-SELECT
-    NULL,
     media_id,
     count(*) AS viewers,
     count(*) FILTER (known_sessions > 0) AS timed_viewers,
-    coalesce(sum(sessions), 0)::BIGINT AS sessions,
-    coalesce(sum(known_sessions), 0)::BIGINT AS known_sessions,
-    coalesce(fsum(minutes), 0) AS minutes
-FROM watched
-GROUP BY media_id
+    sum(sessions)::BIGINT AS sessions,
+    sum(known_sessions)::BIGINT AS known_sessions,
+    fsum(minutes) AS minutes
+FROM counted
+GROUP BY cluster, media_id
