@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +25,6 @@ from scipy.sparse.csgraph import connected_components
 
 from helpers import cluster as stage
 
-ROOT = Path(__file__).resolve().parent.parent
 LEAST, STEP = 10, 5  # min_cell, and what counts are multiples of
 MANY = 10_000
 MOST_COUNTRIES, MOST_SENT = 10, 3  # in a table of notebook 02, of a cluster in the question
@@ -588,31 +585,14 @@ def read_page_table(page: Path, name: str) -> pd.DataFrame:
     return texts.apply(pd.to_numeric, errors="coerce")
 
 
-def run_kit(outputs: Path, date: str, **environment: str) -> Path:
-    """A run by the command, and its folder."""
-    command = [sys.executable, "-m", "helpers", "run", "--stages", "1-5", "--run-date", date]
-    bare = {
-        name: value for name, value in os.environ.items()
-        if not name.startswith(("VIEWER_PERSONAS_", "WISTIA_", "MAVERA_"))
-    }  # fmt: skip
-    done = subprocess.run(
-        [*command, "--outputs", str(outputs)], cwd=ROOT, capture_output=True, text=True,
-        env=bare | {"VIEWER_PERSONAS_ENV_FILE": os.devnull} | environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return outputs / date
-
-
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(tmp_path_factory) -> list[Path]:
     """Two runs, a month apart, of an account of 150 visitors with many small cells."""
-    command = [sys.executable, "-m", "helpers", "sandbox", "--port", "0", "--viewers", "150"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        address = server.stdout.readline().split()[-1]
-        outputs = tmp_path_factory.mktemp("small")
-        keys = {"WISTIA_API_TOKEN": "x", "WISTIA_BASE_URL": address}
-        yield [run_kit(outputs, date, **keys) for date in ("2026-06-01", "2026-07-01")]
-        server.terminate()
+    outputs, dates = tmp_path_factory.mktemp("small"), ("2026-06-01", "2026-07-01")
+    with commands.sandbox("--viewers", "150") as live:
+        for date in dates:
+            commands.run(outputs, "--stages", "1-5", "--run-date", date, **live)
+    return [outputs / date for date in dates]
 
 
 def find_solved(*folders: Path) -> pd.DataFrame:
@@ -628,8 +608,8 @@ def find_solved(*folders: Path) -> pd.DataFrame:
     return found[found["most"] - found["least"] < VALUES - 1]
 
 
-def test_no_hidden_count_of_the_sandbox_account_can_be_found(tmp_path):
-    assert find_solved(run_kit(tmp_path, "2026-07-01")).empty
+def test_no_hidden_count_of_the_sandbox_account_can_be_found(whole_run):
+    assert find_solved(whole_run.folder).empty
 
 
 def read_integers(value) -> Iterator[int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,9 +16,7 @@ from bs4 import BeautifulSoup
 from helpers import __main__ as command
 from helpers.batch import accounts, accounts_file
 from helpers.core import folders
-from helpers.sandbox.server import create_app, start_in_thread
 
-ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = """
 import json, os, signal, sys, time
 from pathlib import Path
@@ -174,58 +170,3 @@ def test_wrong_use_starts_nothing(accounts_yml, give, bare_environment, wrong):
     path = accounts_yml(north=(0, 0))
     status, out, _ = give(path if wrong else path.with_name("none.yml"), *wrong)
     assert status == 2 and out == "" and not bare_environment.exists()
-
-
-def test_three_accounts_one_refused_one_empty_one_fine_and_nothing_mixed(tmp_path):
-    outputs, names, logs = tmp_path / "outputs", ("north", "south", "west"), {}
-    (tmp_path / "west.yml").write_text("start_date: 2020-01-01\nend_date: 2020-01-31\n")
-    (tmp_path / "accounts.yml").write_text(
-        "accounts:\n  north: {env_file: north.env, max_credits: 1600}\n"
-        "  south: {env_file: south.env}\n  west: {env_file: west.env, parameters: west.yml}\n"
-    )
-    with contextlib.ExitStack() as stack:
-        for name in names:  # both services of each account, on this machine
-            logs[name] = []
-            app = create_app(viewers=60, log=logs[name], per_minute=10**6)
-            url, stop = start_in_thread(app)
-            stack.callback(stop)
-            token = "wrong" if name == "south" else f"{name}-token-1"
-            (tmp_path / f"{name}.env").write_text(
-                f"WISTIA_API_TOKEN={token}\nWISTIA_BASE_URL={url}\n"
-                f"MAVERA_API_KEY={name}-key-1\nMAVERA_BASE_URL={url}/api/v1\n"
-            )
-        words = ["run-all", "accounts.yml", "--outputs", "outputs", "--run-date", "2026-07-01"]
-        inherited = {"WISTIA_API_TOKEN": "inherited-1", "VIEWER_PERSONAS_ACCOUNT": "x"}
-        done = subprocess.run(
-            [sys.executable, "-m", "helpers", *words],
-            cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "MAVERA_API_KEY": "other-2"} | inherited,
-        )  # fmt: skip
-    assert done.returncode == 3, done.stdout + done.stderr
-    runs = {name: folders.read_manifest(outputs / name / "2026-07-01") for name in names}
-    viewers, spent = runs["north"].counts["viewers"], runs["north"].credits["spent"]
-    assert viewers > 0 and spent > 0
-    assert [re.split(r"  +", line) for line in done.stdout.splitlines()[1:]] == [
-        ["north", "done", f"{viewers}", f"{spent:,}", "outputs/north/2026-07-01/report.html"],
-        ["south", "keys or permissions (3)", "-", "-", "-"],
-        ["west", "done, no viewers in the window", "0", "0",
-         "outputs/west/2026-07-01/report.html"],
-        ["Index: outputs/index.html"],
-    ]  # fmt: skip
-    said = r"^south: keys or permissions \(3\), \d+ s\n  .*401.*token refused"
-    assert re.search(said, done.stderr, re.M)
-    for name, log in logs.items():  # each service saw its own account's keys alone
-        own = {f"{name}-token-1", f"{name}-key-1"} if name != "south" else {"wrong", "south-key-1"}
-        assert {request["token"].removeprefix("Bearer ") for request in log} <= own and log
-        assert runs[name].account == name
-        assert [path.name for path in (outputs / name / "store").iterdir()] == [name]
-        text = (outputs / name / "2026-07-01" / "run.json").read_text()
-        assert not [other for other in names if other != name and other in text]
-    page = BeautifulSoup((outputs / "index.html").read_text("utf-8"), "html.parser")
-    assert [" ".join(h2.text.split()) for h2 in page.find_all("h2")] == [
-        "Account: north", "Account: south", "Account: west",
-    ]  # fmt: skip
-    links = [a["href"] for a in page.main.find_all("a")]
-    assert "north/2026-07-01/report.html" in links
-    assert all((outputs / link).is_file() for link in links)
-    assert "token refused" in page.main.text and "--resume" not in page.main.text
