@@ -19,11 +19,9 @@ def compare(engine, min_cell=10):
 
 def stands_out(seed, **tastes):
     """The part of compare_content that is the test, alone."""
-    viewers, chosen = content.count_choices(
-        engine_of(*choose(np.random.default_rng(seed), **tastes))
-    )
-    tested = preference.compare_choices(chosen, viewers, 10)
-    clear = preference.pick_clear(tested)
+    engine = engine_of(*choose(np.random.default_rng(seed), **tastes))
+    viewers, chosen = content.count_choices(engine)
+    clear = preference.pick_clear(preference.compare_choices(chosen, viewers, 10))
     return set(zip(clear["cluster"], clear["value"], strict=True))
 
 
@@ -125,17 +123,13 @@ def test_nearly_all_of_a_cluster_is_hidden_too():
     assert hidden[["viewers", "reach", "avg_percent_watched", "preference"]].isna().all()
 
 
-def test_two_videos_of_one_title_can_be_told_apart():
-    medias = [{"media_id": m, "name": "Demo", "duration": 60.0} for m in ("a1", "b2")]
-    section = compare(tables(crowd({("f", "a1"): 30, ("f", "b2"): 20}), medias=medias))
-    assert set(section.parts["videos"].table["title"]) == {"Demo (a1)", "Demo (b2)"}
-
-
-def test_viewings_of_a_folder_are_described():
+def test_viewings_of_a_folder_are_described_and_videos_of_one_title_told_apart():
     sessions = [session(f"a{n}", m, 0.9) for n in range(15) for m in ("v1", "v2")]
-    medias = [{"media_id": m, "name": m, "duration": 60.0, "folder": "Demos"} for m in ("v1", "v2")]
-    folders = compare(tables([*sessions, *crowd({("b", "v3"): 20})], medias=medias))
-    row = folders.parts["folders"].table.iloc[0]
+    known = {"name": "Demo", "duration": 60.0, "folder": "Demos"}
+    medias = [known | {"media_id": media} for media in ("v1", "v2")]
+    section = compare(tables([*sessions, *crowd({("b", "v3"): 20})], medias=medias))
+    assert {"Demo (v1)", "Demo (v2)"} <= set(section.parts["videos"].table["title"])
+    row = section.parts["folders"].table.iloc[0]
     assert (row["cluster"], row["folder"], row["viewings"]) == ("casual_viewers", "Demos", 30)
     assert row["share_of_viewings"] == 1 and row["share_of_all"] == 30 / 50
 
@@ -151,8 +145,8 @@ def one_after_the_other(viewers, *steps, prefix="a"):
     ]
 
 
-def next_videos(engine):
-    found = content.suggest_next_videos(engine, RULES, 10)
+def next_videos(sessions):
+    found = content.suggest_next_videos(tables(sessions), RULES, 10)
     return found[["cluster", "media_id", "followers", "basis"]].values.tolist()
 
 
@@ -160,20 +154,19 @@ def test_the_next_video_is_what_followed_a_finished_one():
     follow = one_after_the_other(12, ("v1", 0.9), ("v2", 0.8), ("v3", 0.1), ("v4", 1.0))
     others = [session(f"e{n}", media, 0.6) for n in range(20) for media in ("x1", "x2", "x3")]
     # v2 and v3 followed a video watched to 75 % or more; v4 and x2 followed one that was left.
-    assert next_videos(tables([*follow, *others])) == [
+    assert next_videos(follow + others) == [
         ["engaged_explorers", "v2", 10, "this cluster"],
         ["engaged_explorers", "v3", 10, "this cluster"],
     ]
 
 
 def test_a_video_finished_only_afterwards_has_no_follower():
-    later = one_after_the_other(20, ("v1", 0.2), ("v2", 0.9), ("v1", 1.0))
-    assert next_videos(tables(later)) == []
+    assert next_videos(one_after_the_other(20, ("v1", 0.2), ("v2", 0.9), ("v1", 1.0))) == []
 
 
 def test_a_cluster_that_goes_nowhere_gets_what_all_viewers_watched_next():
     follow = one_after_the_other(12, ("v1", 0.9), ("v2", 0.9))
-    found = next_videos(tables([*follow, *crowd({("b", "v1"): 20})]))
+    found = next_videos(follow + crowd({("b", "v1"): 20}))
     assert ["bouncers", "v2", 10, "all viewers"] in found
 
 
@@ -195,11 +188,9 @@ def test_a_next_video_is_named_where_it_is_clearly_the_first(many, said):
 # ---- lengths
 
 
-@pytest.mark.parametrize(
-    ("seconds", "usual"), [(59.9, 66), (60, 56), (119, 56), (120, 50), (600, 39), (1200, 22)]
-)
-def test_usual_completion_goes_by_length(seconds, usual):
-    assert content.usual_percent(pd.Series([seconds])) == [usual]
+def test_usual_completion_goes_by_length():
+    usual = content.usual_percent(pd.Series([59.9, 60, 119, 120, 600, 1200]))
+    assert list(usual) == [66, 56, 56, 50, 39, 22]
 
 
 def test_completion_is_judged_beside_the_usual_of_its_length():
@@ -207,13 +198,12 @@ def test_completion_is_judged_beside_the_usual_of_its_length():
     sessions = [session(f"c{n}", "long", percent) for n, percent in enumerate(percents)]
     for media, middle in (("short", 0.2), ("usual", 0.5), ("unknown", 0.9)):
         sessions += [session(f"{media}{n}", media, middle + n % 5 / 25) for n in range(20)]
-    medias = [{"media_id": m, "name": m, "duration": s}
-              for m, s in (("long", 1500.0), ("short", 30.0), ("usual", 100.0))]  # fmt: skip
-    table = compare(tables(sessions, medias=medias)).parts["lengths"].table
-    assert table.set_index("media_id")["verdict"].to_dict() == {
-        "long": "above", "short": "below", "usual": "as usual",
-    }  # fmt: skip
-    assert table["percent"].tolist()[0] == round(percents.mean() * 100)
+    lengths = {"long": 1500.0, "short": 30.0, "usual": 100.0}
+    medias = [{"media_id": media, "duration": seconds} for media, seconds in lengths.items()]
+    table = compare(tables(sessions, medias=medias)).parts["lengths"].table.set_index("media_id")
+    verdicts = {"long": "above", "short": "below", "usual": "as usual"}
+    assert table["verdict"].to_dict() == verdicts
+    assert table["percent"].iloc[0] == round(percents.mean() * 100)
 
 
 def test_nothing_watched_gives_sentences_and_empty_tables():

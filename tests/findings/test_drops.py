@@ -21,47 +21,45 @@ def with_fall(at: int, lost: int) -> list[int]:
     return [plays - lost * (second >= at) for second, plays in enumerate(STEADY)]
 
 
-def seek(plays: np.ndarray, cell: float) -> pd.DataFrame:
-    return find_drops(plays, np.zeros(len(plays)), cell)
+def seek(plays, cell: float = 1.0) -> pd.DataFrame:
+    return find_drops(np.array(plays), np.zeros(len(plays)), cell)
 
 
 def test_a_drop_has_its_second_what_is_lost_and_what_is_left():
-    drops = seek(np.array(with_fall(30, 40)), 1.0)
+    drops = seek(with_fall(30, 40))
     assert drops.to_dict("records") == [{"second": 30.0, "lost": 0.2, "left": 0.65}]
 
 
 def test_steady_leaving_and_a_fall_of_less_than_ten_points_beyond_it_are_no_drop():
-    assert seek(np.array(STEADY), 1.0).empty
-    assert seek(np.array(with_fall(30, 18)), 1.0).empty
-    assert len(seek(np.array(with_fall(30, 24)), 1.0)) == 1
+    assert seek(STEADY).empty
+    assert seek(with_fall(30, 18)).empty
+    assert len(seek(with_fall(30, 24))) == 1
 
 
 def test_falls_that_touch_are_one_and_others_stay_two():
     plays = np.array(with_fall(30, 40))
     plays[34:] -= 30
-    one = seek(plays, 1.0)
+    one = seek(plays)
     assert one["second"].tolist() == [30.0]
     assert one["lost"].iloc[0] == pytest.approx(0.37, abs=0.02)  # 70 of 200, and who leaves anyway
     plays = np.array(with_fall(20, 40))
     plays[40:] -= 40
-    assert seek(plays, 1.0)["second"].tolist() == [20.0, 40.0]
+    assert seek(plays)["second"].tolist() == [20.0, 40.0]
 
 
 def test_the_first_five_seconds_are_the_opening_and_no_drop():
-    plays = np.array([200, 190, 120, 110, 105, 104] + [104 - second // 2 for second in range(60)])
-    assert seek(plays, 1.0).empty
+    assert seek([200, 190, 120, 110, 105] + [104 - second // 2 for second in range(60)]).empty
 
 
 def test_in_a_long_video_a_cell_is_longer_and_so_is_its_second():
-    plays = np.array([1000] * 500 + [700] * 500)
+    plays = [1000] * 500 + [700] * 500
     assert seek(plays, 3.6)["second"].tolist() == [1800.0]
     assert seek(plays, 12.0)["lost"].tolist() == [0.3]
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=40), st.sampled_from([0.97, 1.0, 7.5]))
 def test_any_curve_gives_drops_within_the_video_and_shares_of_it(plays, cell):
-    plays = np.array([max(plays[0], 1), *plays[1:]])
-    drops = seek(plays, cell)
+    drops = seek([max(plays[0], 1), *plays[1:]], cell)
     assert drops["second"].is_monotonic_increasing
     assert drops["second"].between(5, len(plays) * cell).all()
     assert (drops["lost"] >= 0.1).all()
@@ -83,17 +81,10 @@ def test_under_min_cell_plays_there_is_no_curve_and_shares_are_whole_percents():
     )  # fmt: skip
     titles = pd.Series({"a": "Demo", "b": "Few"})
     curves = scale_curves(engagement, titles, 10)
-    assert list(list_drops(engagement, titles, 10)) == [
-        "media_id",
-        "title",
-        "second",
-        "lost",
-        "left",
-    ]
-    assert curves[["title", "watching", "rewatched"]].values.tolist() == [
-        ["Demo", 1.0, 0.0],
-        ["Demo", 0.67, 1.33],
-    ]
+    columns = ["media_id", "title", "second", "lost", "left"]
+    assert list(list_drops(engagement, titles, 10)) == columns
+    shares = [["Demo", 1.0, 0.0], ["Demo", 0.67, 1.33]]
+    assert curves[["title", "watching", "rewatched"]].values.tolist() == shares
 
 
 def test_viewers_who_leave_by_chance_make_no_drop_and_a_planted_loss_is_found():

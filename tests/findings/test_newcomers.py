@@ -1,12 +1,12 @@
 """Newcomers of two periods: a planted change is found, campaigns and longer histories are none."""
 
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t
-from viewing import drawn, session, tables, window
+from viewing import drawn, session, table_of, tables, window
 
 from helpers.findings import newcomers
 from helpers.store import rules
@@ -14,18 +14,17 @@ from helpers.store import rules
 RULES = rules.load()
 
 
-def by_day(*days, names="ab"):
-    return pd.DataFrame(days, columns=list(names), dtype=float)
+FALL = np.array([4, 4, 3, 3, 2, 2, 1, 1, 0, 0])  # of ten viewers a day, on ten days
 
 
-FALL = [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]  # of ten viewers a day, on ten days
+def by_day(share):
+    return pd.DataFrame({"a": share, "b": 10 - share}, dtype=float)
 
 
 def test_the_variance_is_that_of_days_set_against_each_other():
     # Both groups fall from 40 % to 0 alike, which is no variance.
-    then = by_day(*[(share, 10 - share) for share in FALL])
-    more = [(share + up, 10 - share - up) for share, up in zip(FALL, [6, 0] * 5, strict=True)]
-    found = newcomers.compare_shares(then, by_day(*more)).loc["a"]
+    more = by_day(FALL + np.array([6, 0] * 5))
+    found = newcomers.compare_shares(by_day(FALL), more).loc["a"]
     error = np.sqrt(10 * (0.03 / 0.9) ** 2)  # each pair differs by 0.03 of all from the mean of 0.3
     margin = t.isf(0.05 / 2 / 2, 9)
     assert found["difference"] == pytest.approx(0.3)
@@ -35,16 +34,15 @@ def test_the_variance_is_that_of_days_set_against_each_other():
 
 
 def test_the_variance_is_at_least_that_of_viewers_one_by_one():
-    then = by_day(*[(share, 10 - share) for share in FALL])
-    found = newcomers.compare_shares(then, then).loc["a"]
+    found = newcomers.compare_shares(by_day(FALL), by_day(FALL)).loc["a"]
     assert found["high"] == pytest.approx(t.isf(0.0125, 9) * np.sqrt(0.2 * 0.8 * (0.01 + 0.01)))
 
 
-def compare(before, after, *, end_then=date(2026, 5, 31), chosen=None, min_cell=10):
+def compare(before, after, *, first=date(2026, 1, 1), end_then=date(2026, 5, 31)):
+    """Newcomers of the 28 days before, and those of now."""
     shifted = before.assign(received_at=before["received_at"] - pd.Timedelta(days=28))
-    engine = tables(after, earlier=shifted)
-    window_now = window(first=date(2026, 1, 1))
-    return newcomers.compare_newcomers(engine, RULES, window_now, end_then, {}, min_cell=min_cell)
+    engine, now = tables(after, earlier=shifted), window(first)
+    return newcomers.compare_newcomers(engine, RULES, now, end_then, {}, min_cell=10)
 
 
 def two_groups(seed, shares_then, shares_now, viewers=600):
@@ -101,10 +99,8 @@ def newcomers_of(rows, before):
 def test_known_viewers_are_no_newcomers_and_each_is_judged_by_the_end_of_its_days():
     # b comes in the first period and again in the second; a was there before both.
     old = [session("a", day=-70), session("a", day=-40), session("a", day=5)]
-    then = [
-        session("b", "v1", 0.9, day=-20),
-        *(session("b", f"v{n}", 0.9, day=3) for n in range(9)),
-    ]
+    then = [session("b", "v1", 0.9, day=-20)]
+    then += [session("b", f"v{n}", 0.9, day=3) for n in range(9)]
     first, second = newcomers_of([*old, *then, session("c", "v1", 0.1, day=9)], 50)
     assert first["casual_viewers"].to_dict() == {"19": 1} and first.to_numpy().sum() == 1
     assert second["bouncers"].to_dict() == {"18": 1} and second.to_numpy().sum() == 1
@@ -125,10 +121,7 @@ def test_too_few_newcomers_days_or_history_give_no_verdict():
     then, now = two_groups(6, None, None, viewers=100)
     one_day = now.assign(received_at=pd.Timestamp("2026-06-20", tz="UTC"))
     assert compare(then, one_day).finding.startswith("Too few newcomers")
-    engine = tables(now, earlier=then.assign(received_at=then["received_at"] - timedelta(28)))
-    short = newcomers.compare_newcomers(
-        engine, RULES, window(first=date(2026, 5, 4)), date(2026, 5, 31), {}, min_cell=10
-    )
+    short = compare(then, now, first=date(2026, 5, 4))
     assert short.finding.startswith("Too few days before")
 
 
@@ -138,15 +131,13 @@ def test_too_few_newcomers_days_or_history_give_no_verdict():
      (date(2026, 3, 29), 28), (None, 28)],
 )  # fmt: skip
 def test_days_are_those_between_the_ends_if_7_to_90_else_28(end_then, days):
-    engine = tables([session("a", day=20)])
-    long = window(first=date(2025, 1, 1))
-    found = newcomers.compare_newcomers(engine, RULES, long, end_then, {}, min_cell=10)
+    sessions = table_of([session("a", day=20)], "e").to_pandas()
+    found = compare(sessions[:0], sessions, first=date(2025, 1, 1), end_then=end_then)
     assert f"the {days} days to" in found.finding and "those to 2026-06-28" in found.finding
 
 
 def test_counts_of_a_few_are_hidden_with_what_follows_from_them():
     found = compare(*two_groups(7, [0.02, 0.38, 0.4, 0.2], [0.02, 0.38, 0.4, 0.2], viewers=200))
     row = found.table.set_index("cluster").loc["binge_watchers"]
-    assert (
-        row[["viewers_then", "share_then", "difference", "low", "high", "detectable"]].isna().all()
-    )
+    hidden = ["viewers_then", "share_then", "difference", "low", "high", "detectable"]
+    assert row[hidden].isna().all()
