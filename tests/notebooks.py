@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from helpers.batch import kernels as notebook_module
+from helpers.batch import kernels
 from helpers.core import parameters
 from helpers.report import notebook_page, report
 from helpers.run import STAGES
@@ -36,19 +38,50 @@ def write(folder: Path, **cells: str) -> Path:
 
 @pytest.fixture
 def plain_report(monkeypatch):
-    """No warm-up of kernels and a report of one line: these tests are about the runner."""
-    monkeypatch.setattr(notebook_module, "WARM_UP", {})
-    monkeypatch.setattr(report, "build", _one_line)
-    monkeypatch.setattr(notebook_page, "notebook_html", _page)
+    """No warm-up of kernels and pages of one line: these tests are about the runner."""
 
+    def report_page(folder: Path) -> Path:
+        return _page(folder / "report.html")
 
-def _one_line(folder: Path) -> Path:
-    page = folder / "report.html"
-    page.write_text("<p>report</p>", "utf-8")
-    return page
+    def notebook_html(path: Path) -> Path:
+        return _page(path.with_suffix(".html"))
+
+    monkeypatch.setattr(kernels, "WARM_UP", {})
+    monkeypatch.setattr(report, "build", report_page)
+    monkeypatch.setattr(notebook_page, "notebook_html", notebook_html)
 
 
 def _page(path: Path) -> Path:
-    page = path.with_suffix(".html")
-    page.write_text("<p>notebook</p>", "utf-8")
-    return page
+    path.write_text("<p>page</p>", "utf-8")
+    return path
+
+
+@pytest.fixture
+def no_kernels(monkeypatch, plain_report):
+    """Cells are executed in this process: a kernel for each notebook takes seconds."""
+    monkeypatch.setattr(kernels, "start_kernels", _no_kernels)
+    monkeypatch.setattr(kernels, "execute", _execute)
+
+
+@contextlib.contextmanager
+def _no_kernels(names, environment):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield [None for _ in names]
+
+
+def _execute(path: Path, output: Path, given: dict, kernel: None) -> None:
+    book, takes = nbformat.read(path, 4), kernels.parameters_of(path)
+    names = takes | {name: value for name, value in given.items() if name in takes}
+    for cell in book.cells[1:]:
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                exec(cell.source, names)
+        except Exception as error:
+            raise kernels.explain(path.stem, type(error).__name__, str(error)) from error
+        finally:
+            text = nbformat.v4.new_output("stream", name="stdout", text=printed.getvalue())
+            cell.outputs = [text]
+            nbformat.write(book, output)

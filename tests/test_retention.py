@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -37,23 +38,38 @@ def engagement_of(name: str) -> dict[str, tuple[int, object]]:
     }
 
 
-@pytest.fixture
-def wistia(bare_environment, monkeypatch):
-    """A live account, its sessions fetched and its viewers made."""
-    rows = [
-        event(number * 100 + n, DAY + timedelta(minutes=n), media_id=name)
-        for number, name in enumerate(LENGTHS)
-        for n in range(40 - number)
-    ]
+EVENTS = [
+    event(number * 100 + n, DAY + timedelta(minutes=n), media_id=name)
+    for number, name in enumerate(LENGTHS)
+    for n in range(40 - number)
+]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    """A live account, and an outputs folder where its sessions are fetched and its viewers made."""
     medias = [media(name) | {"duration": length} for name, length in LENGTHS.items()]
-    served = Served([], rows, medias).start()
+    served, outputs = Served([], EVENTS, medias).start(), tmp_path_factory.mktemp("made") / "o"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings(outputs, served.url).items():
+            patch.setenv(name, value)
+        make_viewers()
+    yield served, outputs
+    served.stop()
+
+
+@pytest.fixture
+def wistia(account, bare_environment, monkeypatch):
+    """The account as it was, and a copy of what was made of it."""
+    served, outputs = account
+    served.events, served.replaced = EVENTS, {}
+    served.log.clear()
     for name in LENGTHS:
         served.replaced |= engagement_of(name)
+    shutil.copytree(outputs, bare_environment)
     for name, value in settings(bare_environment, served.url).items():
         monkeypatch.setenv(name, value)
-    make_viewers()
-    yield served
-    served.stop()
+    return served
 
 
 def make_viewers(run_date: str = "") -> None:

@@ -169,17 +169,19 @@ def test_a_killed_run_that_went_on_left_nobody_outside(second, outside):
 
 
 def test_plain_papermill_of_one_notebook_works_in_dev(second, outputs, tmp_path):
-    words = ["-m", "papermill", "notebooks/03_cluster.ipynb", str(tmp_path / "out.ipynb")]
+    words = ["-m", "papermill", "notebooks/04_personas.ipynb", str(tmp_path / "out.ipynb")]
     environment = commands.bare(VIEWER_PERSONAS_OUTPUTS=str(outputs))
     command = [sys.executable, *words, "--no-progress-bar"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert sizes(outputs / "dev") == sizes(second)
+    made = files.read_json(outputs / "dev" / "data" / "personas.json")["personas"]
+    assert [persona["status"] for persona in made] == ["reused"] * 5
 
 
 def test_render_makes_the_pages_anew(outputs):
     page = outputs / "2026-07-01" / "report.html"
-    page.unlink()
+    for left_out in (page, *page.parent.glob("0[2-6]*.ipynb")):
+        left_out.unlink()
     done = commands.give("render", "2026-07-01", "--outputs", str(outputs))
     assert (done.returncode, done.stdout) == (0, f"Report: {page}\n")
     assert page.is_file()

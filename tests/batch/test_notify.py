@@ -10,10 +10,10 @@ import pytest
 
 from helpers.batch import notify, runner
 from helpers.core.errors import KitError
-from notebooks import plain_report, write  # noqa: F401
+from notebooks import no_kernels, plain_report, write  # noqa: F401
 
 WORDS = {"source": "sandbox", "run_date": "2026-07-01"}
-pytestmark = pytest.mark.usefixtures("plain_report")
+pytestmark = pytest.mark.usefixtures("no_kernels")
 
 
 @pytest.fixture
