@@ -133,8 +133,10 @@ def moves(run: Run, *, rules: ClusterRules) -> pd.DataFrame:
     -------
     DataFrame, index the cluster now, columns the cluster then: viewers [published counts].
     """
-    moved = compare(run, viewers(run, rules=rules)["cluster"])
-    moved = moved.reindex(columns=rules.names, fill_value=0)
+    by = f"SELECT cluster, {rules.case_sql()} AS other, count(*) AS viewers"
+    counted = run.engine.query(f"{by} FROM ({_clustered(run, None)}) GROUP BY ALL")
+    counted = counted.pivot(index="cluster", columns="other", values="viewers")
+    moved = _publish_table(run, counted.reindex(columns=rules.names))
     return moved.rename_axis(index="now", columns="by_other_rules")
 
 
@@ -150,8 +152,15 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     -------
     DataFrame, index cluster, columns the labels: viewers [published counts].
     """
-    counted = pd.crosstab(viewers(run)["cluster"], labels)
-    counted = counted.reindex(run.rules.names, fill_value=0).rename_axis("cluster")
+    query = f"SELECT visitor_key, cluster FROM ({_clustered(run, None)}) ORDER BY 1"
+    clusters = run.engine.query(query).set_index("visitor_key")["cluster"]
+    both = clusters.groupby([clusters, labels.reindex(clusters.index)]).size()
+    return _publish_table(run, both.unstack())
+
+
+def _publish_table(run: Run, counted: pd.DataFrame) -> pd.DataFrame:
+    """Viewers by cluster and by what stands across, as they may be published."""
+    counted = counted.reindex(run.rules.names).fillna(0).astype("int64").rename_axis("cluster")
     publish_row = partial(publish_parts, min_cell=run.params.min_cell, known=False)
     shown = counted.apply(lambda row: publish_row(row, row.sum()), axis=1).astype("Int64")
     return shown.drop(_tiny_clusters(run))

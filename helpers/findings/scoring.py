@@ -88,7 +88,8 @@ def read_people(
 def speak_of_buying(titles: pd.Series, scores: Scores) -> pd.Series:
     """Which titles have a word or phrase of buying, and none that is for customers."""
     buying, customers = _pattern(scores.buying_words), _pattern(scores.customer_words)
-    return titles.map(lambda title: bool(buying.search(title) and not customers.search(title)))
+    speaks = titles.map(lambda title: bool(buying.search(title) and not customers.search(title)))
+    return speaks.astype(bool)  # also where there are none
 
 
 def _pattern(words: Iterable[str]) -> re.Pattern:

@@ -9,9 +9,13 @@ from importlib import resources
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
 from helpers.store.schema import SQL_TYPES
+
+NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+"""Types of pandas for columns with a null, which would not be integers or booleans."""
 
 
 def connect(memory_limit: str | None, spill: Path | str) -> duckdb.DuckDBPyConnection:
@@ -26,6 +30,19 @@ def connect(memory_limit: str | None, spill: Path | str) -> duckdb.DuckDBPyConne
     if memory_limit:
         connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
     return connection
+
+
+def frame(table: pa.Table) -> pd.DataFrame:
+    """A table as DuckDB gives it to pandas, its texts as they are in Arrow: no object for each."""
+    return pd.DataFrame({name: _series(table[name]) for name in table.column_names})
+
+
+def _series(column: pa.ChunkedArray) -> pd.Series:
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    elif pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("us"))
+    return column.to_pandas(types_mapper=NULLABLE.get if column.null_count else None)
 
 
 def sql(name: str) -> str:

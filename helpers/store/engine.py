@@ -106,7 +106,7 @@ class Engine:
 
     def rows(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """The rows that a query finds, those of all shards; whoever asks bounds their number."""
-        return self.connection.from_arrow(self._gather(query, params)).df()
+        return duck.frame(self._gather(query, params))
 
     def query(self, query: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A question to the tables at hand, asked in this process."""
