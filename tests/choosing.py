@@ -69,7 +69,7 @@ def engine_of(cluster, count, day, watched) -> Engine:
         }),
         "plays": pd.DataFrame({
             "visitor_key": keys[who], "media_id": np.char.add("v", video.astype(str)),
-            "sessions": 1, "best": 0.5, "first_at": first[who], "last_at": first[who],
+            "sessions": 1, "best": 0.5, "watched": 0.5, "first_at": first[who], "last_at": first[who],
             "clicked": False, "gate": False,
         }),
     }  # fmt: skip

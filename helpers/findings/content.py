@@ -14,6 +14,7 @@ from helpers.store.rules import ClusterRules
 USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
 """Completion of business videos [percent] by length: under so many seconds, so much is watched."""
 ALONE = 0.9  # a cluster with this share of the viewers of one video is compared with all others
+LEAST_SPREAD = 1e-9  # where all viewers watched the same
 MOST_NEXT = 3  # videos to send next, of each cluster
 
 
@@ -163,9 +164,11 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
     counted = counted[(counted["viewers"] >= max(min_cell, 2)) & (counted["duration"] > 0)]
     frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
-    spread = (frame["squares"] / frame["sessions"] - mean**2).clip(lower=1e-9)
-    # As many independent observations as viewers: the sessions of one viewer hang together.
-    score = (mean - usual / 100) / np.sqrt(spread / (frame["viewers"] - 1))
+    # Viewers are drawn, not sessions: those of one viewer hang together.
+    spread = frame["squares"] - 2 * mean * frame["products"] + mean**2 * frame["session_squares"]
+    factor = frame["viewers"] / (frame["viewers"] - 1)
+    error = np.sqrt(factor * spread.clip(lower=LEAST_SPREAD)) / frame["sessions"]
+    score = (mean - usual / 100) / error
     clear = adjust_p_values(2 * t.sf(np.abs(score), frame["viewers"] - 1)) < LEVEL
     frame["minutes"], frame["percent"] = (frame["duration"] / 60).round(1), (mean * 100).round()
     frame["usual_percent"] = usual

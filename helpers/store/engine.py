@@ -50,8 +50,8 @@ class Selection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the sessions that count: another once one of them changes."""
-        choice = sorted(self.media_ids), sorted(self.exclude_domains)
+        """Names the sessions that count, and what plays hold: another once one of these changes."""
+        choice = sorted(self.media_ids), sorted(self.exclude_domains), sql("plays")
         return self.store.fingerprint(str(self.window.start), str(self.window.end), *choice)
 
     @property

@@ -1,9 +1,12 @@
--- How far each video was watched: sums over its sessions of the share watched, 0 to 1.
+-- How far each video was watched: its sessions and their sum of the share watched, 0 to 1, with what
+-- the variance between viewers needs, since the sessions of one viewer hang together.
 SELECT
     media_id,
-    count(*) AS sessions,
-    count(DISTINCT visitor_key) AS viewers,
-    sum(percent_viewed) AS watched,
-    sum(percent_viewed * percent_viewed) AS squares
-FROM sessions
+    count(*) AS viewers,
+    sum(sessions)::BIGINT AS sessions,
+    sum(watched) AS watched,
+    sum(watched ** 2) AS squares,
+    sum(watched * sessions) AS products,
+    sum(sessions ** 2)::BIGINT AS session_squares
+FROM plays
 GROUP BY media_id
