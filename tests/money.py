@@ -35,7 +35,7 @@ def sessions(kinds=KINDS, **texts) -> list[dict]:
         for viewer in range(viewers):
             for video in range(videos):
                 at = START + timedelta(days=viewer % 20, hours=3 * video)
-                rows.append(dict.fromkeys(SESSIONS.names) | {
+                rows.append({
                     "event_key": f"{kind}{viewer}-{video}", "visitor_key": f"{kind}{viewer}",
                     "media_id": f"v{video}", "media_name": TITLES[f"v{video}"], "received_at": at,
                     "percent_viewed": percent, "country": "US" if viewer % 3 else "GB",
@@ -56,7 +56,7 @@ def fill(run: Run, rows: list[dict], visitors: list[dict] = (), titles=TITLES) -
     if not rows:
         run.store.sessions.write(START.date(), SESSIONS.empty_table(), read_at=READ)
     write_parquet(run.store.visitors_path, pa.Table.from_pylist(list(visitors), VISITORS))
-    medias = [dict.fromkeys(MEDIAS.names) | {"media_id": k, "name": v} for k, v in titles.items()]
+    medias = [{"media_id": key, "name": name} for key, name in titles.items()]
     write_parquet(run.store.medias_path, pa.Table.from_pylist(medias, MEDIAS))
     enrich.features(run)
     cluster.assign(run)

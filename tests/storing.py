@@ -11,6 +11,7 @@ from helpers.store import duck
 from helpers.store.store import SESSIONS, VISITORS, Store
 
 DAY = date(2026, 6, 1)
+NOON = datetime.combine(DAY, time(12), UTC)
 
 
 def new_store(folder: Path) -> Store:
@@ -21,30 +22,21 @@ def new_store(folder: Path) -> Store:
 
 def sessions(*keys: str, email: str | None = None) -> pa.Table:
     """A session of each viewer; :func:`commit` gives them their day."""
+    known = {"media_id": "0012345678", "received_at": NOON, "percent_viewed": 0.5, "email": email}
     rows = [
-        dict.fromkeys(SESSIONS.names)
-        | {
-            "event_key": f"event-{number}",
-            "visitor_key": key,
-            "media_id": "0012345678",
-            "received_at": datetime.combine(DAY, time(12), UTC),
-            "percent_viewed": 0.5,
-            "email": email,
-        }
+        known | {"event_key": f"event-{number}", "visitor_key": key}
         for number, key in enumerate(keys)
     ]
-    return pa.Table.from_pylist(rows, schema=SESSIONS)
+    return pa.Table.from_pylist(rows, SESSIONS)
 
 
 def visitors(*rows: tuple[str, str | None]) -> pa.Table:
-    return pa.Table.from_pylist(
-        [dict.fromkeys(VISITORS.names) | {"visitor_key": k, "email": e} for k, e in rows], VISITORS
-    )
+    return pa.Table.from_pylist([{"visitor_key": k, "email": e} for k, e in rows], VISITORS)
 
 
 def commit(store: Store, day: date, table: pa.Table, **facts) -> None:
     """Store a day of these sessions, at noon."""
-    noon = pa.array([datetime.combine(day, time(12), UTC)] * len(table), SESSIONS.field(3).type)
+    noon = pa.array([NOON + (day - DAY)] * len(table), SESSIONS.field(3).type)
     facts = {"read_at": "2026-06-09T00:00:00+00:00"} | facts
     store.sessions.write(day, table.set_column(3, SESSIONS.field(3), noon), **facts)
 

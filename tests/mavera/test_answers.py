@@ -13,15 +13,19 @@ from helpers.mavera.claims import FOUND, MISSING, Claim
 TITLES = {"binge_watchers": "Binge Watchers", "bouncers": "Bouncers", "b2": "Bouncers, late"}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[x](javascript:alert(1))",
-        "![pixel](https://evil.example/p.png)", "<a href='data:text/html,x'>x</a>",
-        "[x](data:text/html;base64,AA)", "<style>*{}</style>", '[x](https://a.example "onload=1")',
-        "<https://a.example/\" onmouseover=alert(1)>", "[x](file:///etc/passwd)",
-    ],
-)  # fmt: skip
+HOSTILE = """<script>alert(1)</script>
+<img src=x onerror=alert(1)>
+[x](javascript:alert(1))
+![pixel](https://evil.example/p.png)
+<a href='data:text/html,x'>x</a>
+[x](data:text/html;base64,AA)
+<style>*{}</style>
+[x](https://a.example "onload=1")
+<https://a.example/\" onmouseover=alert(1)>
+[x](file:///etc/passwd)"""
+
+
+@pytest.mark.parametrize("text", HOSTILE.splitlines())
 def test_nothing_that_runs_or_loads_passes(text):
     html = answers.markdown_html(text)
     for bad in ("<script", "<img", "<style", 'href="javascript', 'href="data', 'href="file'):
@@ -36,7 +40,7 @@ def test_nothing_that_runs_or_loads_passes(text):
         ("[https://app.mavera.io](https://elsewhere.example)", "</a> (elsewhere.example)"),
         ("**[a](http://b.example?x=1)**", "a</a> (b.example)"),
     ],
-)  # fmt: skip
+)
 def test_the_host_stands_beside_each_link(text, shown):
     html = answers.markdown_html(text)
     assert shown in html and 'rel="noopener noreferrer nofollow"' in html
@@ -77,24 +81,19 @@ def test_no_text_leaves_a_tag_open_or_a_sign_behind(text, figures):
 
 
 def test_an_excerpt_is_plain_text_with_its_figures_marked():
-    text = (
-        "## Skimmers\n\n<b>Now</b>\n\n- **402** of them & [go](https://a.example)\n\nThird\n\nLast"
-    )
-    marks = [claim("402", "- **402** of them & [go](https://a.example)")]
-    assert answers.excerpt(text, marks) == [
-        "Now", "402 [not in the data] of them & go (a.example)", "Third",
-    ]  # fmt: skip
+    line = "- **402** of them & [go](https://a.example)"
+    text = f"## Skimmers\n\n<b>Now</b>\n\n{line}\n\nThird\n\nLast"
+    shown = ["Now", "402 [not in the data] of them & go (a.example)", "Third"]
+    assert answers.excerpt(text, [claim("402", line)]) == shown
 
 
 def test_sources_are_http_links_only():
-    sources = [
-        {"title": "Good", "url": "https://a.example/x"}, {"title": "Twice", "url": "https://a.example/x"},
-        {"title": "Bad", "url": "javascript:alert(1)"}, {"url": "http://b.example"}, {"url": None},
-        {"title": "User", "url": "https://user:pass@c.example/"}, "text", {"title": "None"},
-        {"title": "Quote", "url": 'https://d.example/"onload="x'},
-    ]  # fmt: skip
+    addresses = ["https://a.example/x", "https://a.example/x", "javascript:alert(1)", None]
+    addresses += ["https://user:pass@c.example/", 'https://d.example/"onload="x']
+    sources = [{"title": f"Title {n}", "url": url} for n, url in enumerate(addresses)]
+    sources += [{"url": "http://b.example"}, "text", {"title": "None"}]
     assert answers.links(sources) == [
-        Source("Twice", "https://a.example/x", "a.example"),
+        Source("Title 1", "https://a.example/x", "a.example"),
         Source("b.example", "http://b.example", "b.example"),
     ]
     assert answers.links(None) == answers.links("text") == []

@@ -29,28 +29,26 @@ def test_all_pages_are_read_by_cursor_and_base_personas_are_not_ours():
         {"data": [row(3), row(1)], "has_more": False, "next_cursor": None},
     )
     assert [found.id for found in Mavera(client).custom_personas()] == ["p1", "p3"]
-    assert client.asked == [
-        ("/personas", {"limit": 100}), ("/personas", {"limit": 100, "cursor": "c1"}),
-    ]  # fmt: skip
+    asked = [params for path, params in client.asked if path == "/personas"]
+    assert asked == [{"limit": 100}, {"limit": 100, "cursor": "c1"}]
+
+
+FULL, REST = ({"data": [row(n) for n in range(*ends)]} for ends in ((0, 100), (100, 130)))
 
 
 @pytest.mark.parametrize(
     "answers",
     [
-        [{"data": [row(n) for n in range(100)], "offset": 0, "limit": 100, "total": 130},
-         {"data": [row(n) for n in range(100, 130)], "offset": 100, "limit": 100, "total": 130}],
-        [{"data": [row(n) for n in range(100)]}, {"data": [row(n) for n in range(100, 130)]}],
-        [{"data": [row(n) for n in range(130)], "total": 130}],
+        [FULL | {"offset": 0, "limit": 100, "total": 130}, REST | {"offset": 100, "total": 130}],
+        [FULL, REST],
+        [{"data": FULL["data"] + REST["data"], "total": 130}],
     ],
     ids=["total", "nothing", "one page"],
-)  # fmt: skip
+)
 def test_a_list_without_cursor_is_read_by_offset_to_its_end(answers):
     client = Pages(*answers)
     assert len(Mavera(client).custom_personas()) == 130
     assert client.asked[1:] == [("/personas", {"limit": 100, "offset": 100})][: len(answers) - 1]
-
-
-FULL = {"data": [row(n) for n in range(100)]}
 
 
 @pytest.mark.parametrize(

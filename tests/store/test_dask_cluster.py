@@ -18,49 +18,41 @@ import psutil
 import pytest
 from test_shards import assert_same
 
+from helpers import cluster, enrich
 from helpers.core.errors import ServiceError
+from helpers.run import Run
 from helpers.store import dask_cluster
 from helpers.store.shards import ShardFolder, ask_shard
 
 ROOT = Path(__file__).resolve().parents[2]
+NAME = "2026-07-01"
 
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory):
     """Address of a scheduler with two workers, and the process that keeps one of them alive."""
-    folder = tmp_path_factory.mktemp("dask")
-    file, processes = folder / "scheduler.json", []
-    common = ["--scheduler-file", str(file), "--host", "127.0.0.1"]
-    dask = [sys.executable, "-m", "dask"]
+    folder, processes = tmp_path_factory.mktemp("dask"), []
+    file = folder / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+
+    def start(*options: str) -> None:
+        common = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
+        command = [sys.executable, "-m", "dask", *options, *common]
+        processes.append(subprocess.Popen(command, **quiet, start_new_session=True))
+
     try:
-        command = [*dask, "scheduler", *common, "--port", "0", "--no-dashboard"]
-        processes.append(subprocess.Popen(command, **quiet))
-        for number in range(2):
-            own = ["--nthreads", "1", "--memory-limit", "2GB", "--no-dashboard"]
-            place = ["--local-directory", str(folder / f"worker-{number}")]
-            processes.append(subprocess.Popen([*dask, "worker", *common, *own, *place], **quiet))
+        start("scheduler", "--port", "0")
+        for place in (folder / "worker-0", folder / "worker-1"):
+            own = ["--nthreads", "1", "--memory-limit", "2GB", "--local-directory", str(place)]
+            start("worker", *own)
         until = time.monotonic() + 60
         while not file.exists() and time.monotonic() < until:
             time.sleep(0.1)
         yield json.loads(file.read_text())["address"], processes[-1].pid
     finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def run(outputs: Path, *options: str, **settings: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "VIEWER_PERSONAS_OUTPUTS": str(outputs), **settings}
-    command = [sys.executable, "-m", "helpers", "run", *options]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+        for process in processes:  # with the workers that a nanny started; a farewell takes 8 s
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def what_it_found(folder: Path) -> dict[str, pd.DataFrame]:
@@ -96,39 +88,47 @@ def kill_a_worker(nanny: int, shards_of: Path, killed: list) -> None:
         time.sleep(0.1)
 
 
-def test_the_public_command_finds_the_same_on_a_cluster_that_loses_a_worker(scheduler, tmp_path):
+def test_the_public_command_finds_the_same_on_a_cluster_that_loses_a_worker(
+    scheduler, bare_environment, tmp_path, monkeypatch
+):
     address, nanny = scheduler
-    outputs, alone, killed = tmp_path / "outputs", tmp_path / "alone", []
-    run(outputs, "--stages", "1", "--run-date", "2026-07-01")
-    shutil.copytree(outputs, alone)
-    stages = ("--stages", "2-3", "--resume", "2026-07-01")
-    run(alone, *stages)
-    here = what_it_found(alone / "2026-07-01")
-    place = outputs / "store" / "sandbox" / ".shards"
-    assert not place.exists()
+    there, alone, killed = bare_environment / NAME, tmp_path / "alone", []
+    place = bare_environment / "store" / "sandbox" / ".shards"
     killer = threading.Thread(target=kill_a_worker, args=(nanny, place, killed))
     killer.start()
-    run(outputs, *stages, VIEWER_PERSONAS_DASK=address, VIEWER_PERSONAS_SHARDS="5")
+    cluster_of_two = {"VIEWER_PERSONAS_DASK": address, "VIEWER_PERSONAS_SHARDS": "5"}
+    command = [sys.executable, "-m", "helpers", "run", "--stages", "1-3", "--run-date", NAME]
+    done = subprocess.run(
+        command, env=os.environ | cluster_of_two, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     killer.join(300)
     assert killed[1:] == ["replaced"]
     assert len(list(place.glob("*/all_sessions.whole"))) == 1
-    assert_same(here, what_it_found(outputs / "2026-07-01"))
-    text = (outputs / "2026-07-01" / "02_enrich.ipynb").read_text()
+    text = (there / "02_enrich.ipynb").read_text()
     assert f"Dask cluster {address}: 2 at work, see http://" in text
+
+    shutil.copytree(bare_environment, alone)
+    shutil.rmtree(alone / "store" / "sandbox" / ".shards")
+    shutil.rmtree(alone / NAME / "data")
+    monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(alone))
+    enrich.features(Run.open("02_enrich", NAME))
+    run = Run.open("03_cluster", NAME)
+    cluster.assign(run)
+    cluster.write_findings(run)
+    assert_same(what_it_found(alone / NAME), what_it_found(there))
 
 
 def test_what_fails_on_the_cluster_is_told_in_words(scheduler, tmp_path):
-    cluster = dask_cluster.Cluster(scheduler[0])
-    cluster._client.wait_for_workers(2, timeout=60)
-    assert cluster.count == 2
+    workers = dask_cluster.Cluster(scheduler[0])
+    workers._client.wait_for_workers(2, timeout=60)
+    assert workers.count == 2
     folder = ShardFolder(str(tmp_path / "empty"), 2)
-    tasks = [
-        (folder, number, "asker", [], f"FROM {folder.rows('gone')}", None) for number in (0, 1)
-    ]
+    question = "asker", [], f"FROM {folder.rows('gone')}", None
     with pytest.raises(ServiceError, match="failed: a worker cannot read or write"):
-        list(cluster.ask(ask_shard, tasks))
+        list(workers.ask(ask_shard, [(folder, number, *question) for number in (0, 1)]))
     with pytest.raises(ServiceError, match="AttributeError.*Run again to go on"):
-        list(cluster.ask(ask_shard, [(None, *tasks[0][1:])]))
+        list(workers.ask(ask_shard, [(None, 0, *question)]))
 
 
 def test_versions_that_differ_are_told_before_any_work(scheduler, monkeypatch):
