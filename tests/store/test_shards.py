@@ -20,18 +20,13 @@ MINUTES = "SELECT visitor_key, sum(best) AS best FROM plays WHERE clicked OR NOT
 
 def everything(run: Run) -> dict[str, pd.DataFrame]:
     """All kinds of questions that the stages ask."""
-    found = {
-        "steps": enrich.features(run),
-        "viewers": enrich.viewers(run),
-        "times": enrich.watch_times(run),
-        "completion": enrich.completion(run),
-    }
+    asked = enrich.features, enrich.viewers, enrich.watch_times, enrich.completion
+    found = {ask.__name__: ask(run) for ask in asked}
     run = Run.open("03_cluster", source="sandbox")
     found["clusters"] = cluster.assign(run)
     asked = run.engine
-    asked.define(
-        "CREATE OR REPLACE TEMP TABLE long AS FROM viewers WHERE video_count > $n", {"n": 2}
-    )
+    many = "CREATE OR REPLACE TEMP TABLE long AS FROM viewers WHERE video_count > $n"
+    asked.define(many, {"n": 2})
     found["rows"] = asked.rows("SELECT visitor_key, cluster FROM long").sort_values("visitor_key")
     found["counts"] = asked.counts(
         "SELECT cluster, media_id, count(*) AS viewers, fsum(best) AS best FROM plays "
@@ -56,13 +51,7 @@ def assert_same(one: dict[str, pd.DataFrame], two: dict[str, pd.DataFrame]) -> N
 
 @pytest.fixture
 def in_shards(monkeypatch):
-    def choose(count: int | None) -> None:
-        if count:
-            monkeypatch.setenv("VIEWER_PERSONAS_SHARDS", str(count))
-        else:
-            monkeypatch.delenv("VIEWER_PERSONAS_SHARDS", raising=False)
-
-    return choose
+    return lambda count: monkeypatch.setenv("VIEWER_PERSONAS_SHARDS", str(count))
 
 
 @pytest.fixture
@@ -85,7 +74,7 @@ def folders(run: Run) -> list[str]:
 def test_any_number_of_shards_gives_the_same_numbers(new_run, account, in_shards, count):  # noqa: F811
     run = new_run(account, PEOPLE)
     whole = everything(run)
-    assert whole["steps"].loc["dropped: event_key repeated", "rows"] == 40
+    assert whole["features"].loc["dropped: event_key repeated", "rows"] == 40
     shards.remove(run.settings, run.store)  # plays are made anew
     in_shards(count)
     assert_same(whole, everything(Run.open("02_enrich", source="sandbox")))
@@ -118,17 +107,11 @@ def test_a_split_that_was_killed_is_made_again(new_run, in_shards, monkeypatch):
     assert enrich.features(run)["rows"]["viewers"] == 20
 
 
-def test_shards_by_url_are_there_and_can_be_removed(
-    new_run,  # noqa: F811
-    account,
-    in_shards,
-    monkeypatch,
-    tmp_path,
-):
+def test_shards_by_url_can_be_removed(new_run, account, monkeypatch, tmp_path):  # noqa: F811
     run = new_run(account, PEOPLE)
     whole = everything(run)
     shards.remove(run.settings, run.store)
-    in_shards(3)
+    monkeypatch.setenv("VIEWER_PERSONAS_SHARDS", "3")
     url = f"local://{tmp_path}/[shared] kit/day=01/"
     monkeypatch.setenv("VIEWER_PERSONAS_DASK_PATH", url)
     assert_same(whole, everything(Run.open("02_enrich", source="sandbox")))
