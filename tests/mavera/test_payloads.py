@@ -53,23 +53,18 @@ def test_a_field_that_is_not_on_the_list_and_a_number_out_of_its_range_cannot_be
 
 
 def test_drops_are_sent_as_titles_lengths_times_and_shares_alone():
-    drops = pd.DataFrame({
-        "media_id": ["secret1", "secret1"], "title": ["Tour", "Tour"], "minutes": [3.456, 3.456],
-        "second": [40, 125], "lost": [0.2049, 0.1], "left": [0.55, 0.4], "note": ["x", "y"],
-    })  # fmt: skip
-    assert payloads.build_drops(drops).body() == {"videos": [{
-        "title": "Tour", "minutes": 3.5,
-        "drops": [{"at": "0:40", "lost_share": 0.2, "left_share": 0.55},
-                  {"at": "2:05", "lost_share": 0.1, "left_share": 0.4}],
-    }]}  # fmt: skip
+    drops = pd.DataFrame({"second": [40, 125], "lost": [0.2049, 0.1], "left": [0.55, 0.4]})
+    drops = drops.assign(media_id="secret1", title="Tour", minutes=3.456, note="x")
+    sent = [{"at": "0:40", "lost_share": 0.2, "left_share": 0.55}]
+    sent += [{"at": "2:05", "lost_share": 0.1, "left_share": 0.4}]
+    video = {"title": "Tour", "minutes": 3.5, "drops": sent}
+    assert payloads.build_drops(drops).body() == {"videos": [video]}
 
 
 def test_news_are_published_counts_by_cluster_and_hidden_ones_are_left_out():
-    news = pd.DataFrame({"cluster": ["a", "b"], "viewers": [25, None], "people": [10, None],
-                         "companies": ["x", "y"]})  # fmt: skip
-    assert [row.body() for row in payloads.build_news(news)] == [
-        {"cluster": "a", "new_viewers": 25, "new_people": 10}, {"cluster": "b"},
-    ]  # fmt: skip
+    rows = [{"cluster": "a", "viewers": 25, "people": 10, "companies": "x"}, {"cluster": "b"}]
+    sent = [row.body() for row in payloads.build_news(pd.DataFrame(rows))]
+    assert sent == [{"cluster": "a", "new_viewers": 25, "new_people": 10}, {"cluster": "b"}]
 
 
 @pytest.mark.parametrize("name", ["United States; DROP", "us", ORDER, "a@b.example", "weekdays x"])
