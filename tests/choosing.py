@@ -59,22 +59,18 @@ def engine_of(cluster, count, day, watched) -> Engine:
     keys = np.char.add("k", np.arange(len(cluster)).astype(str))
     first = START + pd.to_timedelta(day, unit="D")
     who, video = np.nonzero(watched)
+    viewers = {"visitor_key": keys, "cluster": np.array(NAMES)[cluster], "first_seen": first}
+    counts = {"video_count": count, "session_count": count, "total_visits": 1}
+    plays = {"visitor_key": keys[who], "media_id": np.char.add("v", video.astype(str))}
+    times = {"first_at": first[who], "last_at": first[who]}
+    seen = {"sessions": 1, "best": 0.5, "watched": 0.5, "clicked": False, "gate": False}
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
-    frames = {
-        "viewers": pd.DataFrame({
-            "visitor_key": keys, "cluster": np.array(NAMES)[cluster], "video_count": count,
-            "session_count": count, "total_visits": 1, "avg_percent_watched": 50.0,
-            "first_seen": first,
-        }),
-        "plays": pd.DataFrame({
-            "visitor_key": keys[who], "media_id": np.char.add("v", video.astype(str)),
-            "sessions": 1, "best": 0.5, "watched": 0.5, "first_at": first[who], "last_at": first[who],
-            "clicked": False, "gate": False,
-        }),
-    }  # fmt: skip
-    for name, frame in frames.items():
-        connection.register("frame", frame)
+    for name, columns in {
+        "viewers": viewers | counts | {"avg_percent_watched": 50.0},
+        "plays": plays | times | seen,
+    }.items():
+        connection.register("frame", pd.DataFrame(columns))
         connection.execute(f"CREATE TABLE {name} AS FROM frame")
     connection.execute(
         "CREATE TABLE titles AS SELECT DISTINCT media_id, media_id AS title, 100.0 AS duration, "

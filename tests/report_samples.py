@@ -11,7 +11,7 @@ import pandas as pd
 from helpers.findings.section import Section
 from helpers.store import rules
 
-NAMES = ["binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers"]
+NAMES = rules.load().names
 CLUSTERS = pd.DataFrame(
     {
         "cluster": NAMES,
@@ -22,6 +22,7 @@ CLUSTERS = pd.DataFrame(
         "identified_viewers": [67, 142, 51, 89, 118],
     }
 )
+MONDAY = date(2025, 12, 29)
 VIDEOS = ["Pricing explained", "Product tour", "Security and compliance", "Admin deep dive"]
 HOSTILE = "<script>fetch('//evil.test')</script><img src=x onerror=alert(1)>"
 WRONG = "About 9,999 of them left early. Fix the landing page."
@@ -60,18 +61,21 @@ def by_cluster(**columns) -> list[dict]:
 def insights(*, bad: str = "", news: bool = True) -> dict:
     """insights.json; ``bad`` is put wherever an outsider's text may stand."""
     named = {"period": "week from", "people": "identified people", "to_call": "worth a call"}
+    reached = by_cluster(viewers=[40, 60, None, 20, 35], reach=[0.2, 0.3, None, 0.1, 0.175])
     seen = [
         row | {"media_id": f"m{number}", "title": f"{title}{bad}"}
         for number, title in enumerate(VIDEOS)
-        for row in by_cluster(viewers=[40, 60, None, 20, 35], reach=[0.2, 0.3, None, 0.1, 0.175])
+        for row in reached
     ]
     video = {"cluster": "binge_watchers", "title": f"{VIDEOS[0]}{bad}", "viewers": 40}
-    clear = {"preference": 2.1, "low": 1.6, "high": 2.8, "q_value": 0.0004}
-    weeks = [date(2025, 12, 29) + timedelta(weeks=number) for number in range(26)]
+    video |= {"preference": 2.1, "low": 1.6, "high": 2.8, "q_value": 0.0004}
+    follower = {"cluster": "binge_watchers", "title": f"{VIDEOS[3]}{bad}", "followers": 30}
+    source = {"kind": "page", "value": f"blog.example/{bad}", "viewers": 85}
     growth = [
-        {"period": str(day), "viewers": 40 + 5 * n, "people": None if n == 3 else 15 + n}
-        for n, day in enumerate(weeks)
+        {"period": str(MONDAY + timedelta(weeks=n)), "viewers": 40 + 5 * n, "people": 15 + n}
+        for n in range(26)
     ]
+    growth[3]["people"] = None
     moved = {"cluster_then": "bouncers", "cluster_now": "skimmers", "viewers": 10}
     parts = {
         "trend": section("Viewers and identified people by week.", growth, labels=named),
@@ -98,75 +102,61 @@ def insights(*, bad: str = "", news: bool = True) -> dict:
         seen_7_days=[20, 15, None, 0, 10],
     )
     said = "48 of 435 identified people are worth a call: a score of 60 or more, seen in 30 days."
-    minutes = by_cluster(minutes=4800, minutes_per_viewer=54.2)
-    near = [{"cluster": "bouncers", "column": "avg_percent_watched", "lowered": 45, "raised": 50}]
+    below = {
+        "companies": section("12 companies.", [{"size": "5 and more", "companies": 10}]),
+        "watch_time": section(
+            "1,100 hours were watched.", by_cluster(minutes=4800, minutes_per_viewer=54.2)
+        ),
+    }
+    near = {"cluster": "bouncers", "column": "avg_percent_watched", "lowered": 45, "raised": 50}
+    anonymous = {"topic": "anonymous viewers", "share": 0.63}
     return {
         "schema_version": 2,
         "content": section(
             f"Binge Watchers stand out for “{VIDEOS[0]}”.",
-            [video | clear],
+            [video],
             videos=section("4 videos reached enough viewers.", seen),
             folders=section("No folder stands out."),
-            next_video=section(
-                "Binge Watchers go on to “Admin deep dive”.",
-                [{"cluster": "binge_watchers", "title": f"{VIDEOS[3]}{bad}", "followers": 30}],
-            ),
+            next_video=section("Binge Watchers go on to “Admin deep dive”.", [follower]),
         ),
-        "sources": section(
-            f"Bouncers come by blog.example/{bad}.",
-            [{"kind": "page", "value": f"blog.example/{bad}", "viewers": 85}],
-        ),
+        "sources": section(f"Bouncers come by blog.example/{bad}.", [source]),
         "conversions": section("135 of 1,245 viewers converted.", converted),
         "change": section("Bouncers grew from 26 % to 33 %.", by_cluster(**shares), **parts),
-        "sensitivity": section("95 viewers stand within a step of a threshold.", near),
+        "sensitivity": section("95 viewers stand within a step of a threshold.", [near]),
         "groups": section("The data show no groups of their own."),
-        "people": section(
-            said,
-            called,
-            "One row per e-mail.",
-            named,
-            companies=section("12 companies.", [{"size": "5 and more", "companies": 10}]),
-            watch_time=section("1,100 hours were watched.", minutes),
-        ),
-        "coverage": section(
-            "63 % of viewers are anonymous.", [{"topic": "anonymous viewers", "share": 0.63}]
-        ),
+        "people": section(said, called, "One row per e-mail.", named, **below),
+        "coverage": section("63 % of viewers are anonymous.", [anonymous]),
     }
 
 
 def retention(*, bad: str = "") -> dict:
     video = {"media_id": "m0", "title": f"{VIDEOS[0]}{bad}"}
-    shares = [1.0] * 12 + [0.6] * 8
+    drop = video | {"second": 125, "lost": 0.4, "left": 0.6}
     curve = [
-        video | {"second": second, "watching": share, "rewatched": 0.1}
-        for second, share in zip(range(0, 200, 10), shares, strict=True)
+        video | {"second": second, "watching": 1.0 if second < 120 else 0.6, "rewatched": 0.1}
+        for second in range(0, 200, 10)
     ]
     return section(
         "“Pricing explained” loses 40 % at 2:05.",
-        [video | {"second": 125, "lost": 0.4, "left": 0.6}],
+        [drop],
         curves=section("1 video was looked at.", curve),
         peaks=section("No part is watched twice."),
     )
 
 
 def personas(titles: dict[str, str], *, status: str = "bought") -> dict:
-    cards = [
-        {
-            "cluster": cluster,
-            "title": title,
-            "name": title,
-            "status": status,
-            "persona_id": "p1",
-            "credits": 300 if status == "bought" else 0,
-            "facts": [{"text": "A fact of the data.", "from": "clusters.csv"}],
-            "description": f"A busy lead who watches {title.lower()} to decide this quarter.",
-        }
-        for cluster, title in titles.items()
-    ]
+    known = {"status": status, "persona_id": "p1", "credits": 300 if status == "bought" else 0}
+    known |= {"facts": [{"text": "A fact of the data.", "from": "clusters.csv"}]}
+    cards = []
+    for cluster, title in titles.items():
+        told = f"A busy lead who watches {title.lower()} to decide this quarter."
+        named = {"cluster": cluster, "title": title, "name": title}
+        cards.append(named | known | {"description": told})
     return {"schema_version": 1, "personas": cards}
 
 
 def analysis(**changes) -> dict:
+    reply = {"cluster": "binge_watchers", "watch_on": "The log.", "talk_to_sales": "Price"}
     base = {
         "schema_version": 1,
         "status": "answered",
@@ -189,9 +179,7 @@ def analysis(**changes) -> dict:
         ],
         "unsupported_figures": ["9,999"],
         "confidence": {"score": 0.82, "risk": "low", "unsupported_claims": []},
-        "replies": [
-            {"cluster": "binge_watchers", "watch_on": "The log.", "talk_to_sales": "Price"}
-        ],
+        "replies": [reply],
     }
     return base | changes
 
