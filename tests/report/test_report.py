@@ -84,11 +84,14 @@ def test_a_first_run_of_an_account_without_a_name_tells_what_there_is(make):
     assert "Account: not named" in text_of(page.header) and "live" not in text_of(page.header)
 
 
-def test_clusters_are_those_of_clusters_csv_with_intervals(facts, page):
+def test_clusters_are_those_of_clusters_csv_and_intervals_join_their_values(facts, page):
     rows = facts["clusters"]["rows"]
     assert [row["viewers"] for row in rows] == [89, 234, 412, 187, 325]
     assert (rows[0]["low"], rows[0]["high"]) == pytest.approx((0.0583601, 0.0870152), abs=1e-6)
     assert "Binge Watchers 89 · 7 % (6–9 %) 8.1 82 % 3.5 67" in text_of(page.find(id="clusters"))
+    assert "+7.0 points (+3.0 to +11.0)" in text_of(page.find(id="change"))
+    assert "2.1 (1.6 to 2.8)" in text_of(page.find(id="content"))
+    assert "m0" not in text_of(page.main)  # an id gives way to its title
 
 
 def test_a_hidden_count_is_null_and_few_and_a_missing_value_a_dash(page, facts):
@@ -100,12 +103,6 @@ def test_a_hidden_count_is_null_and_few_and_a_missing_value_a_dash(page, facts):
     column = {"key": "minutes", "form": "number", "missing": "few"}
     assert pages.cell({"minutes": None, "known": 0}, column) == "–", "no length is known"
     assert pages.cell({"minutes": None, "known": 0.9}, column) == "few"
-
-
-def test_an_interval_joins_its_value_and_an_id_gives_way_to_its_title(page):
-    assert "+7.0 points (+3.0 to +11.0)" in text_of(page.find(id="change"))
-    assert "2.1 (1.6 to 2.8)" in text_of(page.find(id="content"))
-    assert "m0" not in text_of(page.main)
 
 
 def test_a_long_table_says_how_much_of_it_is_shown(make):
@@ -153,13 +150,12 @@ def test_the_word_of_mave_is_read_from_its_advice(make):
     assert stated == ["low", "low to moderate", None, None, None]
 
 
-def test_each_unsupported_figure_is_listed_and_marked_wherever_it_is_written(page, facts):
+def test_unsupported_figures_are_marked_wherever_they_stand_and_sources_lead_to_the_web(
+    page, facts
+):
     assert facts["advice"]["unsupported_figures"] == ["9,999"]
     assert len(page.find_all("mark")) == 3  # in the list, in the card, in the whole answer
     assert all("AI" in text_of(block.find(class_="by")) for block in page(class_="ai-text"))
-
-
-def test_sources_of_mave_stand_with_their_host_and_lead_to_the_web_alone(page):
     links = {a["href"] for a in page.find(id="advice")("a")}
     assert links == {"https://example.org/video", "https://example.org/page"}
     assert "(example.org)" in text_of(page.find(class_="sources"))
@@ -200,8 +196,8 @@ def test_a_report_names_nobody_unless_identities_are_shown(tmp_path, both):
     people = "email,reason\n'=ada@x.example,finished 6 of 7\n,\n"
     (other / "private" / "outreach_binge_watchers.csv").write_text(people)
     page, facts = built(other)
-    rows = [["=ada@x.example", "finished 6 of 7"], ["", ""]]
-    assert facts["people"]["names"][0]["rows"] == rows
+    shown = facts["people"]["names"][0]["rows"]
+    assert shown == [["=ada@x.example", "finished 6 of 7"], ["", ""]]
     assert [text_of(one) for one in page.select("aside strong")][1] == "Personal data"
 
 
@@ -263,9 +259,8 @@ def test_the_page_may_ask_for_nothing_is_small_and_well_formed(folder, page):
 
 
 def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
-    (tmp_path / "2026-07-01").mkdir()
     with pytest.raises(DataError, match="2026-07-01.*clusters.csv"):
-        data.gather(tmp_path / "2026-07-01")
+        report.build(tmp_path / "2026-07-01")
 
 
 def test_the_action_of_a_long_closing_is_brought_to_the_point():
@@ -331,7 +326,6 @@ def test_the_index_links_the_outputs_folders_that_accounts_have_of_their_own(tmp
 
 
 def test_headings_from_outside_leave_no_level_out():
-    html = "<h1>a</h1><h2>b</h2><h6 id='x'>c</h6><h4>d</h4><h6>e</h6><h6>f</h6><h2>g</h2>"
-    assert pages.headings_in_order(html) == (
-        "<h1>a</h1><h2>b</h2><h3 id='x'>c</h3><h3>d</h3><h4>e</h4><h4>f</h4><h2>g</h2>"
-    )
+    given = "<h1>a</h1><h2>b</h2><h6 id='x'>c</h6><h4>d</h4><h6>e</h6><h6>f</h6><h2>g</h2>"
+    order = "<h1>a</h1><h2>b</h2><h3 id='x'>c</h3><h3>d</h3><h4>e</h4><h4>f</h4><h2>g</h2>"
+    assert pages.headings_in_order(given) == order
