@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from math import fsum
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from counting import count_by_hand
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,23 +20,15 @@ from helpers.run import Run
 from helpers.store import engine
 from helpers.store.store import SESSIONS, VISITORS
 
-BLANK = dict.fromkeys(SESSIONS.names)
-
 
 def session(key, viewer, media, at, percent, **more):
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC) if isinstance(at, str) else at
-    return BLANK | {
-        "event_key": key, "visitor_key": viewer, "media_id": media, "received_at": moment,
-        "percent_viewed": percent, "media_name": media, **more,
-    }  # fmt: skip
+    known = {"event_key": key, "visitor_key": viewer, "media_id": media, "media_name": media}
+    return known | {"received_at": moment, "percent_viewed": percent} | more
 
 
 def visitor(key, **more):
-    return (
-        dict.fromkeys(VISITORS.names)
-        | {"visitor_key": key, "load_count": 1, "play_count": 1}
-        | more
-    )
+    return {"visitor_key": key, "load_count": 1, "play_count": 1} | more
 
 
 def put(run: Run, sessions: list[dict], visitors: list[dict] = ()) -> Run:
@@ -53,11 +45,7 @@ def put(run: Run, sessions: list[dict], visitors: list[dict] = ()) -> Run:
 
 
 @pytest.fixture
-def new_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(tmp_path / "outputs"))
-    for name in ("WISTIA_API_TOKEN", "MAVERA_API_KEY", "WISTIA_BASE_URL", "MAVERA_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
+def new_run(bare_environment):
     def make(sessions, visitors=(), stage="02_enrich", **given):
         return put(Run.open(stage, source="sandbox", **given), sessions, visitors)
 
@@ -210,54 +198,14 @@ def test_watch_times_follow_the_time_zone(new_run):
     assert table.loc["Tue", 5] == 1 and table.to_numpy().sum() == 1
 
 
-def counted_by_hand(sessions: list[dict]) -> dict[str, dict]:
-    """The design's words in plain Python, one row at a time."""
-    best_rows: dict[str, dict] = {}
-    for row in sorted(
-        sessions,
-        key=lambda r: (-r["percent_viewed"], r["received_at"], r["visitor_key"], r["media_id"]),
-    ):
-        best_rows.setdefault(row["event_key"], row)
-    by_viewer = defaultdict(list)
-    for row in best_rows.values():
-        by_viewer[row["visitor_key"]].append(row)
-    counted = {}
-    for viewer, rows in by_viewer.items():
-        videos = defaultdict(list)
-        for row in rows:
-            videos[row["media_id"]].append(row["percent_viewed"])
-        times = sorted(row["received_at"] for row in rows)
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
-        percent = fsum(max(seen) for seen in videos.values()) / len(videos) * 100
-        count = len(videos)
-        rules = {
-            "binge_watchers": count >= 5 and percent >= 75,
-            "engaged_explorers": count >= 3 and percent >= 50,
-            "bouncers": count == 1 and percent < 30,
-            "skimmers": count >= 2 and percent < 50,
-            "casual_viewers": True,
-        }
-        counted[viewer] = {
-            "video_count": count,
-            "session_count": len(rows),
-            "avg_percent_watched": percent,
-            "total_visits": 1 + sum(gap >= timedelta(minutes=30) for gap in gaps),
-            "active_days": len({moment.date() for moment in times}),
-            "top_video": min(videos, key=lambda m: (-len(videos[m]), -max(videos[m]), m)),
-            "cluster": next(name for name, matches in rules.items() if matches),
-        }
-    return counted
-
-
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 rows = st.lists(
     st.builds(
         session,
         st.integers(0, 25).map("e{}".format),
         st.integers(0, 4).map("v{}".format),
         st.sampled_from(["5e12345678", "0012345678", "m3", "m4", "m5", "m6"]),
-        st.integers(0, 3 * 24 * 12).map(
-            lambda n: datetime(2026, 6, 1, tzinfo=UTC) + timedelta(minutes=5 * n)
-        ),
+        st.integers(0, 3 * 24 * 12).map(lambda n: JUNE + timedelta(minutes=5 * n)),
         st.sampled_from([0.0, 0.1, 0.29, 0.3, 0.5, 0.75, 0.9, 1.0]),
     ),
     min_size=1,
@@ -265,16 +213,17 @@ rows = st.lists(
 )
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ONE_FIXTURE = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=15, **ONE_FIXTURE)
 @given(sessions=rows)
 def test_features_and_clusters_equal_an_independent_count(new_run, sessions):
     run = new_run(sessions)
     enrich.features(run)
     cluster.assign(run)
     found = pd.read_parquet(run.data("viewers.parquet")).set_index("visitor_key")
-    expected = counted_by_hand(sessions)
+    expected = count_by_hand(sessions)
     assert set(found.index) == set(expected)
     for viewer, row in expected.items():
         for column, value in row.items():
@@ -286,9 +235,7 @@ def test_features_and_clusters_equal_an_independent_count(new_run, sessions):
     }
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, **ONE_FIXTURE)
 @given(sessions=rows)
 def test_large_data_from_parquet_under_a_memory_limit_equal_small_data(
     new_run, monkeypatch, sessions

@@ -9,17 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import fetching
 import pandas as pd
 import pytest
-from fetching import (
-    EVENTS,
-    MEDIAS,
-    Served,
-    event,
-    go,
-    kill_and_go_on,
-    rows_of,
-    swap,
-    tables,
-)
+from fetching import EVENTS, MEDIAS, Served, event, go, kill_and_go_on, rows_of, swap, tables
 
 from helpers import fetch
 from helpers.core import http
@@ -29,7 +19,6 @@ from helpers.run import Run
 from helpers.sandbox.faults import READ_KINDS, Faults
 from helpers.store.days import Days
 from helpers.store.store import Store
-from helpers.wistia import sessions
 from helpers.wistia.client import Wistia
 
 START, END = "2026-09-01", "2026-09-30"
@@ -145,26 +134,6 @@ def test_a_wider_window_reads_only_what_it_adds(served):
     assert days_asked(served) == (START, "2026-09-19") and len(lists) > 1
 
 
-def test_rows_that_come_while_the_running_day_is_read_are_not_stored_twice(served, monkeypatch):
-    at(monkeypatch, "2026-09-30T20:00:00Z")
-    number = [1000]
-
-    def one_more_before_each_page(path, query, _):
-        if path == EVENTS and int(query["page"]) > 1:
-            number[0] += 1
-            moment = datetime(2026, 9, 30, 23, 59, tzinfo=UTC) + timedelta(seconds=number[0] / 100)
-            served.events = [event(number[0], moment), *served.events]
-
-    served.before = one_more_before_each_page
-    facts = go(start_date=END, end_date=END).sessions
-    served.before = None
-    (first,) = tables(store())["sessions"]
-    assert facts.repeated == 1 and len(first[1]) == 12
-    at(monkeypatch, "2026-10-01T20:00:00Z")
-    go(start_date=END, end_date=END)
-    assert len(tables(store())["sessions"][0][1]) == 14
-
-
 def test_an_account_with_nothing_in_it_is_fetched_too(served):
     served.events, served.visitors, served.medias = [], [], []
     fetched = go(**WINDOW)
@@ -197,17 +166,6 @@ def test_days_are_published_counts_without_a_gap_and_weeks_in_long_windows(serve
     weekly = fetch.days(run)
     # 31 August to 6 September has 5 days of 12; the last week is three days.
     assert weekly.index.name == "week" and weekly["sessions"].tolist() == [60, 85, 85, 85, 35]
-
-
-def test_a_list_that_is_longer_than_expected_is_left_and_gone_on_with(served, monkeypatch):
-    monkeypatch.setattr(sessions, "MOST_PAGES", 2)
-    rows = served.events
-    for number, row in enumerate(rows[:100]):  # a day that fills more pages than a list has
-        row["received_at"] = f"2026-09-15T{23 - number // 5:02d}:00:00.000Z"
-    served.events = rows
-    go(**WINDOW)
-    assert sum(sessions_a_day()) == 360
-    assert len(served.requests(EVENTS)) <= 36 * 3
 
 
 # ---- bad input

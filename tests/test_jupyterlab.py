@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -29,9 +30,7 @@ from helpers.run import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = [
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no chromium on this machine: apt install chromium"
-    ),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt install chromium")
 ]
 GIVE_UP = 180_000  # ms: a state that has not come by then does not come
 
@@ -229,6 +228,12 @@ class Window:
         (cell,) = self.wait_for_cells(len(self.cells()) - 1)
         return cell
 
+    def delete_below(self, count: int) -> None:
+        """Delete all code cells but the first."""
+        while len(self.cells()) > count:
+            self.select(-1)
+            self.command("notebook:delete-cell")
+
     def errors(self):
         """Error outputs on the page."""
         return self.book.locator("[data-mime-type='application/vnd.jupyter.stderr']")
@@ -338,12 +343,20 @@ def enriched(lab, desk) -> None:
             lab.run_all()
 
 
-@pytest.fixture
-def clusters(enriched, lab) -> Window:
-    """Notebook 03 as it is committed, run to the end."""
+@pytest.fixture(scope="module")
+def opened(enriched, lab) -> int:
+    """Notebook 03 as it is committed, run to the end: how many code cells it has."""
     lab.open("03_cluster")
-    assert_good(lab.run_all())
-    return lab
+    cells = lab.run_all()
+    assert_good(cells)
+    return len(cells)
+
+
+@pytest.fixture
+def clusters(opened, lab) -> Iterator[Window]:
+    """Notebook 03; what a test typed below it is deleted in the end."""
+    yield lab
+    lab.delete_below(opened)
 
 
 def test_recipes_of_the_documentation_are_typed_below_a_notebook_that_ran(clusters):
@@ -357,7 +370,7 @@ def test_recipes_of_the_documentation_are_typed_below_a_notebook_that_ran(cluste
     assert re.search(r"(?m)^bouncers +402", said(clusters.type(spread)))
 
 
-def test_an_interrupt_a_restart_and_a_run_from_the_middle_give_no_wrong_number(clusters):
+def test_an_interrupt_a_restart_and_a_run_from_the_middle_give_no_wrong_number(clusters, opened):
     clusters.begin_typed("while True:\n    cluster.table(run)")
     clusters.page.wait_for_function(f"stage => !{IS_IDLE}(stage)", arg=clusters.stage)
     clusters.command("kernelmenu:interrupt")
@@ -365,9 +378,7 @@ def test_an_interrupt_a_restart_and_a_run_from_the_middle_give_no_wrong_number(c
     error = stopped["outputs"][-1]  # where the engine was at work it says RuntimeError
     assert "interrupt" in f"{error['ename']} {error['evalue']}".lower()
     assert re.search(r"(?m)^binge_watchers +86 ", said(clusters.type("cluster.table(run)")))
-    clusters.command("notebook:delete-cell")
-    clusters.select(-1)
-    clusters.command("notebook:delete-cell")
+    clusters.delete_below(opened)
 
     middle = next(n for n, cell in enumerate(clusters.cells()) if "assign(" in said_source(cell))
     clusters.select(middle)
@@ -382,7 +393,6 @@ def test_an_interrupt_a_restart_and_a_run_from_the_middle_give_no_wrong_number(c
     clusters.command("notebook:run-cell")
     (unknown,) = clusters.wait_for_cells(middle, middle + 1)
     assert unknown["outputs"][-1]["evalue"] == "name 'cluster' is not defined"
-    assert_good(clusters.run_all(restart=True))
 
 
 def said_source(cell: dict) -> str:

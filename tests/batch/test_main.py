@@ -115,15 +115,6 @@ def test_help_names_every_command_of_the_design_and_the_exit_statuses(viewer_per
     assert all(option in out for option in options.split())
 
 
-def test_sandbox_hands_its_options_on():
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers", "sandbox", "--help"], capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    for option in ("--port", "--viewers", "--seed", "--data", "--latency", "--state"):
-        assert option in done.stdout
-
-
 def test_both_names_of_the_command_are_one_and_what_is_suggested_works(bare_environment):
     script = os.path.join(os.path.dirname(sys.executable), "viewer-personas")
     environment = os.environ | {"PATH": "/usr/bin:/bin"}  # as where nothing is activated

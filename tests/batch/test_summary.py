@@ -48,10 +48,7 @@ def test_it_tells_counts_news_clusters_and_credits(folder):
         ["bouncers", "2", "100.0", "1.0", "50.0"],
         ["skimmers", "0", "0.0", "-", "-"],
     ]
-    assert lines[6:] == [
-        "Credits spent: 1,550 (play credits of the sandbox)",
-        f"Folder: {folder}",
-    ]
+    assert lines[6:] == ["Credits spent: 1,550 (play credits of the sandbox)", f"Folder: {folder}"]
 
 
 BILL = {"bill": 1575, "spent": 0}

@@ -5,8 +5,10 @@ import itertools
 import json
 import re
 from collections import Counter, defaultdict
+from datetime import datetime
 
 import pytest
+from counting import count_by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,31 +37,10 @@ def visitors(account):
     return rows(account.visitors)
 
 
-def deduplicated(events: list[dict]) -> list[dict]:
-    kept: dict[str, dict] = {}
-    for row in sorted(events, key=lambda row: (-row["percent_viewed"], row["received_at"])):
-        kept.setdefault(row["event_key"], row)
-    return list(kept.values())
-
-
 def clusters(events: list[dict]) -> dict[str, str]:
     """Cluster of each viewer, counted plainly."""
-    best = defaultdict(dict)
-    for row in deduplicated(events):
-        seen = best[row["visitor_key"]]
-        seen[row["media_id"]] = max(row["percent_viewed"], seen.get(row["media_id"], 0))
-
-    def cluster(seen: dict) -> str:
-        count, mean = len(seen), 100 * sum(seen.values()) / len(seen)
-        if count >= 5 and mean >= 75:
-            return "binge_watchers"
-        if count >= 3 and mean >= 50:
-            return "engaged_explorers"
-        if count == 1 and mean < 30:
-            return "bouncers"
-        return "skimmers" if count >= 2 and mean < 50 else "casual_viewers"
-
-    return {viewer: cluster(seen) for viewer, seen in best.items()}
+    timed = [row | {"received_at": datetime.fromisoformat(row["received_at"])} for row in events]
+    return {viewer: figures["cluster"] for viewer, figures in count_by_hand(timed).items()}
 
 
 def has_email(row: dict) -> bool:
@@ -74,9 +55,7 @@ def test_the_clusters_have_the_sizes_of_the_published_run(events, visitors):
     assert len(visitors) == 1247 and 1200 < len(found) < 1247
     known = {row["visitor_key"] for row in visitors if has_email(row)}
     known |= {row["visitor_key"] for row in events if "@" in str(row["email"])}
-    shares = (0.75, 0.61, 0.12, 0.48, 0.36)
-    identified = dict(zip(CLUSTERS, shares, strict=True))
-    for name, expected in identified.items():
+    for name, expected in zip(CLUSTERS, (0.75, 0.61, 0.12, 0.48, 0.36), strict=True):
         members = [viewer for viewer, cluster in found.items() if cluster == name]
         assert len(known.intersection(members)) / len(members) == pytest.approx(expected, abs=0.03)
 
@@ -110,14 +89,8 @@ def test_clicks_come_from_those_who_watch_far_and_lately(events):
 
 @pytest.mark.parametrize("media_id", MARKS)
 def test_planted_drops_and_peaks_are_where_they_are_said_to_be(account, media_id):
-    columns = account.events.columns
-    sessions = [
-        (viewer, share)
-        for viewer, media, share in zip(
-            columns["visitor_key"], columns["media_id"], columns["percent_viewed"], strict=True
-        )
-        if media == media_id
-    ]
+    played = (row for row in rows(account.events) if row["media_id"] == media_id)
+    sessions = [(row["visitor_key"], row["percent_viewed"]) for row in played]
     seconds = next(video[2] for video in VIDEOS if video[0] == media_id)
     drops, peaks = account.marks[media_id]
     seen = engagement.watching(sessions, seconds, drops)
@@ -183,7 +156,7 @@ def test_one_seed_is_one_account(account, events, visitors):
     assert rows(invent(50, 3).events) != rows(invent(50, 4).events)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 140), st.integers(0, 2**32))
 def test_any_size_and_seed_gives_whole_rows(viewers, seed):
     account = invent(viewers, seed)
