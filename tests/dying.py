@@ -1,7 +1,5 @@
 """Processes that die between any two steps, and a Mavera at which things go wrong by seed."""
 
-from __future__ import annotations
-
 import random
 import subprocess
 import sys

@@ -5,8 +5,6 @@ and then skips a stretch or watches one again. A planted drop makes just so many
 there leave within a few seconds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,24 +36,18 @@ class Video:
     def cell(self) -> float:
         return self.length / min(self.length, MOST_CELLS)
 
-    def watching(self, second: float) -> float:
-        """Share of those who began at the start that is still there at a second."""
-        smooth = self.stay ** ((second / self.length) ** self.shape)
-        return smooth * (1 - self.bounce * (1 - np.exp(-second / 3)))
-
 
 def any_video(rng: np.random.Generator, length: int, plays: int) -> Video:
     """A video of the length with a smooth decay, steep or flat, early or late."""
-    return Video(
-        length,
-        plays,
-        stay=float(rng.choice([0.02, 0.1, 0.3, 0.6, 0.9])),
-        shape=float(rng.choice([0.5, 0.75, 1.0, 1.5, 2.5])),
-        bounce=float(rng.choice([0, 0.15, 0.3])),
-        late=float(rng.choice([0, 0.05])),
-        skips=float(rng.choice([0, 0.1, 0.3])),
-        again=float(rng.choice([0, 0.1, 0.3])),
-    )
+    choices = {
+        "stay": [0.02, 0.1, 0.3, 0.6, 0.9],
+        "shape": [0.5, 0.75, 1.0, 1.5, 2.5],
+        "bounce": [0, 0.15, 0.3],
+        "late": [0, 0.05],
+        "skips": [0, 0.1, 0.3],
+        "again": [0, 0.1, 0.3],
+    }
+    return Video(length, plays, **{name: rng.choice(of) for name, of in choices.items()})
 
 
 def simulate(

@@ -1,7 +1,5 @@
 """A run with three stages done and a Mavera beside it, for the tests and benchmarks of spending."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable

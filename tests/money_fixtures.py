@@ -1,7 +1,5 @@
 """Fixtures of the spending tests, for ``pytest_plugins`` of their modules."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Run folders for the tests of report and browser: small, hand-made, hostile where asked."""
 
-from __future__ import annotations
-
 import json
 from datetime import date, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small stores typed by hand."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 

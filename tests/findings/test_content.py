@@ -25,9 +25,6 @@ def stands_out(seed, **tastes):
     return set(zip(clear["cluster"], clear["value"], strict=True))
 
 
-# ---- the test
-
-
 @pytest.mark.parametrize(
     "tastes",
     [{}, {"videos": 10}, {"campaigns": "first"}, {"campaigns": "only", "popularity": 0}],
@@ -40,16 +37,15 @@ def test_no_video_stands_out_where_all_clusters_have_the_same_taste(tastes):
 
 @pytest.mark.parametrize("favourite", [("engaged_explorers", 3, 3), ("binge_watchers", 10, 5)])
 def test_a_planted_taste_is_found_and_no_other(favourite):
-    cluster, video, _ = favourite
-    found = [stands_out(seed, favourite=favourite) for seed in range(6)]
-    assert sum(names == {(cluster, f"v{video}")} for names in found) >= 5
+    planted = {(favourite[0], f"v{favourite[1]}")}
+    assert sum(stands_out(seed, favourite=favourite) == planted for seed in range(6)) >= 5
 
 
 def test_a_cluster_alone_with_its_number_of_videos_is_compared_with_all():
     cluster, count, day, watched = choose(np.random.default_rng(1), favourite=("bouncers", 3, 6))
     others = cluster != 4  # without casual viewers only bouncers watch one video
-    engine = engine_of(cluster[others], count[others], day[others], watched[others])
-    assert compare(engine).table[["cluster", "media_id"]].values.tolist() == [["bouncers", "v3"]]
+    found = compare(engine_of(cluster[others], count[others], day[others], watched[others])).table
+    assert found[["cluster", "media_id"]].values.tolist() == [["bouncers", "v3"]]
 
 
 def test_one_day_of_one_campaign_counts_once():
@@ -88,9 +84,6 @@ def test_counts_are_judged_as_a_poisson_where_the_variance_is_the_mean():
 def test_p_values_are_told_as_steps():
     told = preference.coarsen_p_values(pd.Series([0.0, 0.0004, 0.02, 0.0501, 0.8, np.nan]))
     assert told.tolist() == pytest.approx([0.001, 0.001, 0.05, 0.1, 1, np.nan], nan_ok=True)
-
-
-# ---- the tables
 
 
 def crowd(counts):
@@ -132,9 +125,6 @@ def test_viewings_of_a_folder_are_described_and_videos_of_one_title_told_apart()
     row = section.parts["folders"].table.iloc[0]
     assert (row["cluster"], row["folder"], row["viewings"]) == ("casual_viewers", "Demos", 30)
     assert row["share_of_viewings"] == 1 and row["share_of_all"] == 30 / 50
-
-
-# ---- the next video
 
 
 def one_after_the_other(viewers, *steps, prefix="a"):
@@ -183,9 +173,6 @@ def test_a_next_video_is_named_where_it_is_clearly_the_first(many, said):
     others = one_after_the_other(30, ("v1", 0.9), ("v3", 0.5), ("y", 0.5), prefix="o")
     section = compare(tables([*follow, *others])).parts["next_video"]
     assert section.finding.startswith(said)
-
-
-# ---- lengths
 
 
 def test_usual_completion_goes_by_length():

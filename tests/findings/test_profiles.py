@@ -1,7 +1,5 @@
 """What the viewers of a cluster are like: published counts, quartiles of large clusters alone."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

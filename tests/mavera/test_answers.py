@@ -1,7 +1,5 @@
 """Mave's Markdown shown safely, its figures marked, and taken apart by cluster."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

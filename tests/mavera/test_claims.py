@@ -4,8 +4,6 @@
 it was written and labelled before the code (its second and third list while it was corrected).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

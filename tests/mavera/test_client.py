@@ -1,7 +1,5 @@
 """Mavera's calls: pages, what counts as our own, threads."""
 
-from __future__ import annotations
-
 import pytest
 
 from helpers.core.errors import ServiceError

@@ -1,7 +1,5 @@
 """A persona's draft: what it says, and when it has changed."""
 
-from __future__ import annotations
-
 import pytest
 
 from helpers.mavera import drafts

@@ -1,7 +1,5 @@
 """The ledger: written before, settled after, torn lines passed over, settled by hand."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -3,8 +3,6 @@
 The long form is ``benchmarks/money.py``.
 """
 
-from __future__ import annotations
-
 import pytest
 from dying import killed_for_real, trial
 

@@ -1,7 +1,5 @@
 """Only aggregates leave: nothing that a stranger can type is in any request."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

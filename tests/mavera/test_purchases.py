@@ -1,7 +1,5 @@
 """One purchase: its outcome is always known, and it is never made twice."""
 
-from __future__ import annotations
-
 import pytest
 from money import strike
 

@@ -1,7 +1,5 @@
 """A real scheduler and two workers, as processes on 127.0.0.1."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

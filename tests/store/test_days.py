@@ -1,7 +1,5 @@
 """Days of sessions are whole or absent, and a month that is over is one file."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

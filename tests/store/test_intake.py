@@ -1,7 +1,5 @@
 """Sessions of other platforms, as they are exported there."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The store in shards gives what the store in one piece gives, to the last count."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

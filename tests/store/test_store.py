@@ -1,7 +1,5 @@
 """The store: one writer, one address, damaged files by name, and people who are gone for good."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import stat
