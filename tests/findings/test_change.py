@@ -100,11 +100,6 @@ def test_a_company_is_new_or_back_after_thirty_days(tmp_path):
     assert found.to_dict() == {"new.example": "new", "back.example": "back"}
 
 
-def test_a_first_run_has_a_trend_and_nothing_new():
-    found = compare(tables(finished("a", 2) + finished("b", 1, 27), visitors=[visitor("a")]))
-    assert list(found.parts) == ["trend"] and "previous" not in found.finding
-
-
 @pytest.mark.parametrize(
     ("given", "told"),
     [

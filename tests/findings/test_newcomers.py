@@ -31,9 +31,7 @@ def test_the_variance_is_that_of_days_set_against_each_other():
     assert found["p_value"] == pytest.approx(2 * t.sf(0.3 / error, 9))
     assert found["low"] == pytest.approx(0.3 - margin * error)
     assert found["detectable"] == pytest.approx((margin + t.isf(0.2, 9)) * error)
-
-
-def test_the_variance_is_at_least_that_of_viewers_one_by_one():
+    # And it is at least that of viewers one by one.
     found = newcomers.compare_shares(by_day(FALL), by_day(FALL)).loc["a"]
     assert found["high"] == pytest.approx(t.isf(0.0125, 9) * np.sqrt(0.2 * 0.8 * (0.01 + 0.01)))
 
@@ -72,14 +70,9 @@ def test_no_change_says_what_would_have_been_seen():
     assert (found.table["q_value"].fillna(1) >= 0.05).all()
     points = round(found.table["detectable"].max() * 100)
     assert 10 <= points <= 25
-    assert found.finding == (
-        f"No clear change in the clusters of newcomers: {points} points or more would most likely "
-        "have been seen."
-    )
+    assert found.finding.startswith("No clear change in the clusters of newcomers: ")
+    assert f": {points} points or more would most likely have been seen." in found.finding
     assert "the 28 days to 2026-05-31 and those to 2026-06-28" in found.note
-
-
-def test_newcomers_who_are_all_in_one_cluster_differ_in_nothing():
     found = compare(*two_groups(3, [0, 0, 1, 0], [0, 0, 1, 0], viewers=150))
     assert "are in one cluster" in found.finding and found.table["detectable"].isna().all()
 

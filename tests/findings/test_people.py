@@ -91,9 +91,6 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     assert videos.loc["Pricing demo", "minutes"] == 10
     assert pd.isna(videos.loc["Team day", "minutes"])  # one viewer's
     assert videos.loc["Video w1", "known"] == 0 and videos["minutes"].isna()["Video w1"]
-
-
-def test_watch_time_without_a_known_length_is_a_sentence_alone():
     found = listed([session("z", "w1", 1.0)], []).parts["watch_time"]
     assert found.finding == "No length of a video is known: watch time cannot be told."
     assert found.table.empty and not found.parts

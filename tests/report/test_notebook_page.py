@@ -90,13 +90,11 @@ def test_a_table_of_ours_keeps_its_scopes_and_sides_and_has_the_name_of_its_sect
     assert 'class="skip n"' not in page._html('<table><td class="skip n">1</td></table>')
 
 
-def test_a_link_to_the_next_notebook_leads_to_its_page():
-    text = _Page().markdown("[next](02_enrich.ipynb) [other](https://example.org/a.ipynb)")
-    assert 'href="02_enrich.html"' in text and 'href="https://example.org/a.ipynb"' in text
-
-
-def test_a_notebook_without_a_title_is_named_after_its_file(tmp_path):
+def test_a_notebook_without_a_title_has_the_files_and_links_to_others_lead_to_their_pages(tmp_path):
     path = tmp_path / "03_cluster.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("1")]), path)
+    links = new_markdown_cell("[next](04_personas.ipynb) [other](https://example.org/a.ipynb)")
+    nbformat.write(new_notebook(cells=[links]), path)
     page = BeautifulSoup(notebook_html(path).read_text("utf-8"), "html.parser")
     assert page.h1.get_text() == "03_cluster"
+    links = [link["href"] for link in page.main("a")]
+    assert links == ["04_personas.html", "https://example.org/a.ipynb"]
