@@ -11,10 +11,11 @@ from helpers.core import files
 from helpers.core.errors import ParameterError
 from helpers.core.privacy import clean_text
 from helpers.findings.section import Section
-from helpers.mavera import Account, Entry, Purchase, answers, open_account, payloads, prompts
+from helpers.mavera import answers, payloads, prompts
 from helpers.mavera.answers import Shown
 from helpers.mavera.claims import MISSING, SentData
 from helpers.mavera.results import Analysis, PersonaRow, Reply
+from helpers.personas import agent
 from helpers.run import Run
 
 FILE = "analysis.json"
@@ -47,7 +48,7 @@ def bill(run: Run) -> pd.DataFrame:
     -------
     DataFrame: item, status (reuse, ask), credits [at most]; then the total and the balance.
     """
-    with open_account(run) as account:
+    with agent.open_account(run) as account:
         return account.bill([], personas.questions(run, personas.read(run))).table()
 
 
@@ -77,7 +78,7 @@ def ask(run: Run) -> pd.DataFrame:
     asked = [mave, *(reply for reply in others if reply.cluster in rows)]
     data = personas.numbers_of(run, known).body()
     content = Analysis(question=mave.payload.message)
-    with open_account(run) as account:
+    with agent.open_account(run) as account:
         try:
             for purchase, entry in zip(asked, account.obtain(asked), strict=True):
                 if purchase is mave:
@@ -97,14 +98,18 @@ def _status(content: Analysis) -> pd.DataFrame:
     return pd.DataFrame([row | {key: len(getattr(content, key)) for key in counted}])
 
 
-def _ask_once(run: Run, asked: Purchase, data: dict, titles: dict[str, str]) -> Analysis:
-    with open_account(run) as account:
+def _ask_once(run: Run, asked: agent.Purchase, data: dict, titles: dict[str, str]) -> Analysis:
+    with agent.open_account(run) as account:
         (entry,) = account.obtain([asked])
         return _read_answer(account, asked, entry, data, titles)
 
 
 def _read_answer(
-    account: Account, asked: Purchase, entry: Entry | None, data: dict, titles: dict[str, str]
+    account: agent.Account,
+    asked: agent.Purchase,
+    entry: agent.Entry | None,
+    data: dict,
+    titles: dict[str, str],
 ) -> Analysis:
     """Mave's answer taken apart by cluster, its figures looked up in what was sent."""
     if entry is None:
@@ -139,7 +144,7 @@ def _read_answer(
     return content
 
 
-def _read_reply(entry: Entry, row: PersonaRow) -> Reply:
+def _read_reply(entry: agent.Entry, row: PersonaRow) -> Reply:
     """One persona's own words; as text when they break the schema."""
     try:
         text = str(entry.answer["output"][0]["content"][0]["text"] or "")
@@ -172,7 +177,7 @@ def follow_up(run: Run, text: str) -> Shown:
         raise ParameterError(told, remedy="Run analysis.ask(run) with credits allowed first.")
     chat = payloads.Chat(message=plain, thread_id=content.thread_id)
     data = personas.numbers_of(run, personas.read(run)).body()
-    found = _ask_once(run, Purchase("mave", prompts.FOLLOW_UP, chat), data, {})
+    found = _ask_once(run, agent.Purchase("mave", prompts.FOLLOW_UP, chat), data, {})
     others = [known for known in content.follow_ups if known.question != plain]
     content.follow_ups = [*others, found]
     _write(run, content)

@@ -321,8 +321,7 @@ def _tiny_clusters(run: Run) -> list[str]:
 
 def _settings(run: Run) -> dict[str, Any]:
     """What decides who counts and how: where it differs, viewers did not."""
-    chosen = {name: sorted(getattr(run.params, name)) for name in ("media_ids", "exclude_domains")}
-    return {"rules": run.rules.fingerprint, "window": run.window.days, **chosen}
+    return {"rules": run.rules.fingerprint, "window": run.window.days, **run.params.choice}
 
 
 def _previous(run: Run) -> changes.Previous | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import date, datetime, timedelta
+from types import ModuleType
 
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from helpers import wistia as host
+from helpers import wistia
 from helpers.core import clock
 from helpers.findings.counts import publish_counts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
+from helpers.store.facts import MediaFacts, SessionFacts, VisitorFacts
 from helpers.store.store import Store
 
 WEEKLY_ABOVE = 120  # days of a window
@@ -24,9 +26,9 @@ PASS = timedelta(hours=24)
 class Fetched(BaseModel):
     """What a fetch did. Shows itself as one line about the store, the same on every run."""
 
-    sessions: host.SessionFacts = host.SessionFacts()
-    visitors: host.VisitorFacts = host.VisitorFacts()
-    medias: host.MediaFacts = host.MediaFacts()
+    sessions: SessionFacts = SessionFacts()
+    visitors: VisitorFacts = VisitorFacts()
+    medias: MediaFacts = MediaFacts()
     requests: int = 0
     retries: int = 0
     throttled: int = 0  # answers 429 and 503
@@ -93,17 +95,22 @@ def everything(run: Run) -> Fetched:
     return fetched
 
 
-def open_host(run: Run) -> host.Host:
-    """The video host of a run's account, to be closed; a second host would be chosen here."""
+def host_of(run: Run) -> ModuleType:
+    """The room of the run's video host; a second host is chosen here."""
+    return wistia
+
+
+def open_host(run: Run) -> wistia.Host:
+    """The video host of a run's account, to be closed."""
     address, token = run.address("wistia")
-    return host.Host(address, token, per_minute=run.settings.requests_per_minute)
+    return host_of(run).Host(address, token, per_minute=run.settings.requests_per_minute)
 
 
 def _import(run: Run) -> Fetched:
     """Own sessions in the place of the host's."""
     imported = intake.import_sessions(run.store, run.params.sessions_file)
     new = imported.rows if imported.changed else 0
-    facts = host.SessionFacts(rows=imported.rows, new=new, erased=imported.erased)
+    facts = SessionFacts(rows=imported.rows, new=new, erased=imported.erased)
     fetched = Fetched(sessions=facts)
     _record(run, fetched)
     return fetched
@@ -111,7 +118,7 @@ def _import(run: Run) -> Fetched:
 
 def _fetch(run: Run) -> Fetched:
     """Sessions, visitors and videos from the host; days that are too old leave."""
-    fetched, store = Fetched(), run.store
+    fetched, store, host = Fetched(), run.store, host_of(run)
     progress, window, kept_days = _begin_pass(store), run.window, run.settings.retention_days
     # The sandbox's calendar stands still.
     today = window.as_of if run.source.wistia == "sandbox" else clock.today()
@@ -166,7 +173,7 @@ class _Progress(BaseModel):
     """How far fetching got: ``fetch.json`` of the store."""
 
     current: _Pass = Field(_Pass(), alias="pass")
-    visitors: host.VisitorFacts = host.VisitorFacts()
+    visitors: VisitorFacts = VisitorFacts()
 
 
 def _begin_pass(store: Store) -> _Progress:

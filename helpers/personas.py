@@ -7,6 +7,7 @@ import json
 import pandas as pd
 
 from helpers import cluster
+from helpers import mavera as agent
 from helpers.core import files
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.parameters import suggest
@@ -16,8 +17,6 @@ from helpers.mavera import drafts as drafting
 from helpers.mavera import payloads as sending
 from helpers.mavera import prompts
 from helpers.mavera.answers import Shown
-from helpers.mavera.bill import KINDS, Bill, BillRow, Purchase
-from helpers.mavera.purchases import Account, open_account
 from helpers.mavera.results import STATUSES, PersonaRow, PersonasFile
 from helpers.run import Run
 
@@ -126,7 +125,7 @@ def bill(run: Run) -> pd.DataFrame:
         Mavera refused or failed.
     """
     content = read(run)
-    with open_account(run) as account:
+    with agent.open_account(run) as account:
         account.begin()
         content.bill = known = _bill(run, account, content)
         _write(run, content)
@@ -135,18 +134,18 @@ def bill(run: Run) -> pd.DataFrame:
     return known.table()
 
 
-def _bill(run: Run, account: Account, content: PersonasFile) -> Bill:
+def _bill(run: Run, account: agent.Account, content: PersonasFile) -> agent.Bill:
     """Of the personas, and of what later stages of this run will ask."""
     rows = drafting.plan_personas(account, content.personas)
     if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
         return account.bill(rows)
     known = account.bill(rows, questions(run, content))
-    edits = BillRow(item=prompts.EDITS, status="ask", credits=KINDS["mave"].price)
+    edits = agent.BillRow(item=prompts.EDITS, status="ask", credits=agent.KINDS["mave"].price)
     known.rows += [edits] * run.params.ask_edits
     return known
 
 
-def questions(run: Run, content: PersonasFile) -> list[Purchase]:
+def questions(run: Run, content: PersonasFile) -> list[agent.Purchase]:
     """What stage 05 asks: Mave about all clusters, and with ``ask_personas`` each persona."""
     rows = [row for row in content.personas if row.persona_id or row.chosen]
     replies = [prompts.ask_persona(row) for row in rows if run.params.ask_personas]
@@ -204,7 +203,7 @@ def buy(run: Run) -> pd.DataFrame:
         Mavera failed or refused.
     """
     content = read(run)
-    with open_account(run) as account:
+    with agent.open_account(run) as account:
         known = _bill(run, account, content)
         try:
             if account.buys and content.personas:

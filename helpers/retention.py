@@ -10,7 +10,7 @@ import pandas as pd
 from helpers import analysis
 from helpers.core import files
 from helpers.core.tables import clock
-from helpers.fetch import host, open_host
+from helpers.fetch import host_of, open_host
 from helpers.findings import drops as places
 from helpers.findings.content import usual_percent
 from helpers.findings.counts import publish_counts
@@ -47,7 +47,7 @@ def fetch(run: Run) -> pd.DataFrame | None:
         run.store.open(run.source.identity("wistia", run.settings))
         with closing(open_host(run)) as service:
             try:
-                missing = host.fetch_engagement(
+                missing = host_of(run).fetch_engagement(
                     service, run.store, list(videos.index), videos["last_at"]
                 )
             finally:

@@ -229,8 +229,7 @@ class Run:
         """What a file of this stage is made with."""
         return {
             "window": f"{self.window.start} to {self.window.end}",
-            "videos": self.params.media_ids,
-            "domains_left_out": self.params.exclude_domains,
+            **self.params.choice,
             "time_zone": self.params.time_zone,
             "source": self.source.wistia,
             "store": self.store.fingerprint(),
@@ -260,13 +259,7 @@ class Run:
         if not self.store.days():
             what = f"Nothing was fetched yet for account {self.account}."
             raise DataError(what, where=self.stage, remedy="Run 01_fetch first.")
-        engine = shards.over_store(
-            self.settings,
-            self.store,
-            self.window,
-            media_ids=self.params.media_ids,
-            exclude_domains=self.params.exclude_domains,
-        )
+        engine = shards.over_store(self.settings, self.store, self.window, **self.params.choice)
         for table, maker in (("features", "02_enrich"), ("viewers", "03_cluster")):
             path = self.find(f"{table}.parquet")
             if path and self.stage > maker:

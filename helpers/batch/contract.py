@@ -14,7 +14,6 @@ from typing import Any
 from pydantic import AliasPath, BaseModel, TypeAdapter, ValidationError, create_model
 from ruamel.yaml import YAML
 
-from helpers import mavera as agent
 from helpers.batch.doctor import Finding, give_up_early, visit
 from helpers.core import clock, files
 from helpers.core import settings as settings_module
@@ -22,7 +21,8 @@ from helpers.core.errors import DataError, KitError
 from helpers.core.fields import TELL, Shape
 from helpers.core.folders import make_outputs
 from helpers.core.http import Client
-from helpers.fetch import host, open_host
+from helpers.fetch import host_of, open_host
+from helpers.personas import agent
 from helpers.sandbox.process import stop_sandboxes
 
 DOCUMENTED = YAML(typ="safe").load(Path(__file__).with_name("texts") / "documented.yml")
@@ -59,8 +59,11 @@ def compare() -> Iterator[Finding]:
     settings = settings_module.load()
     make_outputs(settings.outputs)
     run, written = visit(settings), []
-    with closing(open_host(run)) as wistia:
-        services = ((wistia.client, host.SHAPES), (agent.Account(run).mavera.client, agent.SHAPES))
+    with closing(open_host(run)) as host:
+        services = (
+            (host.client, host_of(run).SHAPES),
+            (agent.Account(run).mavera.client, agent.SHAPES),
+        )
         for service, shapes in services:
             give_up_early(service)
             for path, shape in shapes.items():

@@ -10,7 +10,6 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
-from helpers import mavera as agent
 from helpers.batch import kernels
 from helpers.core import clock
 from helpers.core import settings as settings_module
@@ -20,6 +19,7 @@ from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
 from helpers.fetch import open_host
+from helpers.personas import agent
 from helpers.run import Run
 from helpers.store import rules
 

@@ -100,6 +100,9 @@ MediaId = Annotated[str, AfterValidator(_id_of), such_that(re.compile(r"\w+").fu
 Domain = Annotated[str, AfterValidator(bare_domain), such_that(DOMAIN.fullmatch)]
 List = BeforeValidator(_list)
 
+CHOOSES = ("media_ids", "exclude_domains")
+"""Parameters that choose which sessions count: variables of ``store/sql/sessions.sql``."""
+
 DAY = "a day in ISO 8601, such as 2026-06-30, or nothing"
 PATH = "a path without an e-mail address, for parameters are written down"
 COUNT = "a whole number of 0 or more"
@@ -139,6 +142,12 @@ class Parameters(BaseModel):
     ask_edits: bool = Field(False, description="true or false")
     seed: Count = Field(0, description=COUNT)
     full_sweep: bool = Field(False, description="true or false")
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """The parameters that choose which sessions count, by name; lists in order."""
+        values = {name: getattr(self, name) for name in CHOOSES}
+        return {name: sorted(v) if isinstance(v, list) else v for name, v in values.items()}
 
     @classmethod
     def check(cls, values: Mapping[str, Any], *, where: str = "The run") -> Parameters:
@@ -182,7 +191,7 @@ DEFAULTS: dict[str, Any] = {name: field.default for name, field in Parameters.mo
 
 _DECIDED = {
     "01_fetch": ("run_date", "start_date", "end_date", "source", "sessions_file"),
-    "02_enrich": ("media_ids", "exclude_domains", "time_zone", "min_cell"),
+    "02_enrich": (*CHOOSES, "time_zone", "min_cell"),
     "03_cluster": ("clusters_file",),
 }
 INHERITED = {name: stage for stage, names in _DECIDED.items() for name in names}

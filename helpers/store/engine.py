@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from helpers.core import files
-from helpers.core.parameters import Window, bare_domain
+from helpers.core.parameters import Parameters, Window
 from helpers.core.settings import Settings
 from helpers.store import duck
 from helpers.store.duck import sql as sql
@@ -45,28 +45,28 @@ class Selection:
 
     store: Store
     window: Window
-    media_ids: tuple[str, ...] = ()
-    exclude_domains: tuple[str, ...] = ()
+    choice: Mapping[str, Any] = field(default_factory=lambda: Parameters().choice)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the sessions that count, and what plays hold: another once one of these changes."""
-        choice = sorted(self.media_ids), sorted(self.exclude_domains), sql("plays")
-        return self.store.fingerprint(str(self.window.start), str(self.window.end), *choice)
+        """Names the sessions that count and what plays hold: another once one of them changes."""
+        dates = str(self.window.start), str(self.window.end)
+        return self.store.fingerprint(*dates, sorted(self.choice.items()), sql("plays"))
 
     @property
     def statements(self) -> str:
         """``sql/sessions.sql``, told what counts."""
-        domains = [bare_domain(text) for text in self.exclude_domains]
         values = {
             "window_start": f"DATE '{self.window.start}'",
             "window_end": f"DATE '{self.window.end}'",
-            "media_ids": duck.texts(self.media_ids),
-            "exclude_domains": duck.texts(domains),
         }
+        for name, value in self.choice.items():
+            values[name] = duck.texts(value) if isinstance(value, list) else str(value)
         variables = "".join(f"SET VARIABLE {name} = {text};\n" for name, text in values.items())
         people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
-        return variables + sql("sessions").replace("{left_out}", people if domains else "true")
+        return variables + sql("sessions").replace(
+            "{left_out}", people if self.choice["exclude_domains"] else "true"
+        )
 
 
 class Engine:
@@ -189,13 +189,13 @@ def _added_up(field: pa.Field) -> str:
     return f"sum({name})::DOUBLE AS {name}" if is_number else name
 
 
-def over_store(settings: Settings, store: Store, window: Window, **choice: Iterable[str]) -> Engine:
+def over_store(settings: Settings, store: Store, window: Window, **choice: Any) -> Engine:
     """The store's tables, and the sessions that count, as ``sql/sessions.sql`` defines them.
 
     Parameters
     ----------
     **choice
-        ``media_ids``, only these videos; ``exclude_domains``, viewers left out by e-mail domain.
+        The parameters that choose sessions, see :attr:`.Parameters.choice`.
 
     Returns
     -------
@@ -207,5 +207,4 @@ def over_store(settings: Settings, store: Store, window: Window, **choice: Itera
     connection = duck.connect(settings.memory_limit, store.folder / ".spill")
     for table, query in store.lists().items():
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {query}")
-    chosen = {name: tuple(values) for name, values in choice.items()}
-    return Engine(connection, Selection(store, window, **chosen))
+    return Engine(connection, Selection(store, window, Parameters(**choice).choice))

@@ -12,7 +12,7 @@ import itertools
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -37,7 +37,7 @@ MOST_OPEN = 16
 """Shards that a process keeps open; one that was closed is asked all its statements again."""
 
 
-def over_store(settings: Settings, store: Store, window: Window, **choice: Iterable[str]) -> Engine:
+def over_store(settings: Settings, store: Store, window: Window, **choice: Any) -> Engine:
     """Like :func:`.engine.over_store`; on a Dask cluster or in shards when settings say so.
 
     Raises what :class:`.dask_cluster.Cluster` raises.

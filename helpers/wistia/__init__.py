@@ -1,11 +1,11 @@
 """Wistia: its client, its rows, and the readers of its lists.
 
 These names are the door of the room, and all that other rooms use of it: a second video host is a
-room with the same ones, beside this one, chosen in ``fetch.open_host``.
+room with the same ones, beside this one, chosen in ``fetch.host_of``.
 """
 
 from helpers.wistia.client import SHAPES
 from helpers.wistia.client import Wistia as Host
-from helpers.wistia.sessions import SETTLES, SessionFacts, SessionReader
-from helpers.wistia.videos import MediaFacts, fetch_engagement, read_medias
-from helpers.wistia.visitors import VisitorFacts, VisitorReader
+from helpers.wistia.sessions import SETTLES, SessionReader
+from helpers.wistia.videos import fetch_engagement, read_medias
+from helpers.wistia.visitors import VisitorReader

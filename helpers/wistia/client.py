@@ -11,15 +11,13 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
-from helpers.core.errors import AccessError, DataError, ServiceError
+from helpers.core.errors import AccessError, ServiceError
 from helpers.core.fields import Shape
 from helpers.core.http import Client
-from helpers.store.store import Store
 from helpers.wistia import rows
-from helpers.wistia.rows import FORMAT_CHANGED, Row, RowProblem
+from helpers.wistia.rows import Row, RowProblem
 
 EVENTS_PATH = "/v1/stats/events.json"
 VISITORS_PATH = "/v1/stats/visitors.json"
@@ -41,9 +39,6 @@ SHAPES = {
 WORKERS = 30
 """Requests in flight: 18 of 1.8 s each make 600 a minute; the rest make up for slower ones."""
 
-UNUSABLE_SHARE = 0.01
-"""Of the rows of a day, or of a list: so many may lack an id or a time, and one always may."""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -61,46 +56,6 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-class Facts(BaseModel):
-    """What became of a list; counts are rows unless said otherwise."""
-
-    pages: int = 0
-    rows: int = 0
-    repeated: int = 0  # met twice while pages moved
-    outside: int = 0  # of a day that was not asked for
-    erased: int = 0  # of people who were erased
-    unusable: int = 0  # without an id or a time
-
-    @property
-    def dropped(self) -> int:
-        """Rows that were read and not stored."""
-        return self.repeated + self.outside + self.erased + self.unusable
-
-    def without_erased(self, store: Store, table: pa.Table) -> pa.Table:
-        """The rows of a page that may be stored; the others are counted."""
-        kept = store.without_forgotten(table)
-        self.erased += len(table) - len(kept)
-        return kept
-
-
-def refuse_unusable(problems: Sequence[RowProblem], usable: int, where: str) -> None:
-    """Do without a few rows that have no id or time.
-
-    Raises
-    ------
-    DataError
-        They are over 1 % of the rows, and more than one.
-    """
-    total = usable + len(problems)
-    if len(problems) > max(1, UNUSABLE_SHARE * total):
-        raise DataError(
-            f"{len(problems)} of {total} rows have no usable id or time: {problems[0].what}.",
-            where=where,
-            expected=f"at most {UNUSABLE_SHARE:.0%}",
-            remedy=f"{FORMAT_CHANGED} None of these rows is stored.",
-        )
 
 
 class Wistia:

@@ -23,8 +23,8 @@ from pydantic.functional_validators import AfterValidator, BeforeValidator
 from helpers.core.errors import DataError
 from helpers.core.fields import Unsure
 from helpers.core.privacy import clean_text, page_of, without_emails
+from helpers.store.facts import FORMAT_CHANGED
 
-FORMAT_CHANGED = "The service's format may have changed: nothing was guessed. Look for a newer kit."
 ROUNDING = 1e-9
 """So near 0 or 1, percent_viewed is 0 or 1: float noise, such as 1.0000000000000002."""
 

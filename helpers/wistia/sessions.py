@@ -12,9 +12,10 @@ from typing import Any
 from helpers.core import clock
 from helpers.core.errors import DataError
 from helpers.core.progress import progress
+from helpers.store.facts import SessionFacts, refuse_unusable
 from helpers.store.schema import SESSIONS
 from helpers.store.store import Store
-from helpers.wistia.client import WORKERS, Facts, Page, Wistia, refuse_unusable, side_by_side
+from helpers.wistia.client import WORKERS, Page, Wistia, side_by_side
 from helpers.wistia.rows import RowProblem, Session, to_table
 
 SETTLES = timedelta(days=3)
@@ -29,13 +30,6 @@ MOST_PAGES = 4 * PAGES
 UNIT_CHANGED = "Its unit may have changed: it is refused, not rescaled. Other days are kept."
 TOO_MANY_REFUSED = 3  # days: no odd row any more, the unit or the format has changed
 ONE_DAY = timedelta(days=1)
-
-
-class SessionFacts(Facts):
-    """What became of the sessions; ``new`` are rows more than were stored of the same days."""
-
-    new: int = 0
-    days: int = 0  # stored
 
 
 @dataclass

@@ -14,9 +14,10 @@ import pyarrow as pa
 from helpers.core import clock
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.core.files import open_parquet, write_parquet
+from helpers.store.facts import MediaFacts, refuse_unusable
 from helpers.store.schema import ENGAGEMENT, MEDIA_STATS, MEDIAS
 from helpers.store.store import Store
-from helpers.wistia.client import STATS_PERMISSION, Facts, Wistia, refuse_unusable, side_by_side
+from helpers.wistia.client import STATS_PERMISSION, Wistia, side_by_side
 from helpers.wistia.rows import Engagement, MediaStats, to_table
 
 MOST_CELLS = 1000
@@ -25,12 +26,6 @@ MOST_CELLS = 1000
 GONE = "it is deleted at Wistia"
 NO_CURVE = "Wistia has no curve of it, as of an image, or its length is not known"
 REFUSED = f"the token lacks {STATS_PERMISSION}"
-
-
-class MediaFacts(Facts):
-    """What became of the videos."""
-
-    readable: bool = True  # the token may read them
 
 
 def read_medias(wistia: Wistia, store: Store) -> MediaFacts:

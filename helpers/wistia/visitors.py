@@ -18,9 +18,10 @@ from helpers.core.files import open_parquet, replace_file
 from helpers.core.progress import progress
 from helpers.store import engine
 from helpers.store.duck import connect, quoted
+from helpers.store.facts import VisitorFacts, refuse_unusable
 from helpers.store.schema import VISITORS
 from helpers.store.store import Store
-from helpers.wistia.client import WORKERS, Facts, Page, Wistia, refuse_unusable, side_by_side
+from helpers.wistia.client import WORKERS, Page, Wistia, side_by_side
 from helpers.wistia.rows import RowProblem, to_table
 
 LATE = timedelta(minutes=10)
@@ -31,14 +32,6 @@ BLOCK = 10
 
 MEMORY_LIMIT = "256MB"  # of what sorts the rows, on disk beyond it
 TURN = pa.field("turn", pa.int64())  # of the page that a row was met on: a later one is newer
-
-
-class VisitorFacts(Facts):
-    """What became of the visitors; ``rows`` are those in the store afterwards."""
-
-    incremental: bool = False  # read until the last known activity
-    order_broken: bool = False
-    known_until: datetime | None = None  # the next reading begins from there
 
 
 class VisitorReader:

@@ -18,7 +18,7 @@ SELECT unnest([
      'rows': session_rows, 'whole': NULL},
     {'name': 'repeated_rows', 'step': 'dropped: event_key repeated',
      'rows': repeated_rows, 'whole': NULL},
-    {'name': 'left_out_sessions', 'step': 'left out: other videos or excluded domains',
+    {'name': 'left_out_sessions', 'step': 'left out by the parameters',
      'rows': session_rows - repeated_rows - sessions, 'whole': NULL},
     {'name': 'sessions', 'step': 'sessions that count',
      'rows': sessions, 'whole': NULL},
