@@ -36,8 +36,9 @@ def table_of(sessions, prefix):
     if not isinstance(sessions, pd.DataFrame):
         sessions = pa.Table.from_pylist(list(sessions), SESSIONS).to_pandas()
     keys = [f"{prefix}{key or number}" for number, key in enumerate(sessions["event_key"])]
-    whole = sessions.assign(event_key=keys, mobile=False)[SESSIONS.names]
-    return pa.Table.from_pandas(whole, SESSIONS, preserve_index=False)
+    texts = {"visitor_key": str, "media_id": str}
+    whole = sessions.astype(texts).assign(event_key=keys, mobile=False)[SESSIONS.names]
+    return pa.Table.from_pandas(whole, SESSIONS, preserve_index=False, safe=False)
 
 
 def tables(sessions, *, earlier=(), visitors=(), medias=(), chosen=None):

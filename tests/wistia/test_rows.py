@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
+from helpers.store.facts import refuse_unusable
 from helpers.store.store import MEDIAS, SESSIONS, VISITORS
-from helpers.wistia.client import Wistia, refuse_unusable
+from helpers.wistia.client import Wistia
 from helpers.wistia.rows import to_table
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
