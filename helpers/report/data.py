@@ -1,4 +1,4 @@
-"""report.json: the report's sections, each with a block in `templates/report.html.j2`."""
+"""report.json: the report's sections; the page has a template for each, or the usual one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ SECTIONS = {
     "method": "Method",
     "stamp": "Stamp",
 }
-"""The sections in order, and their headings; each has a block in report.html.j2."""
+"""The sections in order, and their headings. One of a finding of the same name needs no more: it is
+shown by ``templates/sections/usual.html.j2``."""
 
 
 def gather(folder: Path) -> dict[str, Any]:
@@ -76,11 +77,9 @@ def gather(folder: Path) -> dict[str, Any]:
         run.json or clusters.csv is missing, or a file is damaged.
     """
     source = _Source(folder)
-    parts = {
+    parts = {name: source.section(name) for name in SECTIONS} | {
         "clusters": _clusters(source),
         "content": source.section("content", "sources", "conversions"),
-        "retention": source.section("retention"),
-        "change": source.section("change"),
         "people": source.section("people") | {"now": source.now, "names": _names(source)},
         "personas": _personas(source),
         "advice": _advice(source),

@@ -53,7 +53,9 @@ def render(facts: dict[str, Any]) -> str:
     """The page of a report.json."""
     titles = {row["cluster"]: row["title"] for row in facts["clusters"]["rows"]}
     template, looks = environment().get_template("report.html.j2"), plots.looks(titles)
-    page = template.render(**facts, headings=data.SECTIONS, titles=titles, looks=looks)
+    page = template.render(
+        **facts, sections=facts, headings=data.SECTIONS, titles=titles, looks=looks
+    )
     return headings_in_order(page)
 
 
