@@ -20,6 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from helpers.core.parameters import DEFAULTS
 from helpers.core.tables import clock, span, whole_percent
 from helpers.findings.counts import share_interval
 
@@ -160,7 +161,7 @@ def cluster_sizes(clusters: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def completion_by_videos(
-    counts: pd.DataFrame, ax: Axes | None = None, *, min_cell: int = 10
+    counts: pd.DataFrame, ax: Axes | None = None, *, min_cell: int = DEFAULTS["min_cell"]
 ) -> Axes:
     """Mean completion by cluster and number of videos, never of a single viewer.
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from helpers.core.parameters import DEFAULTS
+
 LEAST_STEP = 5  # counts are rounded to a multiple of at least this
 TOO_FEW = 30
 """Groups of fewer viewers are not compared: a 95 % interval of a share is up to 36 points wide."""
@@ -174,7 +176,11 @@ def is_clear_maximum(most: float, second: float, *, groups: int = 1) -> bool:
 
 
 def count_people(
-    count: int | None, noun: str = "viewer", plural: str = "", *, min_cell: int = 10
+    count: int | None,
+    noun: str = "viewer",
+    plural: str = "",
+    *,
+    min_cell: int = DEFAULTS["min_cell"],
 ) -> str:
     """A published count with its noun: ``1 viewer``, ``1,245 viewers``, ``fewer than 10 viewers``.
 

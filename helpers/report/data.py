@@ -12,6 +12,7 @@ import pandas as pd
 from helpers.core.errors import DataError
 from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
+from helpers.core.parameters import DEFAULTS
 from helpers.core.settings import command
 from helpers.findings.counts import TOO_FEW, share_interval
 from helpers.findings.section import Section, make_section
@@ -218,7 +219,7 @@ def _method(source: _Source) -> dict[str, Any]:
     return {
         "finding": _say("method", sessions=sessions, viewers=viewers),
         "counts": {name: source.counts[name] for name in TOTALS if name in source.counts},
-        "min_cell": source.params.get("min_cell", 10),
+        "min_cell": source.params.get("min_cell", DEFAULTS["min_cell"]),
         "rules": [{"title": rule.title, "when": rule.when} for rule in source.rules],
         "parts": {"coverage": source.section("coverage")},
     }
