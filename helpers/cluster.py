@@ -32,7 +32,6 @@ from helpers.store.rules import ClusterRules
 
 QUARTILES_NEED = 4  # times min_cell viewers
 TINY = 2  # viewers; a hidden count in a cluster of so few can be found
-MOST_SUGGESTED = 10  # next videos of a cluster, so that each person has one not seen yet
 FINDINGS_VERSION = 2  # of insights.json
 
 
@@ -191,9 +190,9 @@ def read_table(run: Run) -> pd.DataFrame:
 # ---- findings: each a Section
 
 
-def content(run: Run) -> Section:
+def content(run: Run, next_videos: pd.DataFrame | None = None) -> Section:
     """Which videos stand out in a cluster; see :func:`.content.compare_content`."""
-    return _find(run, compare_content)
+    return _find(run, compare_content, next_videos)
 
 
 def sources(run: Run) -> Section:
@@ -256,9 +255,11 @@ def write_findings(run: Run) -> dict[str, Section]:
     DataError
         Stage 03 has not named the clusters yet.
     """
-    tables, previous, known = _tables(run), _previous(run), _read_people(run)
+    tables, previous = _tables(run), _previous(run)
+    next_videos = suggest_next_videos(tables, run.rules, run.params.min_cell)
+    known = _read_people(run, next_videos)
     found = {
-        "content": content(run),
+        "content": content(run, next_videos),
         "sources": sources(run),
         "conversions": conversions(run),
         "change": change(run, known),
@@ -303,10 +304,11 @@ def _find(run: Run, compare: Callable[..., Section], *given: Any, **options: Any
     return found.without(_tiny_clusters(run))
 
 
-def _read_people(run: Run) -> pd.DataFrame:
-    tables, least = _tables(run), run.params.min_cell
-    suggested = suggest_next_videos(tables, run.rules, least, most=MOST_SUGGESTED)
-    options = {"opt_out": _read_opt_out(run), "next_videos": suggested}
+def _read_people(run: Run, next_videos: pd.DataFrame | None = None) -> pd.DataFrame:
+    tables = _tables(run)
+    if next_videos is None:
+        next_videos = suggest_next_videos(tables, run.rules, run.params.min_cell)
+    options = {"opt_out": _read_opt_out(run), "next_videos": next_videos}
     return scoring.read_people(tables, run.rules, run.window, **options)
 
 

@@ -119,8 +119,8 @@ def watch_times(run: Run) -> pd.DataFrame:
     a viewer counts once in an hour of the week.
     """
     counted = run.engine.counts(engine.sql("watch_times"), {"zone": run.params.time_zone})
-    everyone = run.engine.query("SELECT count(DISTINCT visitor_key) AS viewers FROM sessions")
-    total = int(everyone.at[0, "viewers"])
+    everyone = run.engine.counts("SELECT count(DISTINCT hash(visitor_key)) AS n FROM plays")
+    total = int(everyone.at[0, "n"])
     counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
     counted["hour"] = counted["hour"].astype(int)
     grid = counted.pivot(index="weekday", columns="hour", values="viewers")

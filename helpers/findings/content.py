@@ -15,16 +15,21 @@ USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
 """Completion of business videos [percent] by length: under so many seconds, so much is watched."""
 ALONE = 0.9  # a cluster with this share of the viewers of one video is compared with all others
 LEAST_SPREAD = 1e-9  # where all viewers watched the same
-MOST_NEXT = 3  # videos to send next, of each cluster
+MOST_NEXT = 3  # videos to send next that are shown, of each cluster
+MOST_SUGGESTED = 10  # of each cluster, so that each person has one not seen yet
 
 
-def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Section:
+def compare_content(
+    engine: Engine, rules: ClusterRules, next_videos: pd.DataFrame | None = None, *, min_cell: int
+) -> Section:
     """Which videos stand out in a cluster, by preference.
 
     Parameters
     ----------
     engine : Engine
         With viewers, plays, sessions and titles.
+    next_videos : DataFrame, optional
+        Of :func:`suggest_next_videos`, which is asked where it is not given.
 
     Returns
     -------
@@ -40,10 +45,12 @@ def compare_content(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     cells = cells.rename(columns={"viewers": "count"})
     shown = publish_shares(cells, sizes, min_cell, sums=True)
     clear = find_preferences(chosen, viewers, shown, min_cell)
+    if next_videos is None:
+        next_videos = suggest_next_videos(engine, rules, min_cell)
     parts = {
         "videos": _describe_videos(shown, cells, titles, rules),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
-        "next_video": _describe_next(suggest_next_videos(engine, rules, min_cell), rules, min_cell),
+        "next_video": _describe_next(next_videos, rules, min_cell),
         "lengths": compare_lengths(engine, min_cell),
     }
     words = {"listed": len(shown), "titles": rules.titles}
@@ -100,9 +107,7 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     return make_section("folders", shown)
 
 
-def suggest_next_videos(
-    engine: Engine, rules: ClusterRules, min_cell: int, *, most: int = MOST_NEXT
-) -> pd.DataFrame:
+def suggest_next_videos(engine: Engine, rules: ClusterRules, min_cell: int) -> pd.DataFrame:
     """What to send each cluster next: the videos that most of it went on to, best first.
 
     Returns
@@ -122,13 +127,14 @@ def suggest_next_videos(
     others = others.dropna(subset="viewers").drop(columns="cluster").assign(basis="all viewers")
     missing = pd.DataFrame({"cluster": sizes.index.difference(own["cluster"])})
     frame = pd.concat([own.assign(basis="this cluster"), missing.merge(others, how="cross")])
-    frame = _in_order(frame, rules, "viewers").groupby("cluster", sort=False).head(most)
+    frame = _in_order(frame, rules, "viewers").groupby("cluster", sort=False).head(MOST_SUGGESTED)
     frame["title"] = frame["value"].map(read_titles(engine)["title"])
     names = {"value": "media_id", "viewers": "followers", "share": "share_of_next"}
     return frame.rename(columns=names).reset_index(drop=True)
 
 
 def _describe_next(frame: pd.DataFrame, rules: ClusterRules, min_cell: int) -> Section:
+    frame = frame.groupby("cluster", sort=False).head(MOST_NEXT).reset_index(drop=True)
     own = frame[frame["basis"] == "this cluster"].groupby("cluster", sort=False)
     leading = [rows.head(2) for _, rows in own]
     clear = [

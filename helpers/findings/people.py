@@ -132,8 +132,9 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     summed = engine.counts(sql("watch_time"))
     if not summed["known_sessions"].any():
         return Section("No length of a video is known: watch time cannot be told.")
+    of_clusters = summed[summed["media_id"].isna()]
     shown = summed.assign(
-        viewers=publish_counts(summed["viewers"], int(summed["viewers"].max()), min_cell),
+        viewers=publish_counts(summed["viewers"], int(of_clusters["viewers"].sum()), min_cell),
         timed=publish_counts(summed["timed_viewers"], summed["viewers"], min_cell),
     )
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
@@ -149,7 +150,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     )
     # In tens: all videos together are as long as all clusters, a hidden one would be what is left.
     videos["minutes"] = videos["minutes"].round(-1)
-    hours = summed.loc[summed["cluster"].isna() & summed["media_id"].isna(), "minutes"].sum() / 60
+    hours = of_clusters["minutes"].sum() / 60
     by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
         "watch_time_videos",
         videos.sort_values(["minutes", "media_id"], ascending=[False, True]),

@@ -14,7 +14,7 @@ RULES = rules.load()
 
 
 def compare(engine, min_cell=10):
-    return content.compare_content(engine, RULES, min_cell)
+    return content.compare_content(engine, RULES, min_cell=min_cell)
 
 
 def stands_out(seed, **tastes):

@@ -16,12 +16,14 @@ WITH centres AS (
 counted AS (
     SELECT
         count(*) AS sessions,
-        count(DISTINCT visitor_key) AS viewers,
         count(*) FILTER (percent_viewed = 0) AS zero,
-        count(*) FILTER (media_id IN (SELECT media_id FROM medias WHERE duration > 0)) AS measured,
-        count(*) FILTER (org IN (FROM centres)) AS from_centres,
-        count(DISTINCT visitor_key) FILTER (org IN (FROM centres)) AS viewers_from_centres
+        count(*) FILTER (media_id IN (SELECT media_id FROM medias WHERE duration > 0)) AS measured
     FROM sessions
+),
+from_centres AS (
+    SELECT count(*) AS sessions, count(DISTINCT visitor_key) AS viewers
+    FROM sessions
+    WHERE org IN (FROM centres)
 )
 SELECT
     'sessions of exactly 0 %' AS topic,
@@ -36,11 +38,11 @@ SELECT
 FROM counted
 UNION ALL
 SELECT
-    'sessions from data centres or VPNs', from_centres, sessions,
+    'sessions from data centres or VPNs', from_centres.sessions, counted.sessions,
     'Bots, monitors, or people behind a VPN.'
-FROM counted
+FROM counted, from_centres
 UNION ALL
 SELECT
-    'viewers from data centres or VPNs', viewers_from_centres, viewers,
+    'viewers from data centres or VPNs', viewers, (SELECT count(*) FROM viewers),
     'Viewers with such a session.'
-FROM counted
+FROM from_centres

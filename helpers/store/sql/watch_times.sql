@@ -1,7 +1,11 @@
--- Viewers by weekday and hour in a time zone; each counts once in an hour of the week.
+-- Viewers by weekday and hour in a time zone; each counts once in an hour of the week. Keys are
+-- compared by their hashes: sql/plays.sql proves that no two share one.
 SELECT
-    strftime(received_at AT TIME ZONE $zone, '%a') AS weekday,
-    strftime(received_at AT TIME ZONE $zone, '%H')::INT::VARCHAR AS hour,
-    count(DISTINCT visitor_key) AS viewers
-FROM sessions
-GROUP BY ALL
+    ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'][day] AS weekday,
+    hour::VARCHAR AS hour,
+    count(*) AS viewers
+FROM (
+    SELECT DISTINCT isodow(local_time) AS day, hour(local_time) AS hour, hash(visitor_key) AS viewer
+    FROM (SELECT visitor_key, received_at AT TIME ZONE $zone AS local_time FROM sessions)
+)
+GROUP BY day, hour
