@@ -1,24 +1,29 @@
-"""A server that does to a client what no honest one does."""
+"""A server that does to a client what no honest one does, and what an honest one may do."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 Behaviour = Callable[[socket.socket], None]
 
 
 @contextlib.contextmanager
-def serve(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list]]:
-    """Serve `behave` on 127.0.0.1; its address, and the head of each request that came.
+def serve(
+    *behaviours: Behaviour, context: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve on 127.0.0.1; the address, and each request that came.
 
     Parameters
     ----------
-    behave : callable
-        What to do with a connection once the head of a request has come; it is closed after.
+    behaviours : callable
+        What to do with a connection once a request has come; it is closed after. One after
+        another, the last for all that follow.
     """
     asked: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
@@ -28,8 +33,8 @@ def serve(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[
             connection.settimeout(20)
             if context:
                 connection = context.wrap_socket(connection, server_side=True)
-            asked.append(connection.recv(65536))
-            behave(connection)
+            asked.append(_request(connection))
+            behaviours[min(len(asked), len(behaviours)) - 1](connection)
 
     def listen() -> None:
         with contextlib.suppress(OSError):
@@ -44,10 +49,25 @@ def serve(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[
         listener.close()
 
 
-def answer(body: bytes = b"", *headers: str, status: str = "200 OK") -> Behaviour:
+def _request(connection: socket.socket) -> bytes:
+    text = connection.recv(65536)
+    head, _, body = text.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def answer(body: bytes | str = b"", *headers: str, status: str | int = "200 OK") -> Behaviour:
     """An answer whose body ends when the connection does."""
-    head = "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode()
-    return lambda connection: connection.sendall(head + body)
+    head = "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("latin-1")
+    data = body if isinstance(body, bytes) else body.encode()
+    return lambda connection: connection.sendall(head + data)
+
+
+def silence(seconds: float = 0) -> Behaviour:
+    """The connection ends without an answer."""
+    return lambda connection: time.sleep(seconds)
 
 
 def drip(start: bytes, piece: bytes = b" ") -> Behaviour:
@@ -57,7 +77,7 @@ def drip(start: bytes, piece: bytes = b" ") -> Behaviour:
         connection.sendall(start)
         while True:
             connection.sendall(piece)
-            threading.Event().wait(0.1)
+            time.sleep(0.1)
 
     return behave
 
