@@ -64,6 +64,10 @@ class Attack:
     def at_most(self, name, other):
         self.relate({name: 1.0, other: -1.0}, high=0)
 
+    def within(self, names, whole):
+        """Unknowns, of which nobody is in two, are together at most a number."""
+        self.relate(dict.fromkeys(names, 1), high=whole)
+
     def count(self, name, shown, truth, of, *, listed=True, veiled=False):
         """A count as the door lets it through, of a number or of another unknown.
 
@@ -124,6 +128,11 @@ class Attack:
         return pd.DataFrame.from_dict(found, orient="index", columns=["least", "most", "truth"])
 
 
+def called(people: pd.DataFrame) -> pd.Series:
+    """Who of a list of people is worth a call."""
+    return people["to call"].astype(str).str.lower().isin(["true", "yes", "1"])
+
+
 class Published:
     """What a run publishes, put to the attack table by table, each with the true counts."""
 
@@ -135,10 +144,9 @@ class Published:
         store = next((folder.parent / "store").iterdir())
         self.viewers = pd.read_parquet(folder / "data" / "viewers.parquet")
         files = sorted((store / "sessions").rglob("*.parquet"))
-        sessions = pd.concat(map(pd.read_parquet, files)).sort_values(
-            ["percent_viewed", "received_at", "visitor_key", "media_id"],
-            ascending=[False, True, True, True],
-        )
+        order = ["percent_viewed", "received_at", "visitor_key", "media_id"]
+        sessions = pd.concat(map(pd.read_parquet, files))
+        sessions = sessions.sort_values(order, ascending=[False, True, True, True])
         day = sessions["received_at"].dt.strftime("%Y-%m-%d")
         sessions = sessions[day.between(window["start_date"], window["end_date"])]
         sessions = sessions.drop_duplicates("event_key").drop(columns="email")
@@ -155,10 +163,8 @@ class Published:
         self.clusters = pd.read_csv(folder / "data" / "clusters.csv").set_index("cluster")
         self.sizes = {name: int(size) for name, size in self.clusters["viewers"].items()}
         self.tiny = {name for name, size in self.sizes.items() if size in (1, 2)}  # without rows
-        self.total, self.known = (
-            sum(self.sizes.values()),
-            int(self.clusters["identified_viewers"].sum()),
-        )
+        self.total = sum(self.sizes.values())
+        self.known = int(self.clusters["identified_viewers"].sum())
 
     def rows(self, *path: str) -> pd.DataFrame:
         """The table of a section of report.json, index as it came."""
@@ -169,6 +175,9 @@ class Published:
 
     def name(self, *name):
         return (self.tag, *map(str, name))
+
+    def names(self, table: str, keys) -> list[tuple]:
+        return [self.name(table, key) for key in keys]
 
     def column(self, table: str, shown: pd.Series, truth: pd.Series, of, *, absent=()):
         """A column of counts by its index; of: a number, or a function of the index."""
@@ -193,82 +202,73 @@ class Published:
 
     def put_clusters(self):
         """Sizes are exact, and means times sizes are nearly so."""
-        for cluster, row in self.clusters.iterrows():
-            size, mean, name = (
-                self.sizes[cluster],
-                row["avg_videos"],
-                self.name("viewings", cluster),
-            )
-            truth = int((self.plays["cluster"] == cluster).sum())
-            self.attack.unknown(name, truth, size)
+        for cluster, mean in self.clusters["avg_videos"].items():
+            size, name = self.sizes[cluster], self.name("viewings", cluster)
+            self.attack.unknown(name, int((self.plays["cluster"] == cluster).sum()), size)
             if size:
                 self.attack.relate({name: 1}, (mean - 0.05) * size, (mean + 0.05) * size)
             if cluster == "bouncers":  # by their rule
                 self.attack.equal([name], size)
 
     def put_videos(self):
-        """Viewers of each video by cluster, viewings by folder, minutes by both."""
+        """Viewers of each video by cluster, and viewings by folder."""
         table = self.rows("content", "videos").set_index(["media_id", "cluster"])
         truth = self.plays.groupby(["media_id", "cluster"]).size()
-        sums = self.plays.groupby(["media_id", "cluster"])["best"].sum()
         every = [(video, cluster) for video in self.medias.index for cluster in self.sizes]
         self.column("video", table["viewers"], truth, lambda key: self.sizes[key[1]], absent=every)
         self.door(table["viewers"] / table["share_of_viewings"], *self.sizes.values())
         for cluster in self.sizes:
-            names = [self.name("video", (video, cluster)) for video in self.medias.index]
+            names = self.names("video", [(video, cluster) for video in self.medias.index])
             self.attack.equal(names, self.name("viewings", cluster))
-        shares = table["share_of_all"].groupby("media_id").first()
         viewings = round(len(self.plays) / STEP) * STEP
-        self.door(shares * viewings, self.total)
-        for video in self.medias.index:
-            name = self.name("video", video)
-            if pd.notna(shares.get(video)):
-                shown = round(shares[video] * viewings)
-                self.attack.count(
-                    name, shown, int(truth.get(video, pd.Series([0])).sum()), self.total
-                )
-                self.attack.equal([self.name("video", (video, c)) for c in self.sizes], name)
-        # How far they were watched: a mean of whole percents, and minutes.
-        minutes = self.rows("people", "watch_time").set_index("cluster")["minutes"]
-        of_video = self.rows("people", "watch_time", "videos").set_index("title")["minutes"]
-        for key in every:
-            name, count = self.name("watched", key), self.name("video", key)
-            self.attack.unknown(name, sums.get(key, 0.0), whole=False)
-            percent = table["avg_percent_watched"].get(key)
-            low, high = (
-                (0, 1) if pd.isna(percent) else ((percent - 0.5001) / 100, (percent + 0.5001) / 100)
-            )
-            self.attack.relate({name: 1, count: -low}, low=0)
-            self.attack.relate({name: 1, count: -high}, high=0)
-        lengths = self.medias["duration"].dropna() / 60
-        for cluster, shown in minutes.dropna().items():
-            terms = {self.name("watched", (v, cluster)): m for v, m in lengths.items()}
-            self.attack.relate(terms, shown - 0.51, shown + 0.51)
-            mean = self.clusters["avg_percent_watched"][cluster]
-            if cluster == "bouncers":
-                terms = {self.name("watched", (v, cluster)): 100 for v in self.medias.index}
-                size = self.sizes[cluster]
-                self.attack.relate(terms, (mean - 0.051) * size, (mean + 0.051) * size)
-        for video, length in lengths.items():
-            shown = of_video.get(self.medias["name"][video])
-            if np.isscalar(shown) and pd.notna(shown):
-                terms = {self.name("watched", (video, c)): length for c in self.sizes}
-                self.attack.relate(terms, shown - 5.51, shown + 5.51)
+        shown = (table["share_of_all"].groupby("media_id").first() * viewings).dropna()
+        self.door(shown, self.total)
+        for video, count in shown.round().items():
+            name, known = self.name("video", video), int(truth.get(video, pd.Series([0])).sum())
+            self.attack.count(name, count, known, self.total)
+            self.attack.equal(self.names("video", [(video, c) for c in self.sizes]), name)
         folders = self.rows("content", "folders").set_index(["folder", "cluster"])["viewings"]
         by_folder = self.plays.assign(folder=self.plays["media_id"].map(self.medias["folder"]))
         truth = by_folder.groupby(["folder", "cluster"]).size()
         self.column("folder", folders, truth, lambda key: self.name("viewings", key[1]))
         for folder, cluster in folders.index:
             videos = self.medias.index[self.medias["folder"] == folder]
-            names = [self.name("video", (video, cluster)) for video in videos]
+            names = self.names("video", [(video, cluster) for video in videos])
             self.attack.equal(names, self.name("folder", (folder, cluster)))
+
+    def put_watched(self):
+        """How far videos were watched: a mean of whole percents, and minutes."""
+        table = self.rows("content", "videos").set_index(["media_id", "cluster"])
+        sums = self.plays.groupby(["media_id", "cluster"])["best"].sum()
+        for key in [(video, cluster) for video in self.medias.index for cluster in self.sizes]:
+            name, count = self.name("watched", key), self.name("video", key)
+            self.attack.unknown(name, sums.get(key, 0.0), whole=False)
+            percent = table["avg_percent_watched"].get(key)
+            known = pd.notna(percent)
+            low, high = ((percent + end) / 100 for end in (-0.5001, 0.5001)) if known else (0, 1)
+            self.attack.relate({name: 1, count: -low}, low=0)
+            self.attack.relate({name: 1, count: -high}, high=0)
+        lengths = self.medias["duration"].dropna() / 60
+        minutes = self.rows("people", "watch_time").set_index("cluster")["minutes"]
+        for cluster, shown in minutes.dropna().items():
+            terms = {self.name("watched", (v, cluster)): m for v, m in lengths.items()}
+            self.attack.relate(terms, shown - 0.51, shown + 0.51)
+            if cluster == "bouncers":
+                mean, size = self.clusters["avg_percent_watched"][cluster], self.sizes[cluster]
+                terms = {self.name("watched", (v, cluster)): 100 for v in self.medias.index}
+                self.attack.relate(terms, (mean - 0.051) * size, (mean + 0.051) * size)
+        of_video = self.rows("people", "watch_time", "videos").set_index("title")["minutes"]
+        for video, length in lengths.items():
+            shown = of_video.get(self.medias["name"][video])
+            if np.isscalar(shown) and pd.notna(shown):
+                terms = {self.name("watched", (video, c)): length for c in self.sizes}
+                self.attack.relate(terms, shown - 5.51, shown + 5.51)
 
     def put_sources(self):
         """Where viewers came from: of each kind a viewer has one value, or none."""
         kinds = ["page", "utm_source", "utm_medium", "utm_campaign"]
-        first = self.sessions.sort_values(["received_at", "event_key"]).drop_duplicates(
-            "visitor_key"
-        )
+        first = self.sessions.sort_values(["received_at", "event_key"])
+        first = first.drop_duplicates("visitor_key")
         long = first.melt(["visitor_key", "cluster"], kinds, "kind", "value").dropna(subset="value")
         truth = long.groupby(["kind", "value", "cluster"]).size()
         table = self.rows("content", "sources", "all").set_index(["kind", "value", "cluster"])
@@ -276,30 +276,22 @@ class Published:
         every = [(*value, cluster) for value in values for cluster in self.sizes]
         self.column("source", table["viewers"], truth, lambda key: self.sizes[key[2]], absent=every)
         self.door(table["viewers"] / table["share"], *self.sizes.values())
-        shares = table["share_of_all"].groupby(["kind", "value"]).first()
-        self.door(shares * self.total, self.total)
-        for value in values:
-            names = [self.name("source", (*value, cluster)) for cluster in self.sizes]
-            if pd.notna(shares.get(value)):
-                whole = self.name("source", value)
-                shown = round(shares[value] * self.total)
-                self.attack.count(whole, shown, int(truth[value].sum()), self.total)
-                self.attack.equal(names, whole)
+        shown = (table["share_of_all"].groupby(["kind", "value"]).first() * self.total).dropna()
+        self.door(shown, self.total)
+        for value, count in shown.round().items():
+            whole = self.name("source", value)
+            self.attack.count(whole, count, int(truth[value].sum()), self.total)
+            self.attack.equal(self.names("source", [(*value, c) for c in self.sizes]), whole)
         for kind in kinds:
             for cluster, size in self.sizes.items():
-                own = [
-                    self.name("source", key)
-                    for key in every
-                    if key[0] == kind and key[2] == cluster
-                ]
-                self.attack.relate(dict.fromkeys(own, 1), high=size)
+                own = [key for key in every if key[0] == kind and key[2] == cluster]
+                self.attack.within(self.names("source", own), size)
 
     def put_conversions(self):
         """Who converted, by cluster and by kind, and in how many sessions."""
-        clicked = self.sessions["conversion_type"].dropna()
-        clicked = self.sessions.loc[
-            clicked.index[~clicked.str.contains("e-?mail|turnstile", case=False)]
-        ]
+        kind = self.sessions["conversion_type"]
+        passed = kind.str.contains("e-?mail|turnstile", case=False, na=False)
+        clicked = self.sessions[kind.notna() & ~passed]
         table = self.rows("content", "conversions")
         if table.empty:
             return
@@ -307,87 +299,77 @@ class Published:
         truth = clicked.groupby("cluster")["visitor_key"].nunique()
         names = self.column("converted", table["converted"], truth, self.sizes.get)
         total = self.name("converted", "all")
-        said = re.match(
-            r"([\d,]+) viewers? of", self.report["content"]["parts"]["conversions"]["finding"]
-        )
-        if said:
+        finding = self.report["content"]["parts"]["conversions"]["finding"]
+        if said := re.match(r"([\d,]+) viewers? of", finding):
             self.attack.count(total, int(said[1].replace(",", "")), int(truth.sum()), self.total)
             self.attack.equal(names, total)
         sessions = self.sessions.groupby("cluster").size()
-        names = self.column("sessions", table["sessions"], sessions, lambda c: len(self.sessions))
+        names = self.column("sessions", table["sessions"], sessions, len(self.sessions))
         self.attack.equal(names, len(self.sessions))
         acted = (table["rate_per_session"] * table["sessions"]).astype(float).round(4)
-        self.column("acted", acted, clicked.groupby("cluster").size(),
-                                  lambda cluster: self.name("sessions", cluster))  # fmt: skip
+        truth = clicked.groupby("cluster").size()
+        self.column("acted", acted, truth, lambda cluster: self.name("sessions", cluster))
         for cluster in table.index:
             self.attack.at_most(self.name("converted", cluster), self.name("acted", cluster))
         kinds = self.rows("content", "conversions", "kinds")
         if len(kinds) and said:
             truth = clicked.groupby("conversion_type")["visitor_key"].nunique()
             shown = kinds.set_index("kind")["viewers"]
-            own = self.column("kind", shown, truth, lambda _: self.total, absent=truth.index)
+            own = self.column("kind", shown, truth, self.total, absent=truth.index)
             for name in own:
                 self.attack.at_most(name, total)
             self.attack.relate(dict.fromkeys(own, 1) | {total: -1}, low=0)
         gate = self.rows("content", "conversions", "gate").set_index("cluster")["by_gate"]
-        passed = self.sessions["conversion_type"].str.contains(
-            "e-?mail|turnstile", case=False, na=False
-        )
-        self.column("gate", gate, self.sessions[passed].groupby("cluster")["visitor_key"].nunique(),
-                    self.sizes.get)  # fmt: skip
-        for row in table.index[table["converted"].isna()]:
-            assert table.loc[row, ["rate", "low", "high", "q_value", "verdict"]].isna().all()
+        truth = self.sessions[passed].groupby("cluster")["visitor_key"].nunique()
+        self.column("gate", gate, truth, self.sizes.get)
+        hidden = table[table["converted"].isna()]
+        assert hidden[["rate", "low", "high", "q_value", "verdict"]].isna().all(axis=None)
 
     def put_people(self):
         """People by cluster, by score and by company; the totals are exact."""
         people, exact = self.people, self.report["answer"]
         table = self.rows("people").set_index("cluster")
-        called = people["to call"].astype(str).str.lower().isin(["true", "yes", "1"])
-        last = pd.to_datetime(people["last viewed at"], utc=True)
-        days = (self.end - last).dt.total_seconds() / 86400
-        cluster = people["cluster"].replace(
-            {row["title"]: row["cluster"] for row in self.report["clusters"]["rows"]}
-        )
         if "people" not in table:  # hidden whole
             return
-        names = self.column(
-            "people", table["people"], cluster.value_counts(), lambda _: exact["people"]
-        )
+        cluster = self.cluster_of(people)
+        names = self.column("people", table["people"], cluster.value_counts(), exact["people"])
         self.attack.equal(names, exact["people"])
-        for column, chosen in (("to_call", called), ("seen_7_days", days <= 7)):
+        age = self.end - pd.to_datetime(people["last viewed at"], utc=True)
+        lately = age <= pd.Timedelta(7, "D")
+        for column, chosen in (("to_call", called(people)), ("seen_7_days", lately)):
             if column not in table:  # hidden whole
                 continue
-            truth = cluster[chosen].value_counts()
             shown = table[column]
             if column == "seen_7_days":  # hidden wherever the people are
                 shown = shown[table["people"].notna()]
+            truth = cluster[chosen].value_counts()
             names = self.column(column, shown, truth, lambda name: self.name("people", name))
             if column == "to_call":
                 self.attack.equal(names, exact["people_to_call"])
+        self._put_scores(people, exact["people"])
+        companies = self.rows("people", "companies")["companies"]
+        self.door(companies, int(companies.fillna(0).sum()))
+
+    def _put_scores(self, people: pd.DataFrame, everybody: int):
+        """People at or over each score, and those of them who clicked."""
         catch = self.rows("people", "catch").set_index("score")
-        clicked = catch["clicked"] / catch["caught"]
-        whole = self.name("clicked", "all")
+        clicked, whole = catch["clicked"] / catch["caught"], self.name("clicked", "all")
+        has_clicked = people["clicks points"] > 0
         if clicked.notna().any():
             self.door(clicked)
             shown = round(clicked.dropna().iloc[0])
-            self.attack.count(
-                whole, shown, int((people["clicks points"] > 0).sum()), exact["people"]
-            )
-        for column, chosen in (
-            ("people", days > -1), ("clicked", people["clicks points"] > 0)
-        ):  # fmt: skip
-            scores = people["score"][chosen]
+            self.attack.count(whole, shown, int(has_clicked.sum()), everybody)
+        of_clicked = whole if whole in self.attack.places else everybody
+        for column, scores, of in (
+            ("people", people["score"], everybody),
+            ("clicked", people["score"][has_clicked], of_clicked),
+        ):
             truth = pd.Series({cut: int((scores >= cut).sum()) for cut in catch.index})
-            of = whole if column == "clicked" and whole in self.attack.places else exact["people"]
-            names = self.column(f"score {column}", catch[column], truth, lambda _, of=of: of)
+            names = self.column(f"score {column}", catch[column], truth, of)
             for name, lower in zip(names[1:], names, strict=False):
                 self.attack.at_most(name, lower)
-            for cut in catch.index if column != "people" else ():
-                self.attack.at_most(
-                    self.name(f"score {column}", cut), self.name("score people", cut)
-                )
-        companies = self.rows("people", "companies")["companies"]
-        self.door(companies, int(companies.fillna(0).sum()))
+        for cut in catch.index:
+            self.attack.at_most(self.name("score clicked", cut), self.name("score people", cut))
 
     def put_change(self):
         """Newcomers then and now, and viewers and people by period."""
@@ -404,18 +386,16 @@ class Published:
     def put_trend(self):
         """Viewers and people by week or month, of all of them."""
         table = self.rows("change", "trend").set_index("period")
-        monthly = all(len(period) == 7 for period in table.index)
         day = self.sessions["received_at"].dt.tz_convert("UTC")
         back = ((self.end - day).dt.total_seconds() // 86400 // 7 + 1) * pd.Timedelta(7, "D")
-        period = (day if monthly else self.end - back).dt.strftime(
-            "%Y-%m" if monthly else "%Y-%m-%d"
-        )
+        monthly = all(len(period) == 7 for period in table.index)
+        period = day.dt.strftime("%Y-%m") if monthly else (self.end - back).dt.strftime("%Y-%m-%d")
         person = self.sessions["email"].where(self.sessions["email"].str.contains("@", na=False))
         seen = self.sessions.assign(period=period, person=person.str.lower().str.strip())
         counted = seen.groupby("period")[["visitor_key", "person"]].nunique()
-        self.column("period", table["viewers"], counted["visitor_key"], lambda _: self.total)
-        names = self.column("period people", table["people"], counted["person"],
-                            lambda _: self.report["answer"]["people"])  # fmt: skip
+        self.column("period", table["viewers"], counted["visitor_key"], self.total)
+        everybody = self.report["answer"]["people"]
+        names = self.column("period people", table["people"], counted["person"], everybody)
         for period, name in zip(table.index, names, strict=True):
             self.attack.at_most(name, self.name("period", period))
 
@@ -423,10 +403,8 @@ class Published:
         """What is new since the run before, and moves between clusters: all sizes are exact."""
         totals = self.rows("change", "news", "totals").set_index("kind")
         table = self.rows("change", "news").set_index("cluster")
-        both = before.viewers[["visitor_key", "cluster"]].merge(
-            self.viewers[["visitor_key", "cluster"]], "outer", "visitor_key",
-            suffixes=("_then", "_now"),
-        )  # fmt: skip
+        then, now = (run.viewers[["visitor_key", "cluster"]] for run in (before, self))
+        both = then.merge(now, "outer", "visitor_key", suffixes=("_then", "_now"))
         came = both[both["cluster_then"].isna()]["cluster_now"].value_counts()
         gone = both[both["cluster_now"].isna()]["cluster_then"].value_counts()
         hidden = pd.Series(pd.NA, table.index)  # a column that is hidden whole is left out
@@ -434,34 +412,9 @@ class Published:
         self.attack.equal(names, int(totals.loc["viewers", "new"]))
         for cluster in self.sizes:
             self.attack.unknown(self.name("gone", cluster), int(gone.get(cluster, 0)))
-        names = [self.name("gone", cluster) for cluster in self.sizes]
+        names = self.names("gone", self.sizes)
         self.attack.equal(names, int(totals.loc["viewers", "gone"]))
-        truth = both.groupby(["cluster_then", "cluster_now"]).size()
-        moves = self.rows("change", "moves").set_index(["cluster_then", "cluster_now"])["viewers"]
-        for then in self.sizes:
-            for now in self.sizes:
-                name = self.name("moved", (then, now))
-                if then == now:
-                    self.attack.unknown(name, int(truth.get((then, now), 0)))
-                else:
-                    shown = (then, now) in moves.index
-                    self.attack.count(name, moves.get((then, now)), int(truth.get((then, now), 0)),
-                                      before.sizes[then], listed=shown)  # fmt: skip
-        for cluster in self.sizes:
-            then = [self.name("moved", (cluster, now)) for now in self.sizes]
-            self.attack.equal([*then, self.name("gone", cluster)], before.sizes[cluster])
-            now = [self.name("moved", (then, cluster)) for then in self.sizes]
-            self.attack.equal([*now, self.name("came", cluster)], self.sizes[cluster])
-        said = re.search(r"runs (?:(all but )?fewer than 10|([\d,]+)) moved",
-                         self.report["change"]["parts"]["moves"]["finding"])  # fmt: skip
-        total = self.name("moved", "all")
-        known = int(truth.sum())
-        shown = int(said[2].replace(",", "")) if said[2] else None
-        moved = [self.name("moved", (a, b)) for a in self.sizes for b in self.sizes if a != b]
-        true = int(sum(value for (a, b), value in truth.items() if a != b))
-        few = shown is None and not said[1]  # none is few, too
-        self.attack.count(total, shown, true, known, listed=not few)
-        self.attack.equal(moved, total)
+        self._put_moves(before, both.groupby(["cluster_then", "cluster_now"]).size())
         # People by e-mail: new ones add up too.
         for column in {"people", "to_call"}.intersection(table, self.rows("people")):
             shown, new = table[column], int(totals.loc[column, "new"])
@@ -471,17 +424,44 @@ class Published:
             self.attack.equal(names, new)
         self.door(table.get("companies", pd.Series(dtype=float)))
 
+    def _put_moves(self, before: Published, truth: pd.Series):
+        """Viewers of both runs by their clusters then and now."""
+        moves = self.rows("change", "moves").set_index(["cluster_then", "cluster_now"])["viewers"]
+        every = [(then, now) for then in self.sizes for now in self.sizes]
+        for then, now in every:
+            name, known = self.name("moved", (then, now)), int(truth.get((then, now), 0))
+            if then == now:
+                self.attack.unknown(name, known)
+            else:
+                listed = (then, now) in moves.index
+                size = before.sizes[then]
+                self.attack.count(name, moves.get((then, now)), known, size, listed=listed)
+        for cluster in self.sizes:
+            then = self.names("moved", [(cluster, now) for now in self.sizes])
+            self.attack.equal([*then, self.name("gone", cluster)], before.sizes[cluster])
+            now = self.names("moved", [(then, cluster) for then in self.sizes])
+            self.attack.equal([*now, self.name("came", cluster)], self.sizes[cluster])
+        said = re.search(r"runs (?:(all but )?fewer than 10|([\d,]+)) moved",
+                         self.report["change"]["parts"]["moves"]["finding"])  # fmt: skip
+        total, moved = self.name("moved", "all"), [pair for pair in every if pair[0] != pair[1]]
+        shown = int(said[2].replace(",", "")) if said[2] else None
+        true = int(truth[truth.index.isin(moved)].sum())
+        few = shown is None and not said[1]  # none is few, too
+        self.attack.count(total, shown, true, int(truth.sum()), listed=not few)
+        self.attack.equal(self.names("moved", moved), total)
+
     def new_people(self, before: Published, column: str) -> pd.Series:
         """New people of each cluster; those to call are new to the list of them."""
+        then, now = (
+            people[called(people)] if column == "to_call" else people
+            for people in (before.people, self.people)
+        )
+        new = now[~now["email"].str.lower().isin(then["email"].str.lower())]
+        return self.cluster_of(new).value_counts()
+
+    def cluster_of(self, people: pd.DataFrame) -> pd.Series:
         titles = {row["title"]: row["cluster"] for row in self.report["clusters"]["rows"]}
-
-        def listed(people: pd.DataFrame) -> pd.DataFrame:
-            called = people["to call"].astype(str).str.lower().isin(["true", "yes", "1"])
-            return people[called] if column == "to_call" else people
-
-        then = set(listed(before.people)["email"].str.lower())
-        now = listed(self.people)
-        return now[~now["email"].str.lower().isin(then)]["cluster"].replace(titles).value_counts()
+        return people["cluster"].replace(titles)
 
     def put_coverage(self):
         """What the data cover, the steps of stage 02, groups found by two methods."""
@@ -511,14 +491,14 @@ class Published:
         shown = read_page_table(self.folder / "02_enrich.html", "country")["viewers"]
         truth = self.viewers["country"].value_counts()
         absent = truth.index if len(shown) < MOST_COUNTRIES else ()
-        names = self.column("country", shown, truth, lambda _: self.total, absent=absent)
-        self.attack.relate(dict.fromkeys(names, 1), high=self.total)
+        names = self.column("country", shown, truth, self.total, absent=absent)
+        self.attack.within(names, self.total)
 
     def put_what_is_sent(self):
         """The question to Mavera: countries, devices and videos of each cluster."""
         text = re.search(r"```json\n(.*?)\n```", self.sent["question"], re.DOTALL)[1]
         of_country = self.viewers.groupby(["cluster", "country"]).size()
-        titles = self.titles()
+        videos = self.rows("content", "videos").set_index("title")["media_id"].to_dict()
         for row in json.loads(text)["clusters"]:
             cluster = row["cluster"]
             size, truth = self.sizes[cluster], of_country.get(cluster, pd.Series(dtype=int))
@@ -526,19 +506,14 @@ class Published:
             absent = truth.index if len(shown) < MOST_SENT else ()
             shown = pd.Series(shown, dtype=object)
             names = self.column(f"country of {cluster}", shown, truth, size, absent=absent)
-            self.attack.relate(dict.fromkeys(names, 1), high=size)
+            self.attack.within(names, size)
             for name in names:
                 if (whole := self.name("country", name[-1])) in self.attack.places:
                     self.attack.at_most(name, whole)
             for part in row.get("top_videos", []):
-                name = self.name("video", (titles[part["title"]], cluster))
+                name = self.name("video", (videos[part["title"]], cluster))
                 low, high = part["viewers"] - STEP // 2, part["viewers"] + STEP // 2
                 self.attack.relate({name: 1}, low, high)
-
-    def titles(self) -> dict[str, str]:
-        """The video of each title, as tables show it."""
-        table = self.rows("content", "videos")
-        return dict(zip(table["title"], table["media_id"], strict=True))
 
     def put_other_clusters(self):
         """Notebook 03: clusters by other rules, and by k-means."""
