@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 from pathlib import Path
 
 import nbformat
 import pytest
+from commands import ROOT
 
 from helpers.batch import kernels
 from helpers.core import parameters
@@ -85,3 +87,26 @@ def _execute(path: Path, output: Path, given: dict, kernel: None) -> None:
             text = nbformat.v4.new_output("stream", name="stdout", text=printed.getvalue())
             cell.outputs = [text]
             nbformat.write(book, output)
+
+
+def run_real(folder: Path, monkeypatch, *stages: str, **given) -> None:
+    """Run the cells of real notebooks in this process, on a run folder, and make its report.
+
+    Results are made into what a notebook shows.
+    """
+    monkeypatch.setenv("VIEWER_PERSONAS_OUTPUTS", str(folder.parent))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    for stage in stages:
+        names: dict = {}
+        book = nbformat.read(ROOT / "notebooks" / f"{stage}.ipynb", 4)
+        for cell in (cell for cell in book.cells if cell.cell_type == "code"):
+            *lines, last = ast.parse(cell.source).body
+            exec(compile(ast.Module(lines, []), stage, "exec"), names)
+            if isinstance(last, ast.Expr):
+                shown = eval(compile(ast.Expression(last.value), stage, "eval"), names)
+                _ = repr(shown), getattr(shown, "_repr_html_", str)()
+            else:
+                exec(compile(ast.Module([last], []), stage, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", ()):
+                names |= {"run": folder.name} | {n: v for n, v in given.items() if n in names}
+    report.build(folder)

@@ -24,6 +24,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from helpers import cluster as stage
+from notebooks import run_real
 
 LEAST, STEP = 10, 5  # min_cell, and what counts are multiples of
 MANY = 10_000
@@ -564,9 +565,13 @@ def read_page_table(page: Path, name: str) -> pd.DataFrame:
 def small(tmp_path_factory) -> list[Path]:
     """Two runs, a month apart, of an account of 150 visitors with many small cells."""
     outputs, dates = tmp_path_factory.mktemp("small"), ("2026-06-01", "2026-07-01")
-    with commands.sandbox("--viewers", "150") as live:
+    with commands.sandbox("--viewers", "150") as live, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIEWER_PERSONAS_SANDBOX", live["WISTIA_BASE_URL"])
+        for name, value in live.items():
+            patch.setenv(name, value)
         for date in dates:
-            commands.run(outputs, "--stages", "1-5", "--run-date", date, **live)
+            commands.run(outputs, "--stages", "1-3", "--run-date", date, **live)
+            run_real(outputs / date, patch, "04_personas", "05_mave_analysis")
     return [outputs / date for date in dates]
 
 

@@ -1,4 +1,4 @@
-"""Three accounts by one command: nothing is mixed; planted text is text wherever it is shown."""
+"""Two accounts by one command: nothing is mixed; planted text is text wherever it is shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from helpers.batch import summary
 from helpers.core.folders import read_manifest
 from helpers.sandbox.server import create_app, start_in_thread
 
-NAMES = ("north", "south", "west")
+NAMES = ("north", "south")
 MARK = "<script>alert(1)</script><img src=x onerror=alert(2)>[x](javascript:alert(3))"
 SIGNS = ("=1+1", "＋1", "\u200b@SUM(A1)", "\x1b[31m-1", "Ann;=1", "\u202e|=1")
 FORMULA = re.compile(r"\s*[=+@＝＋＠﹦﹢－﹣-]")
@@ -60,16 +60,15 @@ def write_rows(folder: Path) -> None:
 
 
 def write_accounts(folder: Path) -> None:
-    """North has planted text and a clusters file of the docs; nobody is in west's window."""
+    """North has planted text and a clusters file of the docs."""
     page = (ROOT / "docs" / "clusters.md").read_text("utf-8")
     (clusters,) = re.findall(r"```yaml\n(clusters:[^`]*finishers[^`]*)```", page)
     (folder / "mine.yml").write_text(clusters, "utf-8")
     shown = f"show_identities: true\nmin_cell: 1\nclusters_file: {folder / 'mine.yml'}\n"
     (folder / "north.yml").write_text(shown)
-    (folder / "west.yml").write_text("start_date: 2020-01-01\nend_date: 2020-01-31\n")
     (folder / "accounts.yml").write_text(
         "accounts:\n  north: {env_file: north.env, parameters: north.yml, max_credits: 1600}\n"
-        "  south: {env_file: south.env}\n  west: {env_file: west.env, parameters: west.yml}\n"
+        "  south: {env_file: south.env}\n"
     )
 
 
@@ -105,7 +104,6 @@ def test_each_account_has_its_outcome_and_its_services_saw_its_own_keys_alone(ra
     assert [re.split(r"  +", line) for line in done.stdout.splitlines()[1:]] == [
         ["north", "done", "40", f"{spent:,}", "outputs/north/2026-07-01/report.html"],
         ["south", "keys or permissions (3)", "-", "-", "-"],
-        ["west", "done, no viewers in the window", "0", "0", "outputs/west/2026-07-01/report.html"],
         ["Index: outputs/index.html"],
     ]
     said = r"^south: keys or permissions \(3\), \d+ s\n  .*401.*token refused"

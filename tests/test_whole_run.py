@@ -22,6 +22,8 @@ from test_house import BOOKS, assert_drawn
 
 from helpers.core import files, privacy
 from helpers.run import STAGES
+from helpers.sandbox.process import stop_sandboxes
+from notebooks import run_real
 
 CAPTURES = ROOT.parent / "shared" / "captures"
 SECTIONS = [
@@ -210,3 +212,15 @@ def test_captured_rows_give_the_known_numbers_and_nothing_of_the_sandbox(
     )
     assert not invented & real
     privacy.refuse_leaks(folder, secrets=["any-token"])
+
+
+def test_every_cell_and_the_report_stand_a_window_without_viewers(tmp_path, monkeypatch):
+    folder = tmp_path / "outputs" / "dev"
+    days = {"start_date": "2020-01-01", "end_date": "2020-01-31", "source": "sandbox"}
+    try:
+        run_real(folder, monkeypatch, *STAGES, **days)
+    finally:
+        stop_sandboxes()
+    known = manifest(folder)
+    assert known["counts"]["viewers"] == 0 and known["credits"]["spent"] == 0
+    assert "no viewers" in (folder / "report.html").read_text("utf-8").lower()

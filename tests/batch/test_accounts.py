@@ -23,7 +23,7 @@ from pathlib import Path
 name, folder = sys.argv[1], Path(sys.argv[2]) / "2026-07-01"
 status, seconds = map(float, sys.argv[3:5])
 facts = {"status": "done", "account": name, "source": {"wistia": "live", "mavera": "live"},
-         "counts": {"viewers": 1218}, "credits": {"spent": 300}, "stages": {},
+         "counts": {"viewers": 0 if name == "west" else 1218}, "credits": {"spent": 300}, "stages": {},
          "window": {"start_date": "2026-06-01", "end_date": "2026-06-30"}}
 def write(**more):
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,13 @@ def test_it_goes_on_past_a_failed_account_and_ends_with_a_table_and_the_worst_st
         ["account", "outcome", "viewers", "credits", "report"],
         ["north", "credits (5)", "1,218", "300", "-"],
         ["south", "keys or permissions (3)", "1,218", "300", "-"],
-        ["west", "done", "1,218", "300", "outputs/west/2026-07-01/report.html"],
+        [
+            "west",
+            "done, no viewers in the window",
+            "0",
+            "300",
+            "outputs/west/2026-07-01/report.html",
+        ],
         ["Index: outputs/index.html"],
     ]
     assert re.match(r"north …\nnorth: credits \(5\), \d+ s\n  What. Where. Do.\n  Run x", err)
