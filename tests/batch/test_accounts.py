@@ -23,8 +23,8 @@ from pathlib import Path
 name, folder = sys.argv[1], Path(sys.argv[2]) / "2026-07-01"
 status, seconds = map(float, sys.argv[3:5])
 facts = {"status": "done", "account": name, "source": {"wistia": "live", "mavera": "live"},
-         "counts": {"viewers": 0 if name == "west" else 1218}, "credits": {"spent": 300}, "stages": {},
-         "window": {"start_date": "2026-06-01", "end_date": "2026-06-30"}}
+         "counts": {"viewers": 0 if name == "west" else 1218}, "credits": {"spent": 300},
+         "stages": {}, "window": {"start_date": "2026-06-01", "end_date": "2026-06-30"}}
 def write(**more):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps(facts | more))
@@ -87,17 +87,12 @@ def test_it_goes_on_past_a_failed_account_and_ends_with_a_table_and_the_worst_st
     monkeypatch.chdir(bare_environment.parent)
     status, out, err = give(accounts_yml(north=(5, 0), south=(3, 0), west=(0, 0)))
     assert status == 5
+    report = "outputs/west/2026-07-01/report.html"
     assert [re.split(r"  +", line) for line in out.splitlines()] == [
         ["account", "outcome", "viewers", "credits", "report"],
         ["north", "credits (5)", "1,218", "300", "-"],
         ["south", "keys or permissions (3)", "1,218", "300", "-"],
-        [
-            "west",
-            "done, no viewers in the window",
-            "0",
-            "300",
-            "outputs/west/2026-07-01/report.html",
-        ],
+        ["west", "done, no viewers in the window", "0", "300", report],
         ["Index: outputs/index.html"],
     ]
     assert re.match(r"north …\nnorth: credits \(5\), \d+ s\n  What. Where. Do.\n  Run x", err)
