@@ -75,7 +75,6 @@ SELECT
     nullif(label(country), '') AS country,
     nullif(label(region), '') AS region,
     nullif(label(city), '') AS city,
-    NULL::VARCHAR AS org,
     nullif(page(embed_url, 'page'), '') AS page,
     nullif(page(embed_url, 'utm_source'), '') AS utm_source,
     nullif(page(embed_url, 'utm_medium'), '') AS utm_medium,
