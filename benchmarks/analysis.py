@@ -365,6 +365,12 @@ def main(seeds: int) -> None:
             f"| {claim} | {share_of(measured, claim, False)} | {PLANTED.get(claim, '–')} "
             f"| {share_of(measured, claim, True)} | {power} |"
         )
+    lines += [
+        "",
+        "Videos are found less often than theory has it, for the larger of two variances counts, "
+        "that between viewers and that between times of first visit: without it campaigns would "
+        "be taken for taste.",
+    ]
     (HERE / "analysis.md").write_text("\n".join(lines) + "\n", "utf-8")
     print("\n".join(lines))
 
