@@ -134,6 +134,26 @@ def test_a_wider_window_reads_only_what_it_adds(served):
     assert days_asked(served) == (START, "2026-09-19") and len(lists) > 1
 
 
+def test_rows_that_come_while_the_running_day_is_read_are_not_stored_twice(served, monkeypatch):
+    at(monkeypatch, "2026-09-30T20:00:00Z")
+    number = [1000]
+
+    def one_more_before_each_page(path, query, _):
+        if path == EVENTS and int(query["page"]) > 1:
+            number[0] += 1
+            moment = datetime(2026, 9, 30, 23, 59, tzinfo=UTC) + timedelta(seconds=number[0] / 100)
+            served.events = [event(number[0], moment), *served.events]
+
+    served.before = one_more_before_each_page
+    facts = go(start_date=END, end_date=END).sessions
+    served.before = None
+    (first,) = tables(store())["sessions"]
+    assert facts.repeated == 1 and len(first[1]) == 12
+    at(monkeypatch, "2026-10-01T20:00:00Z")
+    go(start_date=END, end_date=END)
+    assert len(tables(store())["sessions"][0][1]) == 14
+
+
 def test_an_account_with_nothing_in_it_is_fetched_too(served):
     served.events, served.visitors, served.medias = [], [], []
     fetched = go(**WINDOW)
