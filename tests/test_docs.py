@@ -101,10 +101,7 @@ def test_a_command_works_as_it_stands(folder, monkeypatch, line):
 def _ours(monkeypatch, words: list[str]) -> None:
     """Give one of our commands; a run is checked and planned, and a server not started."""
 
-    def planned(given, **options):
-        return plan.plan(given, **options)
-
-    monkeypatch.setattr(runner, "run", planned)
+    monkeypatch.setattr(runner, "run", plan.plan)
     monkeypatch.setattr(summary, "tell", lambda text, folder: [])
     monkeypatch.setattr(accounts, "run", lambda path, given, **_: accounts.read(path, given) and 0)
     monkeypatch.setattr(command.click, "confirm", lambda *_, **__: True)

@@ -23,12 +23,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import CHROMIUM, FLAGS
+from commands import ROOT, bare
 from test_house import FIGURES, assert_drawn
 from test_recipes import RECIPES
 
 from helpers.run import STAGES
 
-ROOT = Path(__file__).resolve().parent.parent
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt install chromium")
 ]
@@ -53,15 +53,15 @@ def address(desk):
         f"--no-browser --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0 "
         f"--IdentityProvider.token= --ServerApp.root_dir={desk} --expose-app-in-browser"
     )
-    kept = ("VIEWER_PERSONAS_", "WISTIA_", "MAVERA_", "JUPYTER", "PYTEST", "MAKE", "MFLAGS")
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(kept)}
-    outputs = {"VIEWER_PERSONAS_OUTPUTS": str(desk / "outputs")}
+    others = ("JUPYTER", "PYTEST", "MAKE", "MFLAGS")
+    own = bare(VIEWER_PERSONAS_OUTPUTS=str(desk / "outputs"), HOME=str(desk))
+    own = {name: value for name, value in own.items() if not name.startswith(others)}
     with (desk / "lab.log").open("w") as log:
         server = subprocess.Popen(
             ["make", "-o", ".venv/.ready", "lab", f"PY={sys.executable}", f"LAB={desk}/lab",
              f"ARGS={options}"],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**bare, **outputs, "VIEWER_PERSONAS_ENV_FILE": os.devnull, "HOME": str(desk)},
+            cwd=ROOT, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:

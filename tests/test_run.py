@@ -1,6 +1,5 @@
 """A run knows its folder, its window, its account and its services."""
 
-import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -11,19 +10,17 @@ import pytest
 
 from helpers import cluster, enrich
 from helpers.core.errors import AccessError, DataError, ParameterError
-from helpers.core.folders import new_folder, newest_first
+from helpers.core.folders import new_folder, newest_first, record
 from helpers.core.settings import Sources
 from helpers.run import Run
 from helpers.store.store import SESSIONS
 
 
 def make(outputs, name, **facts):
-    folder = outputs / name
-    (folder / "data").mkdir(parents=True)
+    (outputs / name / "data").mkdir(parents=True)
     source = {"wistia": "sandbox", "mavera": "sandbox"}
-    manifest = {"status": "done", "account": "sandbox", "source": source, **facts}
-    (folder / "run.json").write_text(json.dumps(manifest))
-    return folder
+    record(outputs / name, **{"status": "done", "account": "sandbox", "source": source} | facts)
+    return outputs / name
 
 
 KEYS = {"WISTIA_API_TOKEN": "t", "MAVERA_API_KEY": "k"}

@@ -5,51 +5,35 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from storing import DAY, commit, new_store, sessions
 
 from helpers.batch import erase
 from helpers.core import clock, folders
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.files import write_parquet
 from helpers.report import report
-from helpers.store.store import SESSIONS, VISITORS, Store
+from helpers.store.store import VISITORS
 
 JANE, KEY, OTHER = "Jane.O'Hara@example.com", "00jane_4711-a", "00jane_4711-b"
 TOM = "tom@example.org"
 REPORTED = {"05_mave_analysis": {"status": "done"}}
-AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
-
-
-def row(schema, **known):
-    return {name: known.get(name) for name in schema.names}
-
-
-def session(number, key, email=None):
-    return row(
-        SESSIONS, event_key=f"e{number}", visitor_key=key, media_id="m1", received_at=AT,
-        percent_viewed=0.5, email=email,
-    )  # fmt: skip
 
 
 @pytest.fixture
 def filled(bare_environment, monkeypatch):
     """A store and a run with Jane under two keys and Tom under one."""
     monkeypatch.setattr(report, "build", rebuild)
-    store = Store(bare_environment / "store" / "live")
-    store.open("https://api.wistia.com")
-    rows = [session(1, KEY, JANE.upper()), session(2, OTHER, JANE), session(3, "tom-1", TOM)]
-    table = pa.Table.from_pylist(rows, SESSIONS)
-    store.sessions.write(date(2026, 6, 1), table, read_at="2026-06-02T00:00:00+00:00")
-    visitors = [
-        row(VISITORS, visitor_key=KEY, name="Jane O'Hara", email=JANE),
-        row(VISITORS, visitor_key="tom-1", name="Tom <b>", email=TOM),
-    ]
-    write_parquet(store.visitors_path, pa.Table.from_pylist(visitors, VISITORS))
+    store = new_store(bare_environment)
+    commit(store, DAY, sessions_of((KEY, JANE.upper()), (OTHER, JANE), ("tom-1", TOM)))
+    known = [{"visitor_key": KEY, "name": "Jane O'Hara", "email": JANE}]
+    known += [{"visitor_key": "tom-1", "name": "Tom <b>", "email": TOM}]
+    write_parquet(store.visitors_path, pa.Table.from_pylist(known, VISITORS))
 
     folder = bare_environment / "2026-07-01"
     shown = {"show_identities": True}
@@ -68,6 +52,11 @@ def filled(bare_environment, monkeypatch):
     (folder / "03_cluster.ipynb").write_text(json.dumps({"cells": [TOM]}))
     (folder / "report.html").write_text(f"<p>{JANE.replace(chr(39), '&#x27;')}</p>")
     return store, folder
+
+
+def sessions_of(*rows):
+    """A session of each key, with an e-mail."""
+    return pa.concat_tables([sessions(key, email=email) for key, email in rows])
 
 
 def rebuild(folder):
@@ -110,9 +99,11 @@ def test_by_one_key_the_whole_person_goes_with_e_mail_and_other_keys(filled, bar
     assert store.identify(JANE)[0] == set()
     assert pd.read_parquet(folder / "data" / "viewers.parquet")["visitor_key"].tolist() == ["tom-1"]
     assert JANE.casefold() not in all_text(bare_environment).casefold()
-    fresh = [session(8, "new-key", JANE), session(9, KEY), session(7, "tom-1", TOM)]
-    kept = store.without_forgotten(pa.Table.from_pylist(fresh, SESSIONS))
+    kept = store.without_forgotten(sessions_of(("new-key", JANE), (KEY, None), ("tom-1", TOM)))
     assert kept["visitor_key"].to_pylist() == ["tom-1"], "the person is not taken in again"
+
+
+LISTED = pa.dictionary(pa.int32(), pa.string())
 
 
 def write_table(kind):
@@ -124,11 +115,7 @@ def write_table(kind):
     ("name", "write", "said"),
     [
         ("a.parquet", write_table(pa.large_string()), r"still found in a\.parquet"),
-        (
-            "b.parquet",
-            write_table(pa.dictionary(pa.int32(), pa.string())),
-            r"still found in b\.parquet",
-        ),
+        ("b.parquet", write_table(LISTED), r"still found in b\.parquet"),
         ("notes.md", lambda path: path.write_text(f"call {TOM}"), r"still found in notes\.md"),
         ("x.xlsx", lambda path: path.write_bytes(b"PK no zip"), r"x\.xlsx cannot be read"),
     ],
