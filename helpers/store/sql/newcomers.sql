@@ -4,20 +4,26 @@
 -- period would take fewer of those who come back after long for newcomers.
 CREATE OR REPLACE TEMP VIEW chosen_sessions AS
 SELECT * FROM all_sessions
-WHERE (coalesce(len(getvariable('media_ids')), 0) = 0
+WHERE day <= DATE '{middle}' + {days}
+  AND (coalesce(len(getvariable('media_ids')), 0) = 0
        OR list_contains(getvariable('media_ids'), media_id))
   AND visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors);
 
-CREATE OR REPLACE TEMP TABLE newcomer_sessions AS
-WITH arrivals AS (
+-- Keys are compared by their hashes, which need a tenth of the memory: two of ten million viewers
+-- share one with a chance of 1 to 370,000.
+CREATE OR REPLACE TEMP TABLE newcomers AS
+SELECT viewer, arrived_now <= DATE '{middle}' AS earlier
+FROM (
     SELECT
-        visitor_key,
+        hash(visitor_key) AS viewer,
         min(day) FILTER (day > DATE '{middle}' - {days} - {before}) AS arrived_then,
         min(day) FILTER (day > DATE '{middle}' - {before}) AS arrived_now
     FROM chosen_sessions
-    WHERE day <= DATE '{middle}' + {days}
-    GROUP BY visitor_key
+    GROUP BY viewer
 )
+WHERE arrived_then > DATE '{middle}' - {days} OR arrived_now > DATE '{middle}';
+
+CREATE OR REPLACE TEMP TABLE newcomer_sessions AS
 SELECT
     visitor_key,
     media_id,
@@ -27,12 +33,12 @@ SELECT
     region,
     city,
     conversion_type,
-    day <= DATE '{middle}' AS earlier
+    earlier
 FROM chosen_sessions
-JOIN arrivals USING (visitor_key)
-WHERE (day <= DATE '{middle}' AND arrived_then > DATE '{middle}' - {days})
-   OR (day BETWEEN DATE '{middle}' + 1 AND DATE '{middle}' + {days}
-       AND arrived_now > DATE '{middle}');
+JOIN newcomers ON viewer = hash(visitor_key)
+WHERE earlier = (day <= DATE '{middle}');
+
+DROP TABLE newcomers;
 
 CREATE OR REPLACE TEMP VIEW newcomers_then AS
 SELECT * EXCLUDE (earlier) FROM newcomer_sessions WHERE earlier;
