@@ -32,6 +32,8 @@ MADE_ON_USE = {
     "plays": r"\b(plays|titles)\b",
 }
 """Tables that are made when a statement first names one of them."""
+LARGE = ("keyed", "played", "viewer_keys", "behaviour", "watched")
+"""Tables on the way to plays and features, which take memory for as long as they are there."""
 
 
 def features_sql(sessions: str = "sessions") -> str:
@@ -127,9 +129,9 @@ class Engine:
     def write_features(self, path: Path) -> None:
         """Make the Parquet file of features, and plays beside it, in one pass over the sessions."""
         self.define(features_sql())
+        self.export("FROM new_features", path)
         self._made.add("plays")
         self._keep_plays()
-        self.export("FROM new_features", path)
 
     # ---- tables that are made on first use
 
@@ -164,9 +166,10 @@ class Engine:
         plays, titles = self._kept("plays"), self._kept("titles")
         if not titles.is_file():  # it is written last
             with files.replace_file(plays) as staged:
-                self.export("FROM new_plays ORDER BY visitor_key", staged)
+                self.export("FROM new_plays", staged)
             self.connection.register("media_names", self._gather(sql("media_names")))
             files.write_parquet(titles, self.connection.sql(sql("titles")).to_arrow_table())
+        self.define("".join(f"DROP TABLE IF EXISTS {table};" for table in LARGE))
         self.show("plays", plays)
         self.show("titles", titles)
 

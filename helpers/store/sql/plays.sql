@@ -51,6 +51,7 @@ SELECT
     make_timestamptz(last_moment) AS last_at,
     clicked,
     gate
-FROM played
+-- In order of viewers: a key stands once in a part of the file. Numbers are sorted, not long keys.
+FROM (FROM played ORDER BY viewer)
 JOIN viewer_keys USING (viewer)
 JOIN video_keys USING (video);
