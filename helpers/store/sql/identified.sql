@@ -25,6 +25,7 @@ companies AS (
         any_value(nullif(trim(org_name), '')) AS company,
         any_value(nullif(trim(org_title), '')) AS job_title
     FROM visitors
+    WHERE trim(org_name) <> '' OR trim(org_title) <> ''
     GROUP BY visitor_key
 ),
 pointed AS (

@@ -5,8 +5,8 @@ SELECT
     count(*) AS viewers,
     sum(sessions)::BIGINT AS sessions,
     sum(watched) AS watched,
-    sum(watched ** 2) AS squares,
+    sum(watched * watched) AS squares,
     sum(watched * sessions) AS products,
-    sum(sessions ** 2)::BIGINT AS session_squares
+    sum(sessions * sessions)::BIGINT AS session_squares
 FROM plays
 GROUP BY media_id
