@@ -1,17 +1,20 @@
 -- What is known of the viewers, a row for each limit: a count, and what it is a share of. A person
--- is an e-mail, a viewer a cookie.
+-- is an e-mail, a viewer a cookie; both are compared by their hashes, which need less memory.
 WITH counted AS (
     SELECT
         count(*) AS viewers,
         count(*) FILTER (identified) AS identified,
         count(*) FILTER (session_count = 1) AS once,
-        count(*) FILTER (visitor_key NOT IN (SELECT visitor_key FROM visitors)) AS without_row,
+        count(*) FILTER (hash(visitor_key) NOT IN (SELECT hash(visitor_key) FROM visitors))
+            AS without_row,
         count(*) FILTER (country IS NULL) AS without_place
     FROM viewers
 ),
 people AS (
     SELECT count(*) AS people, count(*) FILTER (cookies > 1) AS several
-    FROM (SELECT count(*) AS cookies FROM viewers WHERE identified GROUP BY lower(trim(email)))
+    FROM (
+        SELECT count(*) AS cookies FROM viewers WHERE identified GROUP BY hash(lower(trim(email)))
+    )
 )
 SELECT
     'identified viewers' AS topic,
