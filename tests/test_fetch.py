@@ -19,6 +19,7 @@ from helpers.run import Run
 from helpers.sandbox.faults import READ_KINDS, Faults
 from helpers.store.days import Days
 from helpers.store.store import Store
+from helpers.wistia import sessions
 from helpers.wistia.client import Wistia
 
 START, END = "2026-09-01", "2026-09-30"
@@ -186,6 +187,19 @@ def test_days_are_published_counts_without_a_gap_and_weeks_in_long_windows(serve
     weekly = fetch.days(run)
     # 31 August to 6 September has 5 days of 12; the last week is three days.
     assert weekly.index.name == "week" and weekly["sessions"].tolist() == [60, 85, 85, 85, 35]
+
+
+def test_a_list_that_is_longer_than_expected_is_left_and_gone_on_with(served, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST_PAGES", 2)
+    rows = served.events
+    for number, row in enumerate(rows[:100]):  # a day that fills more pages than a list has
+        row["received_at"] = f"2026-09-15T{23 - number // 5:02d}:00:00.000Z"
+    served.events = rows
+    go(**WINDOW)
+    assert sum(sessions_a_day()) == 360
+    asked = {(q["start_date"] == q["end_date"], int(q["page"])) for q in served.requests(EVENTS)}
+    assert max(page for of_one_day, page in asked if not of_one_day) == 2
+    assert max(page for of_one_day, page in asked if of_one_day) > 10
 
 
 # ---- bad input
