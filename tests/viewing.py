@@ -58,6 +58,7 @@ def tables(sessions, *, earlier=(), visitors=(), medias=(), chosen=None):
         "CREATE TABLE sessions AS SELECT *, received_at::DATE AS day FROM inside; "
         "CREATE TABLE all_sessions AS FROM sessions UNION ALL "
         "SELECT *, received_at::DATE FROM before; "
+        "CREATE VIEW chosen_sessions AS FROM all_sessions; "
         "CREATE TABLE excluded_visitors (visitor_key VARCHAR); "
         "CREATE TABLE viewer_emails AS SELECT visitor_key, email FROM visitors "
         "WHERE contains(email, '@')"

@@ -2,11 +2,9 @@
 -- with the sessions until the end of those days, by the run's choice of videos and people. Both are
 -- looked for in the {before} days before their own: with a longer history behind it the later
 -- period would take fewer of those who come back after long for newcomers.
-CREATE OR REPLACE TEMP VIEW chosen_sessions AS
-SELECT * FROM all_sessions
+CREATE OR REPLACE TEMP VIEW sessions_until AS
+SELECT * FROM chosen_sessions
 WHERE day <= DATE '{middle}' + {days}
-  AND (coalesce(len(getvariable('media_ids')), 0) = 0
-       OR list_contains(getvariable('media_ids'), media_id))
   AND visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors);
 
 -- Keys are compared by their hashes, which need a tenth of the memory: two of ten million viewers
@@ -18,23 +16,19 @@ FROM (
         hash(visitor_key) AS viewer,
         min(day) FILTER (day > DATE '{middle}' - {days} - {before}) AS arrived_then,
         min(day) FILTER (day > DATE '{middle}' - {before}) AS arrived_now
-    FROM chosen_sessions
+    FROM sessions_until
     GROUP BY viewer
 )
 WHERE arrived_then > DATE '{middle}' - {days} OR arrived_now > DATE '{middle}';
 
+-- Without the texts that no feature is made of.
 CREATE OR REPLACE TEMP TABLE newcomer_sessions AS
 SELECT
-    visitor_key,
-    media_id,
-    received_at,
-    percent_viewed,
-    country,
-    region,
-    city,
-    conversion_type,
+    sessions_until.* EXCLUDE (
+        event_key, email, media_name, org, page, utm_source, utm_medium, utm_campaign
+    ),
     earlier
-FROM chosen_sessions
+FROM sessions_until
 JOIN newcomers ON viewer = hash(visitor_key)
 WHERE earlier = (day <= DATE '{middle}');
 

@@ -1,10 +1,13 @@
 -- Sessions: of all_sessions (one row per event_key, whole store) those that count.
--- The window, and the videos that count.
-CREATE OR REPLACE TEMP VIEW window_sessions AS
+-- The videos that count, then the window.
+CREATE OR REPLACE TEMP VIEW chosen_sessions AS
 SELECT * FROM all_sessions
+WHERE len(getvariable('media_ids')) = 0 OR list_contains(getvariable('media_ids'), media_id);
+
+CREATE OR REPLACE TEMP VIEW window_sessions AS
+SELECT * FROM chosen_sessions
 WHERE received_at >= getvariable('window_start')
-  AND received_at < getvariable('window_end') + INTERVAL 1 DAY
-  AND (len(getvariable('media_ids')) = 0 OR list_contains(getvariable('media_ids'), media_id));
+  AND received_at < getvariable('window_end') + INTERVAL 1 DAY;
 
 -- Viewers left out by e-mail domain (own staff). A viewer's e-mail is that of the visitor row if
 -- it has an "@", else that of the newest session in the window that has one.
