@@ -140,12 +140,7 @@ def moves(run: Run, *, rules: ClusterRules) -> pd.DataFrame:
 
 
 def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
-    """Other labels of the viewers beside their clusters.
-
-    Parameters
-    ----------
-    labels : Series, index visitor_key
-        Such as of :func:`label_viewers`.
+    """Other labels, by visitor_key, as of :func:`label_viewers`, beside the clusters.
 
     Returns
     -------
@@ -305,11 +300,10 @@ def _find(run: Run, compare: Callable[..., Section], *given: Any, **options: Any
 
 
 def _read_people(run: Run, next_videos: pd.DataFrame | None = None) -> pd.DataFrame:
-    tables = _tables(run)
     if next_videos is None:
-        next_videos = suggest_next_videos(tables, run.rules, run.params.min_cell)
+        next_videos = suggest_next_videos(_tables(run), run.rules, run.params.min_cell)
     options = {"opt_out": _read_opt_out(run), "next_videos": next_videos}
-    return scoring.read_people(tables, run.rules, run.window, **options)
+    return scoring.read_people(_tables(run), run.rules, run.window, **options)
 
 
 def _read_opt_out(run: Run) -> frozenset[str]:
