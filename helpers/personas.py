@@ -136,7 +136,8 @@ def bill(run: Run) -> pd.DataFrame:
 
 def _bill(run: Run, account: agent.Account, content: PersonasFile) -> agent.Bill:
     """Of the personas, and of what later stages of this run will ask."""
-    rows = drafting.plan_personas(account, content.personas)
+    price = agent.KINDS["persona"].price
+    rows = drafting.plan_personas(account, content.personas, price)
     if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
         return account.bill(rows)
     known = account.bill(rows, questions(run, content))

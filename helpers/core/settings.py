@@ -203,7 +203,10 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """Where each service's answers come from: live, sandbox, and for Wistia also file."""
+    """Where each service's answers come from: live, sandbox, and for Wistia also file.
+
+    The names stand for video host and agent, whichever service is that.
+    """
 
     wistia: str
     mavera: str

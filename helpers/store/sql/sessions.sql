@@ -1,9 +1,10 @@
 -- Sessions: of all_sessions (one row per event_key, whole store) those that count.
--- The videos that count, then the window.
+-- The videos that count: what chooses sessions stands here, for sql/newcomers.sql reads this too.
 CREATE OR REPLACE TEMP VIEW chosen_sessions AS
 SELECT * FROM all_sessions
 WHERE len(getvariable('media_ids')) = 0 OR list_contains(getvariable('media_ids'), media_id);
 
+-- Of these the window's.
 CREATE OR REPLACE TEMP VIEW window_sessions AS
 SELECT * FROM chosen_sessions
 WHERE received_at >= getvariable('window_start')
