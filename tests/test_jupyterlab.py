@@ -265,7 +265,7 @@ EDITS = {
     "01_fetch": ("full_sweep", "full_sweep: bool = True", "1,247 visitors"),
     "02_enrich": ("time_zone", 'time_zone: str = "Europe/Berlin"', "sessions that count"),
     "03_cluster": ("min_cell", "min_cell: int = 25", "binge_watchers 86"),
-    "04_personas": ("min_cell", "min_cell: int = 100", "north_star"),
+    "04_personas": ("persona_clusters", 'persona_clusters: list = ["skimmers"]', "False"),
     "05_mave_analysis": ("ask_personas", "ask_personas: bool = True", "answered"),
     "06_retention": ("retention_videos", "retention_videos: int = 2", "in 1 of 2 videos"),
 }
