@@ -18,7 +18,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
 from choosing import LEAST, MORE, NAMES, SHARES  # noqa: E402
 from scipy.optimize import brentq  # noqa: E402
-from scipy.stats import binom, norm, poisson  # noqa: E402
+from scipy.special import betainc  # noqa: E402
+from scipy.stats import binom, norm  # noqa: E402
 from statsmodels.stats.proportion import proportion_confint  # noqa: E402
 from viewing import TEXTS, drawn, tables  # noqa: E402
 
@@ -227,25 +228,33 @@ def measure(seed: int) -> dict[str, bool]:
 # ---- what theory gives
 
 
-def power_of_count(expected, usual, gain, planted, tests: int) -> float:
-    """Power to find a gain on an expected count, variances as usual and as planted.
+def power_of_count(expected, total, usual, gain, planted, tests: int, sides: int = 1) -> float:
+    """Power to find a gain on an expected part of a total, variances as usual and as planted.
 
-    Counts are judged two-sided by a scaled Poisson distribution, by Bonferroni over the tests.
+    Counts are judged by a scaled binomial distribution (mid-p), by Bonferroni over the tests.
     """
-    scale = usual / expected
-    limit = poisson.isf(LEVEL / 2 / tests, expected / scale) * scale - expected
-    return norm.cdf((gain - limit) / planted**0.5)
+    part = expected / total
+    scale = usual / (expected * (1 - part))
+
+    def tail(count):
+        others = total / scale - count
+        return (betainc(count, others + 1, part) + betainc(count + 1, others, part)) / 2
+
+    level = LEVEL / sides / tests
+    limit = scale * brentq(lambda count: tail(count) - level, expected / scale, total / scale)
+    return norm.cdf((expected + gain - limit) / planted**0.5)
 
 
-def power_of_two(shares, sizes, tests: int, *, design=(1.0, 1.0)) -> float:
+def power_of_two(shares, sizes, tests: int, *, design=(1.0, 1.0), sides: int = 2) -> float:
     """The same for two shares, the first planted; design: what the variance is multiplied by."""
     shares, sizes, design = map(np.array, (shares, sizes, design))
-    pooled, moved = (shares * sizes).sum() / sizes.sum(), sizes.prod() / sizes.sum()
+    total, moved = (shares * sizes).sum(), sizes.prod() / sizes.sum()
+    pooled = total / sizes.sum()
     usual, planted = (
         moved**2 * (share * (1 - share) * design / sizes).sum() for share in (pooled, shares)
     )
     gain = moved * (shares[0] - shares[1])
-    return power_of_count(sizes[0] * pooled, usual, gain, planted, tests)
+    return power_of_count(sizes[0] * pooled, total, usual, gain, planted, tests, sides)
 
 
 def power_of_maximum(counts: np.ndarray, groups: int) -> float:
@@ -279,10 +288,15 @@ def power_of_video() -> float:
     usual = chances(brentq(lambda w: (chances(w) - truth).sum(), 0, np.log(FACTOR)))
     steps = (1 - usual) * -np.log(1 - usual)  # of the expected, by the logarithm of the weight
     part = steps[own].sum() / steps.sum()
-    sums = [((own - part) ** 2 * chance * (1 - chance)).sum() for chance in (usual, truth)]
+    alike = [viewers["kind"], viewers["count"]]  # whose chances differ by what nobody can see
+    sums = [
+        ((own - part) ** 2 * chance * (1 - chance)).sum()
+        for chance in (one.groupby(alike).transform("mean") for one in (usual, truth))
+    ]
     expected, variance, planted = usual[own].sum() / rounds, *np.array(sums) / rounds
     gain = truth[own].sum() / rounds - expected
-    return power_of_count(expected, variance, gain, planted, len(NAMES) * VIDEOS)
+    total = usual.sum() / rounds
+    return power_of_count(expected, total, variance, gain, planted, len(NAMES) * VIDEOS)
 
 
 def compute_power() -> dict[str, float]:
@@ -316,7 +330,7 @@ def compute_power() -> dict[str, float]:
         "video": power_of_video(),
         "page": power_of_two(
             (PAGE_FACTOR / (PAGE_FACTOR + PAGES - 1), 1 / PAGES),
-            (sizes[EXPLORERS], VIEWERS - sizes[EXPLORERS]), len(NAMES) * PAGES,
+            (sizes[EXPLORERS], VIEWERS - sizes[EXPLORERS]), len(NAMES) * PAGES, sides=1,
         ),
         "conversion, of viewers": power_of_two(
             (PLANTED_RATE, RATE), (sizes[SKIMMERS], VIEWERS - sizes[SKIMMERS]), 2 * len(NAMES)

@@ -80,6 +80,7 @@ def _judge(counted: pd.DataFrame) -> pd.DataFrame:
     expected = size * converted / max(viewers, 1)  # of a hypergeometric distribution
     variance = expected * (viewers - size) * (viewers - converted) / max(viewers**2 - viewers, 1)
     by_viewer = {"count": counted["converted"], "expected": expected, "variance": variance}
+    by_viewer["total"] = converted
     rate, part = acted.sum() / max(sessions.sum(), 1), sessions / max(sessions.sum(), 1)
     expected = acted.sum() * part
     spread = counted["converting_squares"] - 2 * rate * counted["products"]
@@ -88,9 +89,10 @@ def _judge(counted: pd.DataFrame) -> pd.DataFrame:
     # At least that of single sessions: few conversions by chance would make it small as well.
     variance = between.clip(lower=expected * (1 - part) * (1 - rate))
     by_session = {"count": acted, "expected": expected, "variance": variance}
+    by_session["total"] = acted.sum()
     both = pd.concat({"viewer": pd.DataFrame(by_viewer), "session": pd.DataFrame(by_session)})
     enough = np.tile(size >= counts.TOO_FEW, 2) & (both["variance"] > 0) & (both["expected"] > 0)
-    tested = judge_counts(both[enough]).reindex(both.index)
+    tested = judge_counts(both[enough], sides=2).reindex(both.index)
     word = np.where(tested["ratio"] > 1, "higher", "lower")
     word = np.where(tested["q_value"] < LEVEL, word, "no clear difference")
     verdict = pd.Series(word, both.index, dtype=object).mask(tested["q_value"].isna(), "too few")

@@ -30,7 +30,7 @@ PERIODS = 60  # the window is cut into at most so many
 MOST_VALUES = 300  # so many videos or pages, those with most viewers, are tested
 ROUNDS, TOLERANCE = 500, 1e-4  # of the fit of chances
 P_VALUES = (0.001, 0.01, 0.05, 0.1, 1.0)  # rounded up to these, lest a hidden count be solved
-TINY = 1e-9  # stands for 0 where it would be divided by
+TINY = 1e-9  # a variance under it is none
 
 
 def choose_period(engine: Engine) -> int:
@@ -54,8 +54,8 @@ def find_preferences(
     Returns
     -------
     DataFrame, the clearest first
-        The columns of `shown`, and of the preference low and high (95 %, all tests together,
-        rounded outwards to a tenth), and q_value (see :func:`coarsen_p_values`).
+        The columns of `shown`, and of the preference low and high (each at 95 %, all tests
+        together, rounded outwards to a tenth), and q_value (see :func:`coarsen_p_values`).
     """
     if shown.empty:
         return shown.assign(low=None, high=None, q_value=None)
@@ -91,8 +91,8 @@ def compare_choices(chosen: pd.DataFrame, viewers: pd.DataFrame, min_cell: int) 
     Returns
     -------
     DataFrame, a row per cluster and value that have `min_cell` viewers, whatever the cell holds
-        cluster, value, count, expected [viewers], ratio (of the two), low and high of the
-        preference (95 %, all tests together), q_value (two-sided, Holm).
+        cluster, value, count, expected, total [viewers], ratio (of the first two), low and high
+        of the preference (each at 95 %, all tests together), q_value (Holm).
     """
     sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
     totals = chosen.groupby("value")["viewers"].sum()
@@ -110,10 +110,11 @@ def compare_choices(chosen: pd.DataFrame, viewers: pd.DataFrame, min_cell: int) 
     found = {"count": count, "expected": expected}
     found["variance"] = np.maximum(variance, by_period.fillna(0))
     frame = pd.DataFrame({name: table.stack() for name, table in found.items()}).reset_index()
+    frame["total"] = frame["value"].map(totals)
     known = frame["cluster"].map(sizes["viewers"] >= min_cell) & (frame["variance"] > TINY)
     frame = judge_counts(frame[known])
     share = sizes.loc[frame["cluster"], "choices"].to_numpy() / sizes["choices"].sum()
-    preference = frame["count"] / share / totals.loc[frame["value"]].to_numpy()
+    preference = frame["count"] / share / frame["total"]
     factor = preference / frame["ratio"]
     return frame.assign(low=frame["low"] * factor, high=frame["high"] * factor)
 
@@ -166,26 +167,42 @@ def _fit_chances(viewers: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(chance, index=groups.index, columns=total.index)
 
 
-def judge_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Ratio of count to expected with interval and q-value, by a scaled Poisson distribution.
+def judge_counts(frame: pd.DataFrame, *, sides: int = 1) -> pd.DataFrame:
+    """Ratio of count to expected with its limits and q-value, by a scaled binomial distribution.
 
     Parameters
     ----------
     frame : DataFrame
-        count, expected, variance (of the count, if the expected is right).
-    """
-    from scipy.special import gammainc, gammaincc, gammaincinv
+        count, total (of all clusters), expected and variance (of the count, were all the same).
+    sides : int
+        1: only more than expected is looked for; 2: less, too.
 
-    count, expected = frame["count"].to_numpy(float), frame["expected"].to_numpy(float)
-    scale = frame["variance"].to_numpy() / expected
-    events = np.maximum(count / scale, TINY)
-    tails = np.minimum(gammainc(events, expected / scale), gammaincc(events + 1, expected / scale))
-    tail = LEVEL / 2 / max(len(frame), 1)
+    Returns
+    -------
+    DataFrame
+        The columns without variance; ratio, low and high (each limit at 95 %, or both together
+        for two sides, all tests together), q_value (Holm).
+
+    References
+    ----------
+    Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion: mid-p, and
+    Jeffreys' interval, which comes close to it.
+    """
+    from scipy.special import betainc, betaincinv
+
+    part = frame["expected"] / frame["total"]
+    scale = frame["variance"] / (frame["expected"] * (1 - part))
+    count, others = frame["count"] / scale, (frame["total"] - frame["count"]) / scale
+    # Mid-p: of the chance of exactly as many, a half, or small tests would find too little.
+    p_values = (betainc(count, others + 1, part) + betainc(count + 1, others, part)) / 2
+    if sides == 2:
+        p_values = 2 * np.minimum(p_values, 1 - p_values)
+    ends, tail = (count + 0.5, others + 0.5), LEVEL / sides / max(len(frame), 1)
     return frame.drop(columns="variance").assign(
-        ratio=count / expected,
-        low=gammaincinv(events, tail) * scale / expected,
-        high=gammaincinv(events + 1, 1 - tail) * scale / expected,
-        q_value=counts.adjust_p_values(np.minimum(2 * tails, 1)),
+        ratio=frame["count"] / frame["expected"],
+        low=betaincinv(*ends, tail) / part,
+        high=betaincinv(*ends, 1 - tail) / part,
+        q_value=counts.adjust_p_values(p_values),
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from choosing import choose, engine_of
-from scipy.stats import poisson
+from scipy.stats import binom
 from viewing import session, tables
 
 from helpers.findings import content, preference
@@ -71,14 +71,27 @@ def test_chances_add_up_to_what_was_watched():
     assert chance.loc["5", "a"] / 5 < chance.loc["2", "a"] / 2
 
 
-def test_counts_are_judged_as_a_poisson_where_the_variance_is_the_mean():
-    frame = pd.DataFrame({"count": [12, 3], "expected": [5.0, 5.0], "variance": [5.0, 5.0]})
+def test_counts_are_judged_by_a_binomial_distribution_of_their_total():
+    frame = pd.DataFrame({"count": [12, 3], "total": 20, "expected": 5.0, "variance": 3.75})
     found = preference.judge_counts(frame)
-    tails = [2 * poisson.sf(11, 5), 2 * poisson.cdf(3, 5)]
-    assert found["q_value"].tolist() == pytest.approx([2 * tails[0], min(tails[1], 1)])
+    # Of the chance of exactly as many, a half: mid-p.
+    tails = binom.sf([12, 3], 20, 0.25) + binom.pmf([12, 3], 20, 0.25) / 2
+    assert found["q_value"].tolist() == pytest.approx([2 * tails[0], tails[1]])
     assert found["ratio"].tolist() == [2.4, 0.6]
-    low = found["low"][0] * 5  # of 95 %, two together: 1.25 % on each side
-    assert poisson.sf(11, low) == pytest.approx(0.0125)
+    # Each end at 95 %, two together 2.5 %, lies between the two ends of exact counting.
+    low, high = found["low"][0] * 0.25, found["high"][1] * 0.25
+    assert binom.sf(12, 20, low) < 0.025 < binom.sf(11, 20, low)
+    assert binom.cdf(2, 20, high) < 0.025 < binom.cdf(3, 20, high)
+    both = preference.judge_counts(frame, sides=2)["q_value"]
+    assert both.tolist() == pytest.approx([4 * tails[0], 2 * (1 - tails[1])])
+
+
+def test_a_variance_above_the_binomial_counts_as_fewer_viewers():
+    frame = pd.DataFrame({"count": [24], "total": 40, "expected": 10.0, "variance": 15.0})
+    alike = pd.DataFrame({"count": [12], "total": 20, "expected": 5.0, "variance": 3.75})
+    columns = ["ratio", "low", "high", "q_value"]
+    both = [preference.judge_counts(rows)[columns].iloc[0].tolist() for rows in (frame, alike)]
+    assert both[0] == pytest.approx(both[1])
 
 
 def test_p_values_are_told_as_steps():
