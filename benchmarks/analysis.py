@@ -5,8 +5,6 @@ Run ``python benchmarks/analysis.py [seeds]``; 200 seeds take about ten minutes.
 an account's. Drops of a video and change have benchmarks of their own.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -109,7 +107,7 @@ def session_frame(rng, who, video, at, percent, page=None) -> pd.DataFrame:
 
 
 def named_videos(engine) -> set[tuple[str, str]]:
-    table = content.compare_content(engine, RULES, MIN_CELL).table
+    table = content.compare_content(engine, RULES, min_cell=MIN_CELL).table
     return set(zip(table["cluster"], table["media_id"], strict=True)) if len(table) else set()
 
 

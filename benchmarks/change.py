@@ -4,8 +4,6 @@ Run ``python benchmarks/change.py [seeds]``; 200 seeds take about four minutes. 
 ``benchmarks/change.md``. Data are drawn by seed, and go through the same SQL as an account's.
 """
 
-from __future__ import annotations
-
 import sys
 from datetime import date, timedelta
 from pathlib import Path

@@ -6,8 +6,6 @@ about fifteen minutes. All four write ``benchmarks/fetch.md``. The server is a p
 60 s.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -3,8 +3,6 @@
 Run ``python benchmarks/money.py [TRIALS] [KILLS]``; it writes ``benchmarks/money.md``.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import textwrap

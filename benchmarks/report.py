@@ -6,8 +6,6 @@ kit's own versions; without it that row is left out. A full sandbox run is made 
 pages are of its tables. Accessibility needs chromium.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ Run ``python benchmarks/retention.py``; it takes about a minute and writes
 ``benchmarks/retention.md``. Plays are simulated by seed (tests/leaving.py); nothing is fetched.
 """
 
-from __future__ import annotations
-
 import math
 import platform
 import sys

@@ -6,8 +6,6 @@ of the machine other programs took meanwhile: a run works on two cores at once, 
 that the ratio grows with it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

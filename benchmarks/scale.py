@@ -9,8 +9,6 @@ kit has a limit of 2.5 GB. Of the job on two Dask workers, memory is that of the
 and of both workers, and core seconds are those of the former.
 """
 
-from __future__ import annotations
-
 import argparse
 import calendar
 import json

@@ -1,7 +1,5 @@
 """The command line: ``viewer-personas …`` and ``python -m helpers …`` are the same."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import logging

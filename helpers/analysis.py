@@ -1,7 +1,5 @@
 """Stage 05: one question to Mave about all clusters, its answer, and what the personas say."""
 
-from __future__ import annotations
-
 import pandas as pd
 from markupsafe import Markup
 from pydantic import ValidationError

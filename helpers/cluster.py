@@ -1,7 +1,5 @@
 """Stage 03: each viewer's cluster by rule, and what the clusters are like."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Stage 02: what each viewer did, one row per viewer, from the sessions in the window."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.core.parameters import bare_domain

@@ -1,7 +1,5 @@
 """Stage 01: everything the account's store lacks, from Wistia."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from types import ModuleType

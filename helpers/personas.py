@@ -1,7 +1,5 @@
 """Stage 04: a persona for each cluster: draft, bill, purchase. Nothing is ever bought twice."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -5,8 +5,6 @@ The title of a figure is its finding, which is also its alt text. An empty frame
 says why it is empty; a hidden count is a gap, or "few".
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import sys

@@ -1,7 +1,5 @@
 """Stage 06: where viewers leave the most watched videos, and what they watch again."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A run: its folder, its window, its account, its parameters, and the two services it asks."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Iterator
@@ -68,7 +66,7 @@ class Run:
         self.asked = params.model_fields_set
 
     @classmethod
-    def open(cls, stage: str, run: str | Run = "", **given: Any) -> Run:
+    def open(cls, stage: str, run: "str | Run" = "", **given: Any) -> "Run":
         """Open the run folder that a notebook, a script or a console works in.
 
         Parameters
@@ -147,7 +145,7 @@ class Run:
                 return folder
         return None
 
-    def previous(self) -> Run | None:
+    def previous(self) -> "Run | None":
         """The newest finished run of the account whose window ends earlier, to read its files."""
         folder = self.newest_done(before=self.window.end.isoformat())
         if folder is None:

@@ -1,7 +1,5 @@
 """The public command and the sandbox as processes, as a user starts them."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

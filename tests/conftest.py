@@ -1,7 +1,5 @@
 """What every test starts from: no keys, no settings of this machine, its own outputs folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

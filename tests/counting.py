@@ -1,7 +1,5 @@
 """Viewers counted in plain Python, without a line of the kit's SQL."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from datetime import timedelta
 from math import fsum

@@ -1,7 +1,5 @@
 """What the tests of fetching share: rows, a sandbox that serves them and goes wrong, tables."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import multiprocessing
@@ -125,7 +123,7 @@ class Served:
                     return
         await self.app(scope, receive, send)
 
-    def start(self) -> Served:
+    def start(self) -> "Served":
         self.url, self.stop = start_in_thread(self)
         return self
 

@@ -1,7 +1,5 @@
 """A server that does to a client what no honest one does, and what an honest one may do."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import socket

@@ -1,7 +1,5 @@
 """Tiny notebooks in the place of the real ones, for tests of the runner."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import io

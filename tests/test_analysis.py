@@ -1,7 +1,5 @@
 """Mave: asked once about the same numbers, its answer taken apart, and what the personas say."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -6,8 +6,6 @@ integer programme gives the least and the most that each hidden count may be; th
 store, fulfils every relation, so the attack itself is right.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -400,7 +398,7 @@ class Published:
         for period, name in zip(table.index, names, strict=True):
             self.attack.at_most(name, self.name("period", period))
 
-    def put_news(self, before: Published):
+    def put_news(self, before: "Published"):
         """What is new since the run before, and moves between clusters: all sizes are exact."""
         totals = self.rows("change", "news", "totals").set_index("kind")
         table = self.rows("change", "news").set_index("cluster")
@@ -425,7 +423,7 @@ class Published:
             self.attack.equal(names, new)
         self.door(table.get("companies", pd.Series(dtype=float)))
 
-    def _put_moves(self, before: Published, truth: pd.Series):
+    def _put_moves(self, before: "Published", truth: pd.Series):
         """Viewers of both runs by their clusters then and now."""
         moves = self.rows("change", "moves").set_index(["cluster_then", "cluster_now"])["viewers"]
         every = [(then, now) for then in self.sizes for now in self.sizes]
@@ -451,7 +449,7 @@ class Published:
         self.attack.count(total, shown, true, int(truth.sum()), listed=not few)
         self.attack.equal(self.names("moved", moved), total)
 
-    def new_people(self, before: Published, column: str) -> pd.Series:
+    def new_people(self, before: "Published", column: str) -> pd.Series:
         """New people of each cluster; those to call are new to the list of them."""
         then, now = (
             people[called(people)] if column == "to_call" else people
@@ -534,7 +532,7 @@ class Published:
                 names = self.column(f"{kind} {name}", row, truth.loc[name], size)
                 self.attack.equal(names, size)
 
-    def put(self, before: Published | None = None):
+    def put(self, before: "Published" | None = None):
         for name in dir(self):
             if name.startswith("put_") and name != "put_news":
                 getattr(self, name)()

@@ -1,7 +1,5 @@
 """Bad input, each with its exit status and message, and what was there before is kept."""
 
-from __future__ import annotations
-
 import os
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """The documentation says what is so: commands work, messages exist, links and tables agree."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """One row of behaviour per viewer, held against an independent count over the same rows."""
 
-from __future__ import annotations
-
 import shutil
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta

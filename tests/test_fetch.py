@@ -1,7 +1,5 @@
 """Stage 01: only what the store lacks, nothing twice, and clear words when something is wrong."""
 
-from __future__ import annotations
-
 import errno
 import shutil
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """The house stands as drawn: layers, one list of dependencies, notebooks with sandbox outputs."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -4,8 +4,6 @@ The tests wait for states that the page's own application knows (a kernel that i
 bear the number of this execution, a saved document), never for a time.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """The committed notebooks, executed in order on fresh outputs: every output is the same."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

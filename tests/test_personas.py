@@ -1,7 +1,5 @@
 """Personas: drafted from numbers, billed before they are bought, and never bought twice."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """Two accounts by one command: nothing is mixed; planted text is text wherever it is shown."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json

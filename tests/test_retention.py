@@ -1,7 +1,5 @@
 """Where viewers leave, from a sandbox with engagement of known shape."""
 
-from __future__ import annotations
-
 import shutil
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The main job by the public command: on the sandbox, twice, and on captured rows as live."""
 
-from __future__ import annotations
-
 import base64
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """Several accounts by one command: each with its own keys, in a process and a folder of its own."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The accounts file: names, environment files and budgets, refused by account and line."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any

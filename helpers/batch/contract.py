@@ -1,7 +1,5 @@
 """How live answers differ from what the kit relies on: by key and kind, never by value."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """First contact: is this machine ready, what may the keys do, what will a first pull take."""
 
-from __future__ import annotations
-
 from bisect import bisect
 from collections.abc import Callable, Iterator
 from contextlib import closing

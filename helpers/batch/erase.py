@@ -4,8 +4,6 @@ A person is a set of visitor_keys and e-mails: whoever is named by one of them i
 stand in one row with it. At the end every file of the outputs folder is searched.
 """
 
-from __future__ import annotations
-
 import codecs
 import html
 import json

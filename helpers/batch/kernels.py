@@ -1,7 +1,5 @@
 """One notebook: its parameters cell, a kernel of this very Python, papermill over it."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import itertools

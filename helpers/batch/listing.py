@@ -1,7 +1,5 @@
 """The runs of an outputs folder as lines to read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A few lines to Slack, Teams, mail or a webhook when a run ends: no person, no key."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

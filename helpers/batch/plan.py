@@ -1,7 +1,5 @@
 """What a run is going to do: every check that can be made before anything starts."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

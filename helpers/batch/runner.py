@@ -1,7 +1,5 @@
 """The runner: notebooks into a run folder, then HTML, the scan for leaks and the index."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """What a run ends by telling, by the templates in ``texts/``: summary, notices, message."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The one place that says what time it is."""
 
-from __future__ import annotations
-
 import os
 from datetime import UTC, date, datetime
 

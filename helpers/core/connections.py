@@ -1,7 +1,5 @@
 """One exchange of HTTP whose answer ends: in time, within a size, at the address that was asked."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import ssl

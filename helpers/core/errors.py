@@ -4,15 +4,13 @@ An error keeps what happened, where, what was expected and what to do apart: a t
 message, a notebook shows a panel of four lines in the place of a traceback.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable
 
 PANEL_WIDTH = 88  # characters, so that a panel fits beside JupyterLab's side bar
 SEE = "Look the message up in docs/troubleshooting.md."
 
-log_in_notebook: Callable[[KitError], str] | None = None
+log_in_notebook: "Callable[[KitError], str] | None" = None
 """Set where a notebook is open: logs the traceback, and says where."""
 
 

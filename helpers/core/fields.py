@@ -1,7 +1,5 @@
 """Answers of a service as the kit reads them: what may be wrong in them, and what is relied on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

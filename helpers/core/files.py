@@ -1,7 +1,5 @@
 """The one writer and the one reader of files: written at once, damaged ones told by name."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -108,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_csv(
-    frame: pd.DataFrame, path: Path, *, private: bool = False, encoding: str = "utf-8"
+    frame: "pd.DataFrame", path: Path, *, private: bool = False, encoding: str = "utf-8"
 ) -> None:
     """Write a CSV in which every cell is quoted and none is a formula; the index is left out."""
     import pyarrow as pa
@@ -122,7 +120,7 @@ def write_csv(
         csv.write_csv(texts, file, csv.WriteOptions(quoting_style="all_valid"))
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> "pd.DataFrame":
     """A CSV of the kit, its texts as they were before they were disarmed.
 
     Raises
@@ -140,7 +138,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     return privacy.rearm(frame)
 
 
-def write_parquet(path: Path, table: pa.Table) -> None:
+def write_parquet(path: Path, table: "pa.Table") -> None:
     """Write a Parquet file."""
     import pyarrow.parquet as pq
 
@@ -148,7 +146,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
         pq.write_table(table, staged, compression="zstd")
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> "pq.ParquetFile":
     """A Parquet file to read.
 
     Raises

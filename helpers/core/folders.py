@@ -1,7 +1,5 @@
 """The outputs folder, the run folders in it, and their run.json."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -5,8 +5,6 @@ outcome is unknown and the caller must ask the service before spending again. No
 is trusted: it has a deadline and a largest size, and no redirect is followed.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import threading
@@ -157,7 +155,7 @@ class Client:
         self._closed.set()
         self._session.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, *_) -> None:

@@ -1,7 +1,5 @@
 """The one place that reads what the owner wrote: text in UTF-8, YAML with its lines, settings."""
 
-from __future__ import annotations
-
 import io
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Parameters of a run: kinds, defaults, allowed values (min_cell: 1, or 5 and more), the window."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import re
@@ -150,7 +148,7 @@ class Parameters(BaseModel):
         return {name: sorted(v) if isinstance(v, list) else v for name, v in values.items()}
 
     @classmethod
-    def check(cls, values: Mapping[str, Any], *, where: str = "The run") -> Parameters:
+    def check(cls, values: Mapping[str, Any], *, where: str = "The run") -> "Parameters":
         """Check names, kinds and forms.
 
         Parameters
@@ -236,11 +234,11 @@ class Window:
         return {name: f"{day}" for name, day in zip(WINDOW, astuple(self), strict=True)}
 
     @classmethod
-    def from_dict(cls, dates: Mapping[str, str]) -> Window:
+    def from_dict(cls, dates: Mapping[str, str]) -> "Window":
         return cls(*(date.fromisoformat(dates[name]) for name in WINDOW))
 
     @classmethod
-    def of(cls, params: Parameters, *, sandbox: bool = False) -> Window:
+    def of(cls, params: Parameters, *, sandbox: bool = False) -> "Window":
         """The window that the parameters name.
 
         Empty end: the day before run_date, which the sandbox's fixed calendar puts on its last

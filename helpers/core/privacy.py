@@ -1,7 +1,5 @@
 """What may be kept, shown and sent: scrubbing on intake, safe cells, the scan for leaks."""
 
-from __future__ import annotations
-
 import html
 import json
 import re
@@ -145,7 +143,7 @@ def without_emails(value: Any) -> Any:
     return value
 
 
-def disarm(frame: pd.DataFrame) -> pd.DataFrame:
+def disarm(frame: "pd.DataFrame") -> "pd.DataFrame":
     """The frame with no text cell that a spreadsheet would run as a formula, on one line each.
 
     A sign that starts a cell, or what a program with other separators takes for a cell, gets an
@@ -159,12 +157,12 @@ def disarm(frame: pd.DataFrame) -> pd.DataFrame:
     return _map_texts(frame, lambda t: _FORMULA.sub(r"\1'\2", clean_text(t).translate(on_a_line)))
 
 
-def rearm(frame: pd.DataFrame) -> pd.DataFrame:
+def rearm(frame: "pd.DataFrame") -> "pd.DataFrame":
     """The texts of a frame as they were before :func:`disarm`."""
     return _map_texts(frame, lambda text: _DISARMED.sub(r"\1\2", text))
 
 
-def _map_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+def _map_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
     changed = frame.copy()
     for place, kind in enumerate(frame.dtypes):
         if kind.kind == "O":

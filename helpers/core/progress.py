@@ -1,7 +1,5 @@
 """Progress while something takes longer than two seconds; afterwards nothing is left of it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

@@ -1,7 +1,5 @@
 """Settings of a machine, from the environment or ``.env``, and which services they make live."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
@@ -212,7 +210,7 @@ class Sources:
     mavera: str
 
     @classmethod
-    def of(cls, settings: Settings, params: Parameters, stages: tuple[str, ...]) -> Sources:
+    def of(cls, settings: Settings, params: Parameters, stages: tuple[str, ...]) -> "Sources":
         """Which service is live and which is the sandbox.
 
         Raises

@@ -1,7 +1,5 @@
 """Tables to read, in pages and in notebooks alike: a column's meaning decides how it is written."""
 
-from __future__ import annotations
-
 import math
 import re
 import sys

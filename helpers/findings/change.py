@@ -1,7 +1,5 @@
 """What is new since the last run, and whether newcomers behave otherwise than those before them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta

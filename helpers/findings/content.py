@@ -1,7 +1,5 @@
 """What each cluster watches: videos it prefers, what to send it next, completion by length."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """What viewers did: clicks and forms beyond the e-mail gate, by cluster."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

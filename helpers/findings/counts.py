@@ -4,8 +4,6 @@ One rule stands at the door: :func:`publish`. Shares, lifts, intervals and sente
 from what it lets through, so nothing that is shown can be turned back into a hidden count.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the data cover and what they cannot tell, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date, timedelta
 

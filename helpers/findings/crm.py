@@ -1,7 +1,5 @@
 """Private files: lists of people for sales, a workbook of them, and what two CRMs import."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import cache

@@ -5,8 +5,6 @@ do so for good, so neighbouring cells hang together; what is tested is how many 
 of those who were there, beside what the seconds around it let expect.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

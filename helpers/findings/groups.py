@@ -1,7 +1,5 @@
 """Natural groups: what k-means and HDBSCAN find among the viewers, beside the rules."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Newcomers of two periods of equal length: whether their clusters' shares differ."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date, timedelta
 

@@ -1,7 +1,5 @@
 """The opt-out list: people and companies that nobody may call or write to."""
 
-from __future__ import annotations
-
 import os
 import re
 import unicodedata

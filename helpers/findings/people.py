@@ -1,7 +1,5 @@
 """Who is worth a call, at how many companies, and how long people watched: counts alone."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.findings.counts import (

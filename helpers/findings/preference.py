@@ -17,8 +17,6 @@ Rosén, B. (1997). Asymptotic theory for order sampling. Breslow, N. E. (1984). 
 variation in log-linear models.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

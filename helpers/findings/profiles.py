@@ -1,7 +1,5 @@
 """What the viewers of each cluster are like, in numbers that may be sent to a service."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Identified people: a row per e-mail, how much each is worth a call, and why."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta

@@ -1,7 +1,5 @@
 """What every finding is: a sentence with its number, a table, how it was computed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,9 +44,9 @@ class Section:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
-    parts: Mapping[str, Section] = field(default_factory=dict)
+    parts: Mapping[str, "Section"] = field(default_factory=dict)
 
-    def without(self, clusters: Collection[str]) -> Section:
+    def without(self, clusters: Collection[str]) -> "Section":
         """The section without the rows of these clusters, in its parts too."""
         table, parts = self.table, {n: part.without(clusters) for n, part in self.parts.items()}
         if "cluster" in table:
@@ -67,7 +65,7 @@ class Section:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Section:
+    def from_json(cls, content: Mapping[str, Any]) -> "Section":
         """The section that :meth:`to_json` wrote down."""
         labels = content["columns"]
         table = pd.DataFrame(content["rows"], columns=list(labels))

@@ -1,7 +1,5 @@
 """How many viewers sit within a step of a threshold: how far the clusters depend on the rules."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.findings.counts import publish, publish_counts

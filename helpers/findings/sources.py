@@ -1,7 +1,5 @@
 """Where each cluster came from: pages and campaigns that brought it more than other viewers."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.findings.preference import choose_period, find_preferences, publish_shares

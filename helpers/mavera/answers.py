@@ -1,7 +1,5 @@
 """Text from outside, made safe to show: Mave's Markdown, its parts, its figures marked."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """What can be bought, and the bill: what exists, what would be bought, and what that costs."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal

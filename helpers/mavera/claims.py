@@ -5,8 +5,6 @@ ratio), or *not in the data*. Found says that the number stands there for that c
 the sentence is true. The words that name measures stand in ``texts/words.yml``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

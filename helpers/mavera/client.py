@@ -4,8 +4,6 @@ Quirks of the service: a base persona may have the name of a custom one, a list 
 or by offset, and an answer may lack any field that no page promises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Any, Generic, TypeVar
 

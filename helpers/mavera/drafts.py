@@ -1,7 +1,5 @@
 """A persona's draft: what it says, which persona is ours already, and what becomes of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

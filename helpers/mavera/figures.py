@@ -5,8 +5,6 @@ things to make ("3 e-mails") are no figures: they say nothing of the data. Which
 stands in ``texts/words.yml``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ One JSONL file per Mavera address. ``pending`` is written, and on the disk, befo
 pending entry that the next start asks the service about.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -5,8 +5,6 @@ the clusters file, from the owner's video titles, from two-letter countries and 
 nothing that a viewer can type is among them.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -55,7 +53,7 @@ class Payload(BaseModel):
         """JSON content, without what is missing."""
         return self.model_dump(exclude_none=True)
 
-    def signed(self, mark: str) -> Payload:
+    def signed(self, mark: str) -> "Payload":
         """With a mark that makes it recognisable, where there is a place for one."""
         return self
 
@@ -186,7 +184,7 @@ class Chat(Payload):
     message: Annotated[str, Field(min_length=1, max_length=60_000)]
     thread_id: str | None = None
 
-    def signed(self, mark: str) -> Chat:
+    def signed(self, mark: str) -> "Chat":
         """With the mark that its thread is found by."""
         told = f"{self.message}\n\nReference of this question, not to be repeated: {mark}\n"
         return self.model_copy(update={"message": told})

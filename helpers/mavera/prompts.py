@@ -1,7 +1,5 @@
 """The questions to Mave and to the personas; their words stand in ``texts/``."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from typing import Any

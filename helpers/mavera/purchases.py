@@ -5,8 +5,6 @@ call is written down before it is made, is never repeated on an unknown outcome,
 asked what became of it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections import Counter
@@ -38,7 +36,7 @@ pause: Callable[[float], None] = time.sleep
 
 
 @contextlib.contextmanager
-def open_account(run: Run) -> Iterator[Account]:
+def open_account(run: Run) -> Iterator["Account"]:
     """The account while no other process may write; what was left pending is settled first.
 
     What was spent, and the balance, are written into run.json at the end.

@@ -1,7 +1,5 @@
 """What stages 04 and 05 write down: the rows of personas.json and analysis.json."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
@@ -125,5 +123,5 @@ class Analysis(BaseModel, validate_assignment=True):
     unsupported_figures: list[str] = []
     confidence: Annotated[Confidence | None, Unsure] = None
     replies: list[Reply] = []
-    follow_ups: list[Analysis] = []
-    edits: Analysis | None = None
+    follow_ups: list["Analysis"] = []
+    edits: "Analysis | None" = None

@@ -1,7 +1,5 @@
 """report.json: the report's sections; the page has a template for each, or the usual one."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import asdict
 from pathlib import Path

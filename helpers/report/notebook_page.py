@@ -1,7 +1,5 @@
 """A notebook as one HTML page: code folded away, nothing from outside run or fetched."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from html import escape, unescape

@@ -1,7 +1,5 @@
 """What all pages share: what a browser may do with them, their style, how values are written."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Mapping, Sequence

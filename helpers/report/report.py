@@ -4,8 +4,6 @@
 anything of the network, and each says so to the browser.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A Wistia account as the sandbox holds it: rows in API order, made when somebody asks."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

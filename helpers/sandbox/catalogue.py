@@ -3,8 +3,6 @@
 Addresses are of the domains and networks reserved for examples (RFC 2606, RFC 5737).
 """
 
-from __future__ import annotations
-
 CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
 BRAND = "brightpath.example"
 CLICKS = (0.10, 0.26, 0.04, 0.08, 0.16)

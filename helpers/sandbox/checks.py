@@ -1,7 +1,5 @@
 """What Mavera refuses, and how: required fields, unknown fields, enumerations, lengths."""
 
-from __future__ import annotations
-
 import base64
 import json
 

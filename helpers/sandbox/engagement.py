@@ -9,8 +9,6 @@ are the sessions' shares added up. Of the videos in ``catalogue.MARKS`` some sec
 - At a *peak*, a quarter of those who watch it watch it again, and fewer two seconds around it.
 """
 
-from __future__ import annotations
-
 import itertools
 import zlib
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Faults by script or by seed, for tests: what networks, gateways and the services do at times."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -4,8 +4,6 @@ Only uniform draws, arithmetic and sorting are used, so that one seed gives the 
 machine; logarithms and the like differ in the last digit between processors.
 """
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import numpy as np

@@ -3,8 +3,6 @@
 Every figure in an answer is one that the message held; nothing is measured, looked up or guessed.
 """
 
-from __future__ import annotations
-
 import json
 import re
 

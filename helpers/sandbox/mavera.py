@@ -1,7 +1,5 @@
 """Mavera's API: required fields, refusals, credits, threads; its state survives restarts."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What Mavera's side of the sandbox remembers: credits, personas and threads, in one JSON file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The sandbox as a child process: started on a free port, stopped with its parent."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import os

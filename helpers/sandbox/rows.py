@@ -1,7 +1,5 @@
 """Rows as Wistia writes them, made of the invented arrays when somebody reads them."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 import numpy as np

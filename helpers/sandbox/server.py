@@ -1,7 +1,5 @@
 """The sandbox as one HTTP server: Wistia at its root, Mavera under /api/v1."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

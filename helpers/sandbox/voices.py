@@ -1,7 +1,5 @@
 """How the clusters of the job read, and what a persona of each would say; by rule, not research."""
 
-from __future__ import annotations
-
 import json
 
 PERSONA_SAYS_SO = "Sandbox persona, composed by rule from the draft it was sent, not researched."

@@ -1,7 +1,5 @@
 """What both services share: answers, bearer tokens, the limit of requests a minute."""
 
-from __future__ import annotations
-
 import json
 import math
 import time

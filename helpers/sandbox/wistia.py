@@ -1,7 +1,5 @@
 """Wistia's data and stats API, as strict as the service: paging, caps, order, filters, errors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 

@@ -1,7 +1,5 @@
 """Conditions (``when:``): viewers columns against numbers, columns and multiples of columns."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import cache

@@ -1,7 +1,5 @@
 """Workers of a Dask cluster: the one place that imports dask.distributed (extra ``dask``)."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Callable, Iterator

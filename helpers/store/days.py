@@ -5,8 +5,6 @@ one file, ``sessions/2026-06.parquet``, sorted by visitor_key. The facts of its 
 metadata of each file. Where a day is in a month, a file of its own counts no more.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Collection, Iterable

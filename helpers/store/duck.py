@@ -1,7 +1,5 @@
 """DuckDB as the kit uses it: connections, and files as SQL."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ Statements name tables; those that cost something to make (sessions, plays, titl
 statement first names one of them. What was made of many rows is kept in the store until it changes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Mapping

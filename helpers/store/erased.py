@@ -3,8 +3,6 @@
 A hash says nothing about a person; whoever has the store can test an address against it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import os

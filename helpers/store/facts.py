@@ -1,7 +1,5 @@
 """What became of the rows that a video host gave, and how many of them may be unusable."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 

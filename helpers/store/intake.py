@@ -1,7 +1,5 @@
 """Own viewing sessions, from any platform, in the place of Wistia's: CSV or Parquet, read whole."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

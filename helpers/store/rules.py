@@ -1,7 +1,5 @@
 """The clusters file: rules, titles, descriptions and persona fields, refused by name and line."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from functools import cache
@@ -70,7 +68,7 @@ class ClusterRules(Part):
     source: str = Field("built-in", exclude=True)
 
     @model_validator(mode="after")
-    def _fit_together(self) -> ClusterRules:
+    def _fit_together(self) -> "ClusterRules":
         taken: set[str] = set()
         for place, cluster in enumerate(self.clusters):
             own = {cluster.name, cluster.title.casefold()}
@@ -119,7 +117,7 @@ class ClusterRules(Part):
 
     def replace(
         self, cluster: str, column: str, value: float, *, was: float | None = None
-    ) -> ClusterRules:
+    ) -> "ClusterRules":
         """The same rules with one cluster's threshold on a column moved to ``value``.
 
         Parameters

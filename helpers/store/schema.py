@@ -1,7 +1,5 @@
 """Columns of what is stored. What nothing reads is not stored; older files may hold more."""
 
-from __future__ import annotations
-
 import pyarrow as pa
 
 KINDS = {

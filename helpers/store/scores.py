@@ -1,7 +1,5 @@
 """How people to call are scored: the part ``scores`` of a clusters file."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -23,7 +21,7 @@ class Weights(Part):
     content: Points
 
     @model_validator(mode="after")
-    def _together_100(self) -> Weights:
+    def _together_100(self) -> "Weights":
         total = sum(self.model_dump().values())
         if abs(total - 100) > 1e-6:
             raise ValueError(f"the five weights add up to {total:g}, and should to 100")

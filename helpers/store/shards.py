@@ -6,8 +6,6 @@ split once into files by ``hash(visitor_key)``, and the statements of the stages
 process, which bounds its memory, or side by side on a Dask cluster (:mod:`.dask_cluster`).
 """
 
-from __future__ import annotations
-
 import itertools
 import shutil
 import threading

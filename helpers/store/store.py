@@ -1,7 +1,5 @@
 """The store of an account: what was fetched, in Parquet, and who may write to it."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Wistia's Data and Stats API: its lists by the page, a video's figures, the token's scopes."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

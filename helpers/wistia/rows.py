@@ -9,8 +9,6 @@ Wistia Stats API: List Events, List Visitors, Show Media, Show Media Engagement.
 Medias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache

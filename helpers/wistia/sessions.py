@@ -1,7 +1,5 @@
 """Sessions into the store: lists of days read side by side, each day whole or absent."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field

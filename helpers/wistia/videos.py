@@ -1,7 +1,5 @@
 """Videos into the store, and which parts of them were played: read once, and when played again."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial

@@ -6,8 +6,6 @@ therefore read again. A whole list is read in blocks of pages, side by side; who
 block into the next meanwhile is met when each block is read on to the first row of the next.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice, pairwise

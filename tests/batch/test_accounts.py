@@ -1,7 +1,5 @@
 """Several accounts by one command: one after another, past a failed one, nothing mixed."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

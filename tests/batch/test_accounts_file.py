@@ -1,7 +1,5 @@
 """The accounts file: what it may hold, and how it is refused by account and line."""
 
-from __future__ import annotations
-
 import pytest
 
 from helpers.batch import accounts_file

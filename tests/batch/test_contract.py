@@ -1,7 +1,5 @@
 """The shapes relied on: what differs is told by key and kind, never by value."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

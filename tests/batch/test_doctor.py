@@ -1,7 +1,5 @@
 """First contact: what the doctor tells, and the contract check against shapes that changed."""
 
-from __future__ import annotations
-
 import json
 import time
 

@@ -1,7 +1,5 @@
 """Forgetting a person: nothing of them is found afterwards, and others stay."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import stat

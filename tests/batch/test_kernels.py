@@ -1,7 +1,5 @@
 """One notebook: its parameters, the kernel that runs it, what its errors become."""
 
-from __future__ import annotations
-
 import sys
 
 import nbformat

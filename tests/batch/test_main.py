@@ -1,7 +1,5 @@
 """The command line: one message on stderr, the exit status of its kind, no traceback."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

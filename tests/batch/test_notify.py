@@ -1,7 +1,5 @@
 """The message at the end of a run: sent once, and no reason to fail."""
 
-from __future__ import annotations
-
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,7 +1,5 @@
 """What a run is given: files, stages by number."""
 
-from __future__ import annotations
-
 import pytest
 
 from helpers.batch import plan

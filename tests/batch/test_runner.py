@@ -1,7 +1,5 @@
 """The runner: what it checks first, what it leaves behind, how it goes on."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

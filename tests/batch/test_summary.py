@@ -1,7 +1,5 @@
 """What a run ends by telling: plain text of the run's files."""
 
-from __future__ import annotations
-
 import pytest
 
 from helpers.batch import summary

@@ -1,7 +1,5 @@
 """Errors: a message of fields; in a notebook one panel, and the traceback in the run's log."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

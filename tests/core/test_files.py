@@ -1,7 +1,5 @@
 """Files: written at once, for their owner alone; damaged ones and others' are told by name."""
 
-from __future__ import annotations
-
 import os
 import stat
 

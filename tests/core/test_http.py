@@ -1,7 +1,5 @@
 """Requests that fail in every way the services are known to fail, and in some of malice."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import json

@@ -1,7 +1,5 @@
 """Whatever the owner wrote is understood or refused, by its file; never anything else."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

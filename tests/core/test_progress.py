@@ -1,7 +1,5 @@
 """Progress: shown where somebody looks, and gone in the end."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """Tables to read: text to the left, numbers to the right with their unit, no row numbers."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup

@@ -1,7 +1,5 @@
 """Sandboxes of one test, stopped after it."""
 
-from __future__ import annotations
-
 import pytest
 import requests
 

@@ -1,7 +1,5 @@
 """Reading lists that move: sessions and visitors, whatever their sizes, ends and moves are."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Wistia's rows as the kit's: what is kept, what is dropped on intake, what is refused."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Engagement of videos: read once, again when they were played, and what is missing told."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
