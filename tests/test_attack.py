@@ -532,7 +532,7 @@ class Published:
                 names = self.column(f"{kind} {name}", row, truth.loc[name], size)
                 self.attack.equal(names, size)
 
-    def put(self, before: "Published" | None = None):
+    def put(self, before: "Published | None" = None):
         for name in dir(self):
             if name.startswith("put_") and name != "put_news":
                 getattr(self, name)()
