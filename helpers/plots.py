@@ -7,7 +7,6 @@ says why it is empty; a hidden count is a gap, or "few".
 
 import base64
 import io
-import sys
 import textwrap
 from collections.abc import Iterable
 
@@ -19,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.core.parameters import DEFAULTS
-from helpers.core.tables import clock, span, whole_percent
+from helpers.core.tables import clock, show_as, span, whole_percent
 from helpers.findings.counts import share_interval
 
 CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
@@ -303,19 +302,16 @@ def _name(cluster: str) -> str:
 
 def _keep_alt_text() -> None:
     """In a notebook, store the figure's finding as the alt text of its image."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return
-    from IPython.core.pylabtools import print_figure
 
     def png(figure: Figure) -> tuple[str, dict]:
+        from IPython.core.pylabtools import print_figure
+
         image = print_figure(figure, fmt="png", bbox_inches="tight", dpi=SHARP * figure.dpi)
         small, (width, height) = _few_colours(image)
         alt = figure.get_label() or "Figure without a description"
         return small, {"alt": alt, "width": width // SHARP, "height": height // SHARP}
 
-    shell.display_formatter.formatters["image/png"].for_type(Figure, png)
+    show_as("image/png", Figure, png)
 
 
 def _few_colours(png: bytes) -> tuple[str, tuple[int, int]]:

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from pydantic import AliasPath, BaseModel, TypeAdapter, ValidationError, create_model
-from ruamel.yaml import YAML
 
 from helpers.batch.doctor import Finding, give_up_early, visit
 from helpers.core import clock, files
@@ -23,7 +21,7 @@ from helpers.fetch import host_of, open_host
 from helpers.personas import agent
 from helpers.sandbox.process import stop_sandboxes
 
-DOCUMENTED = YAML(typ="safe").load(Path(__file__).with_name("texts") / "documented.yml")
+DOCUMENTED = files.read_package_yaml("batch/texts/documented.yml")
 PLAIN = re.compile(r"[A-Za-z_]\w{0,39}")
 
 

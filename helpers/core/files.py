@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damaged(path, "no object")
     return content
+
+
+@cache
+def read_package_yaml(name: str) -> Any:
+    """A YAML file of the package, such as ``findings/lists.yml``; not to be changed."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(Path(__file__).parents[1] / name)
 
 
 def write_csv(

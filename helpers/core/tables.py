@@ -3,7 +3,7 @@
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from html import escape
 from pathlib import Path
@@ -194,7 +194,11 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def install() -> None:
     """From now on frames are shown by :func:`frame_html`; printed ones have as readable numbers."""
     pd.set_option("display.max_colwidth", None, "display.float_format", decimal)
+    show_as("text/html", pd.DataFrame, frame_html)
+
+
+def show_as(mime: str, kind: type, form: Callable[[Any], Any]) -> None:
+    """From now on a notebook shows what is of this kind by `form`; elsewhere nothing changes."""
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if shell is not None:
-        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, frame_html)
+    if shell := ipython and ipython.get_ipython():
+        shell.display_formatter.formatters[mime].for_type(kind, form)

@@ -2,15 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import xlsxwriter
-from ruamel.yaml import YAML
 
 from helpers.core import files, privacy
 from helpers.core.parameters import Window
@@ -19,17 +16,11 @@ from helpers.findings.opt_out import is_opted_out
 from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
+LISTS = "findings/lists.yml"  # the columns of each list and their headers
 BOM = "utf-8-sig"  # without it a spreadsheet takes the file for another encoding
 LEFT = "Left"  # a CRM keeps its value where a cell is empty, so those who left have a value too
 MOST_ROWS = 5_000  # people on a sheet; the CSV file holds everybody
 LONGEST_CELL, LONGEST_SHEET_NAME = 32_767, 31  # characters, by Excel
-
-
-@cache
-def read_lists() -> dict[str, dict[str, str]]:
-    """Columns and headers of each kind of list: outreach, hubspot, salesforce."""
-    text = resources.files("helpers.findings").joinpath("lists.yml").read_text("utf-8")
-    return YAML(typ="safe").load(text)
 
 
 def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
@@ -45,8 +36,8 @@ def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
         return pd.DataFrame(columns=columns).astype({"to_call": bool})
     if previous.people_path and previous.people_path.is_file():
         then = files.read_csv(previous.people_path)
-        headers = {header: name for name, header in read_lists()["hubspot"].items()}
-        then = then.rename(columns=headers)
+        headers = files.read_package_yaml(LISTS)["hubspot"]
+        then = then.rename(columns={header: name for name, header in headers.items()})
         then = then[then["cluster_change"] != "left"]
         called = then["to_call"].astype(str).str.lower() == "true"
         then = then.assign(to_call=called, person=then["email"].str.strip().str.lower())
@@ -125,7 +116,7 @@ def _with_change(listed: pd.DataFrame, people_then: pd.DataFrame, window: Window
 
 def _as_text(rows: pd.DataFrame, kind: str, flags: tuple[str, str]) -> pd.DataFrame:
     """A list of that kind, every cell a text; missing is empty."""
-    headers = read_lists()[kind]
+    headers = files.read_package_yaml(LISTS)[kind]
     shown = rows.reindex(columns=list(headers))
     shown["to_call"] = np.where(shown["to_call"].astype(bool), *flags)
     for name in shown.select_dtypes("float"):

@@ -4,15 +4,14 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
-from ruamel.yaml import YAML
 
 from helpers.core import tables
+from helpers.core.files import read_package_yaml
 from helpers.findings.counts import count_people
 
 _WORDING = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -95,7 +94,7 @@ def make_section(
     values
         What the wording is made with, beside the table.
     """
-    wording = _read_wordings()[name]
+    wording = read_package_yaml("findings/sections.yml")[name]
 
     def say(text: str) -> str:
         return _template(text).render(values, table=table).strip().replace("\n", " ")
@@ -107,12 +106,6 @@ def make_section(
     }
     note = say(wording.get("note", ""))
     return Section(say(wording["finding"]), table, labels, note, parts or {})
-
-
-@cache
-def _read_wordings() -> dict[str, Any]:
-    text = resources.files("helpers.findings").joinpath("sections.yml").read_text("utf-8")
-    return YAML(typ="safe").load(text)
 
 
 @cache

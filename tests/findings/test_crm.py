@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from test_scoring import ANN, MEDIAS, RULES
 from viewing import finished, session, tables, visitor, window
 
+from helpers.core import files
 from helpers.findings import crm, scoring
 from helpers.findings.change import Previous
 
@@ -124,7 +125,8 @@ def test_without_a_crm_file_the_clusters_of_that_runs_viewers_count(tmp_path):
 
 
 def test_headers_are_those_that_imports_match():
-    hubspot, salesforce = ({*crm.read_lists()[name].values()} for name in ("hubspot", "salesforce"))
+    lists = files.read_package_yaml(crm.LISTS)
+    hubspot, salesforce = ({*lists[name].values()} for name in ("hubspot", "salesforce"))
     assert {"Email", "First name", "Last name", "Company name", "Job title"} <= hubspot
     assert "Country/Region" in hubspot
     assert "Email Domain" not in hubspot  # HubSpot's own, which no import may set
