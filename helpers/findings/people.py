@@ -138,7 +138,9 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
     mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | shown["timed"].isna())
     shown["minutes_per_viewer"] = mean.round(1)
-    shown["minutes"] = summed["minutes"].mask(few).round()
+    minutes = summed["minutes"].mask(few)
+    # Videos in tens: all together are as long as all clusters, a hidden one would be what is left.
+    shown["minutes"] = minutes.round().where(summed["media_id"].isna(), minutes.round(-1))
     for name in ("known_sessions", "sessions"):
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
@@ -146,8 +148,6 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     videos = shown.dropna(subset="media_id").merge(
         engine.query("SELECT media_id, title FROM titles"), on="media_id"
     )
-    # In tens: all videos together are as long as all clusters, a hidden one would be what is left.
-    videos["minutes"] = videos["minutes"].round(-1)
     hours = of_clusters["minutes"].sum() / 60
     by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
         "watch_time_videos",

@@ -94,3 +94,10 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     found = listed([session("z", "w1", 1.0)], []).parts["watch_time"]
     assert found.finding == "No length of a video is known: watch time cannot be told."
     assert found.table.empty and not found.parts
+
+
+def test_minutes_of_a_video_are_rounded_to_tens_once():
+    sessions = [session(f"z{n}", "v2", 0.6) for n in range(28)]  # 25.2 minutes
+    watched = listed(sessions, []).parts["watch_time"]
+    assert watched.parts["videos"].table["minutes"].tolist() == [30]
+    assert watched.table["minutes"].dropna().tolist() == [25]
