@@ -309,7 +309,7 @@ def compute_power() -> dict[str, float]:
     in_noon, elsewhere = np.array([BUSY, 0]) + (1 - BUSY) / 4
     parts = np.array([in_noon, *[elsewhere] * 3])
     parts = np.concatenate([parts * 5, parts * 2]) / 7
-    orders = [draw_viewers(rng, popularity=0, first=NEXT_FACTOR) for _ in range(200)]
+    orders = [draw_viewers(rng, popularity=0, first=NEXT_FACTOR) for _ in range(2_000)]
     followers = np.array([
         ((-order).argsort(axis=1).argsort(axis=1)[:, :, None]
          < viewers["count"].to_numpy()[:, None, None])[viewers["kind"] == BINGE].sum(axis=0)[:, 0]
