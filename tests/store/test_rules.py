@@ -46,9 +46,10 @@ REFUSED = {
     "says who a viewer is": "email = 'x' | NOT name IS NULL",
     "is no comparison": "video_count IN (session_count) | video_count * session_count > 3 | 1 = 1"
     " | 2 * 3 > 5 | (video_count IS NULL) IS NULL | country IS TRUE | video_count >"
-    " | country = 'x' AND 'video_count > 3'",
-    "video_count >= 'many'": "video_count >= 'many'",
-    "syntax error": "video_count > 1) OR (video_count > 2",
+    " | country = 'x' AND 'video_count > 3' | identified OR () | video_count > 1e400",
+    "video_count >= 'many'": "video_count >= 'many' | identified IS NULL OR video_count >= 'many'"
+    " | identified IS NOT NULL OR video_count >= 'many'",
+    "syntax error": "video_count > 1) OR (video_count > 2 | video_count > 1 identified",
 }
 
 
@@ -61,6 +62,12 @@ def test_a_rule_that_is_more_than_comparisons_is_refused_by_name_and_line(said):
         assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("when", ["1" * 50_000, f"video_count > {'1' * 50_000} x", "'" * 50_000])
+def test_a_rule_of_any_length_is_read_to_its_end(when):
+    with pytest.raises(ParameterError):
+        rules.parse(file_with(when))
+
+
 @pytest.mark.parametrize(
     ("when", "viewer", "holds"),
     [
@@ -69,6 +76,7 @@ def test_a_rule_that_is_more_than_comparisons_is_refused_by_name_and_line(said):
          {"video_count": 1, "active_days": 2, "avg_session_percent": 12.5}, False),
         ("last_active >= '2026-01-01'", {"last_active": "2026-01-01 00:00:00+00"}, True),
         ("country = 'it''s'", {"country": "it's"}, True),
+        ("top_video = 'a , b ( c )'", {"top_video": "a , b ( c )"}, True),
         ("avg_percent_watched > -1", {"avg_percent_watched": 0.0}, True),
         ("session_count >= 2 * video_count", {"session_count": 6, "video_count": 3}, True),
         ("session_count >= 2 * video_count", {"session_count": 5, "video_count": 3}, False),
