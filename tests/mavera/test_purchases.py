@@ -76,13 +76,16 @@ def test_twice_not_made_is_given_up_with_nothing_charged(world, account):
     assert states(account) == ["void", "void"] and world.mavera.used == 0
 
 
-def test_two_looks_five_seconds_apart_come_before_not_made(world, account, monkeypatch):
+@pytest.mark.parametrize(("kind", "pauses"), [("500_before", [5]), ("drop_before", [5, 5, 5])])
+def test_two_looks_five_seconds_apart_and_15_seconds_after_a_drop_come_before_not_made(
+    world, account, monkeypatch, kind, pauses
+):
     waits = []
     monkeypatch.setattr(purchases, "pause", waits.append)
-    strike(world, "500_before", path="/personas")
+    strike(world, kind, path="/personas")
     before = len(world.sent("GET", "/personas"))
     account.charge(PERSONA)
-    assert waits == [5] and len(world.sent("GET", "/personas")) == before + 2
+    assert waits == pauses and len(world.sent("GET", "/personas")) == before + len(pauses) + 1
 
 
 def test_a_throttled_purchase_waits(world, account):
