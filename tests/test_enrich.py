@@ -137,8 +137,8 @@ def test_the_place_is_of_the_newest_session_with_any_of_the_three(new_run):
 
 def test_the_window_takes_whole_utc_days_at_both_ends(new_run):
     run = new_run(
-        [session("e1", "early", "m1", "2026-05-31T23:59:59.999", 0.2),
-         at("01T00:00", "e2", "first"), at("02T23:59:59.999", "e3", "last"),
+        [session("e1", "early", "m1", "2026-05-31T23:59:59.999999", 0.2),
+         at("01T00:00", "e2", "first"), at("02T23:59:59.999999", "e3", "last"),
          at("03T00:00", "e4", "late")],
         stage="01_fetch", start_date="2026-06-01", end_date="2026-06-02",
     )  # fmt: skip
