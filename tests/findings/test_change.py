@@ -91,7 +91,9 @@ def test_news_are_people_by_e_mail_calls_by_list_and_companies(tmp_path):
 
 def test_a_company_is_new_or_back_after_thirty_days(tmp_path):
     visitors = [visitor(key) for key in ("new", "back", "near", "quiet")]
+    visitors += [visitor("near2", "near@near.example")]  # a second cookie of the same person
     may = finished("back", 1, -26) + finished("near", 1, -2) + finished("quiet", 1, -9)
+    may += finished("near2", 1, -26)
     previous, _ = run_before(tmp_path, may, visitors)
     june = finished("new", 1) + finished("back", 1, 4) + finished("near", 1, 27)
     now = tables(may + june, visitors=visitors)
@@ -116,6 +118,10 @@ def test_what_differs_between_runs_is_named_and_no_change_of_viewers(tmp_path, g
     assert found.parts["causes"].table["setting"].tolist() == told
     assert ("Clusters are not compared" in found.finding) == (told not in ([], ["window"]))
     assert ("rules differ" in found.parts["moves"].finding) == (told == ["rules"])
+
+
+def test_a_first_run_has_a_trend_alone():
+    assert list(compare(tables(crowd("s", 40))).parts) == ["trend"]
 
 
 def test_the_trend_counts_viewers_and_people_once_a_week_to_the_end_of_the_window():
