@@ -177,6 +177,8 @@ def test_a_changed_threshold_updates_what_changed_and_buys_nothing(make_world):
     assert world.mavera.used == used and world.sent("PATCH") == []
     changed = with_rules(world, "2026-07-02.3", least=4)  # 25 of the 55 fans are others now
     assert len(world.mavera.personas) == 2 and counts(changed) == {"updated": 2}
+    there = {persona["id"]: persona["description"] for persona in world.mavera.personas}
+    assert {row.persona_id: row.description for row in personas.read(changed).personas} == there
     assert changed.manifest().credits["spent"] == world.mavera.used - used <= 75
     assert same.manifest().credits["spent"] == 0
     sent = json.loads(world.sent("PATCH")[0]["body"])

@@ -120,6 +120,11 @@ def test_a_broken_file_is_refused_with_the_line(text, said):
     assert said in str(refused.value)
 
 
+def test_a_title_that_is_left_out_is_made_of_the_name():
+    named = rules.parse("clusters:\n  - {name: a, when: video_count > 3}\n  - name: no_fans\n")
+    assert named.titles == {"a": "Cluster A", "no_fans": "No Fans"}
+
+
 def test_a_file_is_looked_for_in_the_run_folder_first_and_else_refused_by_its_path(tmp_path):
     with pytest.raises(ParameterError, match="nowhere.yml is not there"):
         rules.load("nowhere.yml", folder=tmp_path)

@@ -81,6 +81,12 @@ def test_any_number_of_shards_gives_the_same_numbers(new_run, account, in_shards
     assert parts == {f"shard={number}" for number in range(count)}
 
 
+def test_plays_may_be_the_first_thing_that_is_asked_for(new_run, in_shards):  # noqa: F811
+    in_shards(2)
+    run = new_run([session(f"e{n}", f"v{n}", "m1", "2026-06-01T10:00", 0.5) for n in range(9)])
+    assert run.engine.query("SELECT title FROM titles")["title"].tolist() == ["m1"]
+
+
 def test_the_store_is_split_once_and_again_when_it_changed(new_run, in_shards):  # noqa: F811
     in_shards(2)
     run = new_run([session("e1", "v1", "m1", "2026-06-01T10:00", 0.5)])
