@@ -36,6 +36,11 @@ def test_steady_leaving_and_a_fall_of_less_than_ten_points_beyond_it_are_no_drop
     assert len(seek(with_fall(30, 24))) == 1
 
 
+def test_few_seconds_tell_a_trend_so_badly_that_a_fall_beside_them_may_be_chance():
+    fall = [30] * 6 + [29, 27, 26, 24]
+    assert seek(fall + [22] * 4).empty and len(seek(fall + [22] * 20)) == 1
+
+
 def test_falls_that_touch_are_one_and_others_stay_two():
     plays = np.array(with_fall(30, 40))
     plays[34:] -= 30
