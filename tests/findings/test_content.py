@@ -82,8 +82,10 @@ def test_counts_are_judged_by_a_binomial_distribution_of_their_total():
     low, high = found["low"][0] * 0.25, found["high"][1] * 0.25
     assert binom.sf(12, 20, low) < 0.025 < binom.sf(11, 20, low)
     assert binom.cdf(2, 20, high) < 0.025 < binom.cdf(3, 20, high)
-    both = preference.judge_counts(frame, sides=2)["q_value"]
-    assert both.tolist() == pytest.approx([4 * tails[0], 2 * (1 - tails[1])])
+    both = preference.judge_counts(frame, sides=2)
+    assert both["q_value"].tolist() == pytest.approx([4 * tails[0], 2 * (1 - tails[1])])
+    low = both["low"][0] * 0.25  # both ends at 95 %, two together 1.25 %
+    assert binom.sf(12, 20, low) < 0.0125 < binom.sf(11, 20, low)
 
 
 def test_a_variance_above_the_binomial_counts_as_fewer_viewers():
@@ -154,7 +156,7 @@ def next_videos(sessions):
 
 
 def test_the_next_video_is_what_followed_a_finished_one():
-    follow = one_after_the_other(12, ("v1", 0.9), ("v2", 0.8), ("v3", 0.1), ("v4", 1.0))
+    follow = one_after_the_other(12, ("v1", 0.9), ("v2", 0.75), ("v3", 0.1), ("v4", 1.0))
     others = [session(f"e{n}", media, 0.6) for n in range(20) for media in ("x1", "x2", "x3")]
     # v2 and v3 followed a video watched to 75 % or more; v4 and x2 followed one that was left.
     assert next_videos(follow + others) == [
@@ -165,6 +167,10 @@ def test_the_next_video_is_what_followed_a_finished_one():
 
 def test_a_video_finished_only_afterwards_has_no_follower():
     assert next_videos(one_after_the_other(20, ("v1", 0.2), ("v2", 0.9), ("v1", 1.0))) == []
+
+
+def test_of_videos_begun_at_the_same_moment_none_follows():
+    assert next_videos([session(f"a{n}", v, 0.9) for n in range(20) for v in ("v1", "v2")]) == []
 
 
 def test_a_cluster_that_goes_nowhere_gets_what_all_viewers_watched_next():
