@@ -111,6 +111,9 @@ def test_help_names_every_command_of_the_design_and_the_exit_statuses(viewer_per
     _, out, _ = viewer_personas("run", "--help")
     options = "--outputs --run-date -p -f --stages --resume --max-credits --quiet"
     assert all(option in out for option in options.split())
+    _, out, _ = viewer_personas("sandbox", "--help")
+    options = "--port --viewers --seed --data --latency --state"
+    assert all(re.search(rf"^  {option} ", out, re.M) for option in options.split())
 
 
 def test_both_names_of_the_command_are_one_and_what_is_suggested_works(bare_environment):

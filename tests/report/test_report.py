@@ -234,6 +234,8 @@ def test_stages_that_did_not_run_and_deletions_since_are_told_in_a_line(tmp_path
 
 def test_the_same_files_give_the_same_page_and_other_seconds_another_stamp(make, both, tmp_path):
     assert make() == both
+    first = (tmp_path / "2026-07-01" / "report.html").read_bytes()
+    assert report.build(tmp_path / "2026-07-01").read_bytes() == first
     _, later = built(samples.write(tmp_path / "2026-07-02", seconds=99.0))
     assert BeautifulSoup(report.render(both[1]), "html.parser") == both[0]
     stamps = [whole["stamp"] for whole in (both[1], later)]
