@@ -55,14 +55,16 @@ class SentData:
         titles = {row["cluster"]: row["title"] for row in data.get("clusters", [])}
         sent = [fact for row in rows for fact in _facts(row, row["cluster"])]
         sent += [fact for row in rows for fact in _anonymous(row)]
-        total = data.get("total_viewers") or sum(row.get("viewers") or 0 for row in rows)
+        sizes = {row["cluster"]: row["viewers"] for row in rows if row.get("viewers")}
+        total = data.get("total_viewers") or sum(sizes.values())
         self.facts = [Fact(ALL, "size", "count", total), *sent]
-        counted = {fact.measure for fact in sent if fact.kind == "count"} - {"size"}
-        for measure in counted:
-            same = [f.value for f in sent if (f.measure, f.kind) == (measure, "count")]
-            self.facts.append(Fact(ALL, measure, "count", sum(same), DERIVED))
-            share = 100 * sum(same) / max(total, 1)
-            self.facts.append(Fact(ALL, measure, "percent", share, DERIVED))
+        counts = [fact for fact in sent if fact.kind == "count" and fact.measure != "size"]
+        for measure in {fact.measure for fact in counts}:
+            same = sum(fact.value for fact in counts if fact.measure == measure)
+            counts.append(Fact(ALL, measure, "count", same, DERIVED))
+        for fact in counts:
+            share = 100 * fact.value / max(sizes.get(fact.cluster, total), 1)
+            self.facts += [fact, Fact(fact.cluster, fact.measure, "percent", share, DERIVED)]
         others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
         self.titles = {name for name in others if len(name) > 2}
         countries = {name: f"(?-i:{name})" for name in others - self.titles if name.isalpha()}
@@ -91,7 +93,7 @@ class SentData:
                         start = line.start() + match.start() + figure.start
                         claims.append(Claim(figure.text, line[0].strip(), verdict, start))
                 if said.clusters and not cluster:
-                    context = {named.lastgroup for named in said.clusters}
+                    context = {named.lastgroup for named in said.clusters} | said.they
         return claims
 
 
@@ -104,15 +106,13 @@ def _facts(row: dict[str, Any], cluster: str, measure: str = "", kind: str = "")
         elif isinstance(value, dict):
             yield from _facts(value, cluster, name, of)
         elif isinstance(value, int | float):
-            percent = value * 100 if key == "share" or key.endswith("_share") else value
-            yield Fact(cluster, measure or name, of, percent)
+            yield Fact(cluster, measure or name, of, value * (100 if key.endswith("share") else 1))
 
 
 def _anonymous(row: dict[str, Any]) -> Iterator[Fact]:
     size, known = row.get("viewers"), row.get("identified_viewers")
     if size and known is not None:
         yield Fact(row["cluster"], "anonymous", "count", size - known, DERIVED)
-        yield Fact(row["cluster"], "anonymous", "percent", 100 - 100 * known / size, DERIVED)
 
 
 def _named_groups(patterns: dict[str, str]) -> re.Pattern:
@@ -135,7 +135,8 @@ class _Sentence:
         self.clusters = list(data.named.finditer(text))
         taken = {place for match in self.clusters for place in range(*match.span())}
         self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
-        self.titles = {title for title in data.titles if _is_quoted(title, text)}
+        self.titles = {title for title in data.titles if _is_named(title, text)}
+        self.they = context if GRAMMAR["they"].search(text) or not self.clusters else set()
 
     def judge(self, figure: Figure) -> str:
         """The verdict on a figure; "" for a limit of the rules."""
@@ -144,13 +145,15 @@ class _Sentence:
         fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
         if near_limit and not fraction and self.data.limits & values:
             return ""
-        if fraction and GRAMMAR["percentile"].search(self.text):
+        if fraction and values & {25, 50, 75} and GRAMMAR["percentile"].search(self.text):
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
-        clusters, measures = self._whose(figure), self._measures(figure)
-        kinds = VOCABULARY["kinds"].get(figure.unit, [])
+        clusters, measures = self._whose(figure), self._measures(figure) | self.titles
+        kinds = VOCABULARY["kinds"].get(figure.unit or ("cell" if "|" in self.text else ""), [])
         if figure.unit == "times" and "visits" in measures:
             kinds = ["number"]  # come back 3.5 times
         known = [fact for fact in self.data.facts if fact.measure in measures]
+        if GRAMMAR["mean"].search(self.text):  # the mean of a cluster stands before its percentiles
+            known = {(f.cluster, f.measure, f.kind): f for f in reversed(known)}.values()
         for fact in known:
             close = _close(figure, fact.value) if fact.kind in kinds else ""
             if close and fact.cluster in clusters:
@@ -163,65 +166,63 @@ class _Sentence:
         after = [match for match in self.clusters if match.start() >= figure.end]
         if after and self._follows(figure, after[0]):
             return {after[0].lastgroup}  # 64 of the 402 Bouncers
-        return before or {ALL} | (self.context or {match.lastgroup for match in after[:1]})
+        named = before | self.they if before else self.context
+        named = named or {match.lastgroup for match in after[:1]}
+        is_share = figure.unit in ("percent", "fraction") and not GRAMMAR["all"].search(self.text)
+        return named if is_share and named else named | {ALL}
 
     def _follows(self, figure: Figure, word: re.Match) -> bool:
         """Whether a word is what the figure counts."""
-        between = self.text[figure.end : word.start()]
-        counted = GRAMMAR["between a number and what it counts"].fullmatch(between)
-        return bool(word.start() >= figure.end and counted)
+        counted = GRAMMAR["between a number and what it counts"]
+        return bool(counted.fullmatch(self.text, figure.end, word.start()))
 
     def _measures(self, figure: Figure) -> set[str]:
         """The measures that a figure may give: what follows it at once, else what is named."""
-        if self.titles:
-            return self.titles
-        share = figure.unit in ("percent", "fraction")
+        always = set(VOCABULARY["always"].get(figure.unit, []))
         for cue in self.cues:
-            if self._follows(figure, cue) and not (share and cue.lastgroup == "size"):
+            if self._follows(figure, cue) and cue.lastgroup != "size":
                 return _meant([cue])
+        never = set(VOCABULARY["never"].get(figure.unit, []))
         clauses = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
         left, right = next((c for c in clauses if c[0] <= figure.start < c[1]), (0, 0))
         for cues in ([cue for cue in self.cues if left <= cue.start() < right], self.cues):
-            named = _meant(cues)
-            if "other" in named:
-                return {"other"}
+            named = _meant(cues) - never
             if named - {"size"}:
-                videos = self.data.titles if "completion" in named and not figure.unit else set()
-                return named | videos | {"size"}
-            if named:
-                break  # "30 viewers at 90 %": what a later clause names is not meant
-        return {"size"} if figure.unit == "times" else set(VOCABULARY["main"])
+                return {"other"} if "other" in named else named | always
+            never |= named and {"other"}  # "30 viewers at 90 %, worth $5,000 each"
+        return {"size"} if figure.unit == "times" else always | set(VOCABULARY["main"])
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
         """Sums, differences and ratios of one measure of the clusters that are named."""
-        named = {match.lastgroup for match in self.clusters}
-        if GRAMMAR["they"].search(self.text) or not named:
-            named |= self.context
+        named = {match.lastgroup for match in self.clusters} | self.they
         by_kind: dict[tuple[str, str], dict[str, float]] = {}
         for fact in known:  # the mean of a cluster stands before its percentiles
             by_kind.setdefault((fact.measure, fact.kind), {}).setdefault(fact.cluster, fact.value)
-        for (_, kind), values in by_kind.items():
+        for (measure, kind), values in by_kind.items():
             picked = [value for name, value in values.items() if name in named]
-            if (kind, figure.unit) == ("count", ""):
+            adds_up = kind == "count" and figure.unit in ("", "hours")
+            if adds_up:
                 yield sum(picked)
-            if kind == "count" and figure.unit in ("percent", "fraction") and any(picked):
+            of_all = kind == "count" and (measure == "size" or GRAMMAR["all"].search(self.text))
+            if of_all and figure.unit in ("percent", "fraction") and any(picked):
                 yield 100 * sum(picked) / values[ALL]
             for one, other in permutations(picked, 2):
                 if figure.unit == "times" and other:
                     yield one / other
-                if (kind, figure.unit) in (("percent", "points"), ("count", "")):
+                if adds_up or (kind, figure.unit) in (("percent", "points"), ("number", "")):
                     yield one - other
 
 
 def _meant(cues: list[re.Match]) -> set[str]:
-    names = (VOCABULARY["meant"].get(cue.lastgroup, [cue.lastgroup]) for cue in cues)
-    return {name for group in names for name in group}
+    meant = VOCABULARY["meant"]
+    return {name for cue in cues for name in meant.get(cue.lastgroup, [cue.lastgroup])}
 
 
-def _is_quoted(title: str, text: str) -> bool:
-    """Whether a text names a video: in quotes, or by three words or more."""
-    quote = "" if len(title.split()) > 2 else "[“”\"‘’'*_]"
-    return bool(re.search(f"{quote}{re.escape(title)}{quote}", text, re.I))
+def _is_named(title: str, text: str) -> bool:
+    """Whether a text names a video: in quotes, or by the stem of one of its longer words."""
+    words, said = (set(re.findall(r"\b\w{4,6}", part.lower())) for part in (title, text))
+    quoted = re.search(f"[“”\"‘’'*_]{re.escape(title)}[“”\"‘’'*_]", text, re.I)
+    return bool(quoted or words & said - set(VOCABULARY["common"]))
 
 
 def _close(figure: Figure, fact: float) -> str:
@@ -231,6 +232,6 @@ def _close(figure: Figure, fact: float) -> str:
         away = abs(value - fact) - half - 1e-9 * abs(fact)
         if away <= 0 and not fraction and not figure.hedged:
             return FOUND
-        if away <= (CLOSE_SHARE if fraction else CLOSE * value) and (fraction or figure.hedged):
+        if away <= (CLOSE_SHARE if fraction else CLOSE * value) * (figure.hedged + fraction):
             return DERIVED
     return ""

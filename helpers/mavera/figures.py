@@ -44,7 +44,7 @@ NUMBER = re.compile(
 )
 FIGURE = re.compile(
     rf"(?<![\w#/@.,:{GONE}])(?<![a-z]-)(?P<sign>(?:US)?[$€£¥]\s?|\b(?:USD|EUR|GBP)\s)?"
-    rf"(?:(?P<low>{_DIGITS})\s?[-–]\s?)?(?P<number>{_DIGITS})"
+    rf"(?:(?P<low>{_DIGITS})\s?(?:[-–]|(?:to|and)\s(?=\d+(?:\.\d+)?\s?(?:%|percent)))\s?)?(?P<number>{_DIGITS})"
     rf"(?P<scale>\s?(?:k|m|bn)\b|{PAD}*\s(?:thousand|million|billion)\b)?{PAD}*"
     rf"(?:{'|'.join(f'(?P<{name}>{unit})' for name, unit in VOCABULARY['units'].items())})?"
     rf"{PAD}*(?!\w)|\b(?P<trend>doubled|tripled|quadrupled|halved)\b",
@@ -90,7 +90,7 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
     plain = text
     for pattern in [re.compile(re.escape(name), re.I) for name in names] + NO_FIGURES:
         plain = pattern.sub(lambda match: GONE * len(match[0]), plain)
-    plain = _in_digits(plain, re.compile(rf"\s(?:percent|times|{counted})", re.I))
+    plain = _in_digits(plain, re.compile(rf"\s(?:percent|times|to\sone|{counted})", re.I))
     for match in FIGURE.finditer(plain):
         before = plain[max(0, match.start() - 30) : match.start()]
         unit = next((name for name in (*VOCABULARY["units"], "trend") if match[name]), "")
@@ -109,9 +109,8 @@ def _in_digits(plain: str, counted: re.Pattern) -> str:
     """Numbers in words as digits, in as many characters; prose as it is."""
 
     def number(match: re.Match) -> str:
-        value = 100 * _value(match["hundreds"] or "") + _value(
-            match["more"] or match["words"] or ""
-        )
+        said = match.groupdict("")
+        value = 100 * _value(said["hundreds"]) + _value(said["more"] or said["words"])
         if value <= SMALL and not counted.match(plain, match.end()):
             return match[0]
         return f"{value}".ljust(len(match[0]), PAD)

@@ -2,10 +2,13 @@
 
 ``claims_sentences.md`` holds each figure as ``{figure|label}``, the labels found, derived and no;
 it was written and labelled before the code (its second and third list while it was corrected).
+The lists with a number are answers about other accounts and clusters, each written and labelled
+before the code had read it and then used to mend it; a figure in the data is ``right`` there.
 """
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,15 +20,15 @@ from helpers.mavera.figures import find_figures
 
 HERE = Path(__file__).parent
 DATA = json.loads((HERE / "claims_data.json").read_text("utf-8"))
-LABELS = {"found": FOUND, "derived": DERIVED, "no": MISSING}
+LABELS = {"found": FOUND, "derived": DERIVED, "no": MISSING, "right": "found or derived"}
 SENT = SentData(DATA)
 
 
-def labelled() -> list[tuple[str, str, list[tuple[int, int, str]]]]:
+def labelled(sent: dict, sentences: str) -> list[tuple[str, str, list[tuple[int, int, str]]]]:
     """(text, its cluster, [(start, end, label)]) of each section of the sentences."""
-    clusters = {row["title"]: row["cluster"] for row in DATA["clusters"]}
+    clusters = {row["title"]: row["cluster"] for row in sent["clusters"]}
     sections = []
-    for section in re.split(r"(?m)^(?=## )", (HERE / "claims_sentences.md").read_text("utf-8")):
+    for section in re.split(r"(?m)^(?=## )", (HERE / sentences).read_text("utf-8")):
         heading = section.partition("\n")[0]
         cluster = next((name for title, name in clusters.items() if title in heading), "")
         text, places = "", []
@@ -38,24 +41,43 @@ def labelled() -> list[tuple[str, str, list[tuple[int, int, str]]]]:
     return sections
 
 
-def test_what_is_not_in_the_data_is_told_with_recall_and_precision_of_nine_tenths():
-    right = flagged = wrong = agreeing = total = 0
-    for text, cluster, places in labelled():
-        claims = SENT.check(text, cluster)
+def measured(sent: dict, sentences: str) -> Counter:
+    """How many figures are labelled, wrong, flagged, rightly flagged, and judged as labelled."""
+    told, data = Counter(), SentData(sent)
+    for text, cluster, places in labelled(sent, sentences):
+        claims = data.check(text, cluster)
         missing = [claim for claim in claims if claim.verdict == MISSING]
-        flagged += len({claim.start for claim in missing})
+        told["flagged"] += len({claim.start for claim in missing})
         for start, end, label in places:
             here = [c for c in claims if c.start < end and c.start + len(c.text) > start]
             verdict = next((c.verdict for c in here if c.verdict == MISSING), None)
             verdict = verdict or (here[0].verdict if here else None)
-            wrong += label == MISSING
-            right += label == MISSING and verdict == MISSING
-            agreeing += verdict == label
-            total += 1
-    assert total == 351 and wrong == 124
-    assert right / wrong >= 0.9, "recall"
-    assert right / flagged >= 0.9, "precision"
-    assert agreeing / total >= 0.9, "found, derived and not in the data, each as labelled"
+            told["wrong"] += label == MISSING
+            told["right"] += label == MISSING and verdict == MISSING
+            told["agreeing"] += verdict == label
+            told["figures"] += 1
+    return told
+
+
+def test_what_is_not_in_the_data_is_told_with_recall_and_precision_of_nine_tenths():
+    told = measured(DATA, "claims_sentences.md")
+    assert told["figures"] == 351 and told["wrong"] == 124
+    assert told["right"] / told["wrong"] >= 0.9, "recall"
+    assert told["right"] / told["flagged"] >= 0.9, "precision"
+    assert told["agreeing"] / told["figures"] >= 0.9, "found, derived, not in the data, as labelled"
+
+
+def test_answers_about_other_accounts_reach_nine_tenths_together_and_eight_each():
+    pooled = Counter()
+    for path in sorted(HERE.glob("claims_data_*.json")):
+        sentences = path.name.replace("data", "sentences").replace(".json", ".md")
+        told = measured(json.loads(path.read_text("utf-8")), sentences)
+        assert told["right"] / told["wrong"] >= 0.8, f"recall, {sentences}"
+        assert told["right"] / told["flagged"] >= 0.8, f"precision, {sentences}"
+        pooled += told
+    assert pooled["figures"] > 950 and pooled["wrong"] > 300
+    assert pooled["right"] / pooled["wrong"] >= 0.9, "recall"
+    assert pooled["right"] / pooled["flagged"] >= 0.9, "precision"
 
 
 @pytest.mark.parametrize(
