@@ -21,7 +21,7 @@ from scipy.stats import binom, norm  # noqa: E402
 from statsmodels.stats.proportion import proportion_confint  # noqa: E402
 from viewing import TEXTS, drawn, tables  # noqa: E402
 
-from helpers.findings import content, conversions, groups, profiles, sources  # noqa: E402
+from helpers.findings import content, conversions, groups, sources  # noqa: E402
 from helpers.findings.preference import LEVEL  # noqa: E402
 from helpers.store import rules  # noqa: E402
 
@@ -35,19 +35,16 @@ PAGE_FACTOR = 2.0  # the first page, for explorers
 RATE, PLANTED_RATE = 0.10, 0.20  # of viewers who convert, skimmers where planted
 SESSION_RATE, PLANTED_SESSIONS = 0.06, 0.12  # the same of sessions
 NEXT_FACTOR = 5.0  # the first video, after another one
-BUSY = 0.15  # share of viewings moved to 12:00 to 18:00
 LONGER = 0.10  # completion of the first video, beyond the usual 50 %
 PLANTED = {
     "video": f"a weight {FACTOR:g} times as large, for explorers",
     "page": f"{PAGE_FACTOR:g} times as likely, for explorers",
     "conversion, of viewers": f"{PLANTED_RATE:.0%} of skimmers, {RATE:.0%} of the others",
     "conversion, of sessions": f"{PLANTED_SESSIONS:.0%} of skimmers' sessions, {SESSION_RATE:.0%}",
-    "busiest part of the week": f"{BUSY:.0%} of viewings moved to the afternoon, bouncers",
     "next video": f"one of {VIDEOS} with {NEXT_FACTOR:g} times the weight",
     "completion beside the usual": f"{LONGER * 100:g} points in one of ten videos",
     "natural groups": "four kinds",
 }
-NOON = "weekdays 12:00 to 18:00"
 RULES = rules.load()
 
 
@@ -73,16 +70,14 @@ def draw_viewers(rng, *, popularity=1.0, favourite=1.0, first=1.0, page=1.0, cam
     return pd.DataFrame({"kind": kind, "day": day, "page": pages, "count": count}), order
 
 
-def draw_sessions(rng, viewers: pd.DataFrame, order: np.ndarray, *, busy=0.0) -> pd.DataFrame:
-    """A video a day for each viewer, in order, at any hour but for those that are busy."""
+def draw_sessions(rng, viewers: pd.DataFrame, order: np.ndarray) -> pd.DataFrame:
+    """A video a day for each viewer, in order, at any hour."""
     who = np.repeat(np.arange(len(viewers)), viewers["count"])
     place = np.arange(len(who)) - np.repeat(
         viewers["count"].cumsum() - viewers["count"], viewers["count"]
     )
     place = place.to_numpy()
     hour = rng.random(len(who)) * 24
-    moved = rng.random(len(who)) < busy
-    hour[moved] = 12 + rng.random(moved.sum()) * 6
     kind = viewers["kind"].to_numpy()[who]
     at = viewers["day"].to_numpy()[who] + place + hour / 24
     return session_frame(
@@ -125,13 +120,6 @@ def named_next(engine) -> set[str]:
     suggested = content.suggest_next_videos(engine, RULES, MIN_CELL)
     said = content._describe_next(suggested, RULES, MIN_CELL).finding
     return {said.split("“")[1].split("”")[0]} if "“" in said else set()
-
-
-def named_hours(engine) -> set[tuple[str, str]]:
-    sizes = engine.query("SELECT cluster, count(*) AS viewers FROM viewers GROUP BY 1")
-    parts = profiles._parts(engine, sizes.set_index("cluster")["viewers"], MIN_CELL, "UTC")
-    parts = parts[parts["kind"] == "most_active"]
-    return set(zip(parts["cluster"], parts["name"], strict=True))
 
 
 def named_lengths(engine) -> set[str]:
@@ -178,7 +166,7 @@ def measure(seed: int) -> dict[str, bool]:
         rng = np.random.default_rng([seed, planted])
         plants = {"favourite": FACTOR, "page": PAGE_FACTOR} if planted else {}
         viewers, order = draw_viewers(rng, **plants)
-        frame = draw_sessions(rng, viewers, order, busy=BUSY * planted)
+        frame = draw_sessions(rng, viewers, order)
         kind = viewers["kind"].to_numpy()
         rate = PLANTED_RATE if planted else RATE
         frame = with_clicks(rng, frame, kind, RATE, rate, by_session=False)
@@ -189,7 +177,6 @@ def measure(seed: int) -> dict[str, bool]:
                 "page": (named_sources(engine), {("engaged_explorers", "example.com/0")}),
                 "conversion, of viewers": (named_clusters(engine, "verdict"), {"skimmers"}),
             }
-            seen["busiest part of the week"] = named_hours(engine), {("bouncers", NOON)}
         plants = {"first": NEXT_FACTOR} if planted else {}
         viewers, order = draw_viewers(rng, popularity=0, **plants)
         frame = draw_sessions(rng, viewers, order)
@@ -306,9 +293,6 @@ def compute_power() -> dict[str, float]:
     design = 1 + (squares / sessions - 1) / 6  # of a beta distribution with five for a sum
     others = np.arange(len(NAMES)) != SKIMMERS
     mean_design = (design * sessions)[others].sum() / sessions[others].sum()
-    in_noon, elsewhere = np.array([BUSY, 0]) + (1 - BUSY) / 4
-    parts = np.array([in_noon, *[elsewhere] * 3])
-    parts = np.concatenate([parts * 5, parts * 2]) / 7
     orders = [draw_viewers(rng, popularity=0, first=NEXT_FACTOR) for _ in range(2_000)]
     followers = np.array([
         ((-order).argsort(axis=1).argsort(axis=1)[:, :, None]
@@ -338,9 +322,6 @@ def compute_power() -> dict[str, float]:
             (sessions[SKIMMERS], sessions[others].sum()), 2 * len(NAMES),
             design=(design[SKIMMERS], mean_design),
         ),
-        "busiest part of the week": power_of_maximum(
-            rng.multinomial(round(sizes[BOUNCERS]), parts, size=20_000)[:, :4], len(NAMES)
-        ),
         "next video": power_of_maximum(followers, 1),
         "completion beside the usual": norm.cdf(
             LONGER / standard_error - norm.isf(LEVEL / 2 / 10)
@@ -363,7 +344,7 @@ def main(seeds: int) -> None:
         "",
         f"Made by `benchmarks/analysis.py`: {seeds} seeds each, {VIEWERS:,} viewers in five "
         f"clusters who watch different amounts, {VIDEOS} videos, 95 % Wilson intervals. *Falsely*: "
-        "anything is named where all clusters have the same taste, pages, rates or hours (in "
+        "anything is named where all clusters have the same taste, pages and rates (in "
         "campaigns: half of the viewers come in groups of 30 on one day by one page to one video). "
         "*Found*: what was planted is named. Theory: the power of a test of the same level; for a "
         "video, of one that has to learn from the same data how popular the video is with all.",

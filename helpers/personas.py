@@ -47,7 +47,7 @@ def drafts(run: Run) -> pd.DataFrame:
     """
     table, params = cluster.read_table(run), run.params
     refuse_unknown_clusters(run)
-    profiles = describe_profiles(run.engine, table, params.min_cell, time_zone=params.time_zone)
+    profiles = describe_profiles(run.engine, table, params.min_cell)
     numbers = sending.build_clusters(run.rules, profiles.clusters, profiles.parts, profiles.videos)
     rows = [_draft(run, of_cluster) for of_cluster in numbers]
     viewers = int(table["viewers"].sum())
@@ -70,7 +70,7 @@ def refuse_unknown_clusters(run: Run) -> None:
 
 def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:
     (rule,) = (rule for rule in run.rules.clusters if rule.name == numbers.cluster)
-    facts = drafting.write_statements(numbers, days=run.window.days, zone=run.params.time_zone)
+    facts = drafting.write_statements(numbers, days=run.window.days)
     name = sending.clean(f"{run.rules.name_prefix} {numbers.title}", sending.NAME_LENGTH)
     text = " ".join(fact.text for fact in facts) or numbers.title
     named = run.params.persona_clusters

@@ -137,11 +137,11 @@ def hurry(patch, scale: float = 1000) -> None:
 _describe, _known = personas.describe_profiles, {}
 
 
-def _described(engine, clusters, min_cell, *, time_zone):
+def _described(engine, clusters, min_cell):
     """Runs over the same viewers are measured once."""
-    key = (clusters.to_csv(), min_cell, time_zone)
+    key = (clusters.to_csv(), min_cell)
     if key not in _known:
-        _known[key] = _describe(engine, clusters, min_cell, time_zone=time_zone)
+        _known[key] = _describe(engine, clusters, min_cell)
     return _known[key]
 
 

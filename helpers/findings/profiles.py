@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from helpers.findings.counts import is_clear_maximum, publish_counts
+from helpers.findings.counts import publish_counts
 from helpers.store.engine import Engine, sql
 
 QUARTILES_NEED = 4  # times min_cell viewers
 QUARTILES = ["videos_per_viewer", "percent_watched", "visits_per_viewer"]
 WATCH_TIME = ["avg_minutes_watched", "hours_watched"]
-MOST = {"country": 3, "mobile": 1, "most_active": 1, "video": 5}  # of a kind in a cluster
+MOST = {"country": 3, "mobile": 1, "video": 5}  # of a kind in a cluster
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Profiles:
         percentile]; avg_minutes_watched [minutes a viewer], hours_watched [hours of all]. A small
         cluster has a row of missing values.
     parts : DataFrame, largest first
-        cluster, kind (country, mobile, most_active), name (a country's code, a part of the week),
-        viewers [published count], share [0 to 1 of the cluster].
+        cluster, kind (country, mobile), name (a country's code), viewers [published count], share
+        [0 to 1 of the cluster].
     videos : DataFrame, most watched first
         cluster, title, viewers [published count], avg_percent_watched [whole percent].
     """
@@ -37,9 +37,7 @@ class Profiles:
     videos: pd.DataFrame
 
 
-def describe_profiles(
-    engine: Engine, clusters: pd.DataFrame, min_cell: int, *, time_zone: str = "UTC"
-) -> Profiles:
+def describe_profiles(engine: Engine, clusters: pd.DataFrame, min_cell: int) -> Profiles:
     """Measure each cluster that has viewers.
 
     Parameters
@@ -50,8 +48,6 @@ def describe_profiles(
         The table of clusters.csv, index cluster.
     min_cell : int
         Groups of fewer viewers are left out.
-    time_zone : str
-        For the part of the week when most of a cluster watched.
     """
     filled = clusters[clusters["viewers"] > 0].round({"share": 3, "identified_share": 3})
     measured = engine.query(sql("profiles")).set_index("cluster")
@@ -61,7 +57,7 @@ def describe_profiles(
     few = table["viewers"] < QUARTILES_NEED * min_cell
     table[QUARTILES] = table[QUARTILES].astype(object).mask(few, None)
     small = table["viewers"] < min_cell
-    parts = _parts(engine, table.loc[~small, "viewers"], min_cell, time_zone)
+    parts = _parts(engine, table.loc[~small, "viewers"], min_cell)
     is_video = parts["kind"] == "video"
     groups = parts.loc[~is_video, ["cluster", "kind", "name", "viewers", "share"]]
     videos = parts[is_video].rename(columns={"name": "title"})
@@ -69,11 +65,10 @@ def describe_profiles(
     return Profiles(table.astype(object).mask(small, None), groups, videos)
 
 
-def _parts(engine: Engine, sizes: pd.Series, min_cell: int, zone: str) -> pd.DataFrame:
+def _parts(engine: Engine, sizes: pd.Series, min_cell: int) -> pd.DataFrame:
     """The largest groups of each cluster, by kind."""
-    counted = engine.counts(sql("profile_parts"), {"zone": zone})
+    counted = engine.counts(sql("profile_parts"))
     counted = counted[counted["cluster"].isin(sizes.index)].copy()
-    counted = keep_busiest(counted, groups=len(sizes))
     of = counted["cluster"].map(sizes).astype("int64")
     counted["avg_percent_watched"] = (counted["best"] / counted["viewers"] * 100).round()
     counted["viewers"] = publish_counts(counted["viewers"], of, min_cell)
@@ -85,14 +80,3 @@ def _parts(engine: Engine, sizes: pd.Series, min_cell: int, zone: str) -> pd.Dat
     shown = shown[shown.groupby(["cluster", "kind"]).cumcount() < most]
     is_video = shown["kind"] == "video"
     return shown.assign(name=shown["name"].mask(is_video, shown["name"].map(titles)))
-
-
-def keep_busiest(counted: pd.DataFrame, *, groups: int) -> pd.DataFrame:
-    """Of the parts of the week only a cluster's busiest, and that where it is so beyond chance."""
-    of_week = counted[counted["kind"] == "most_active"].sort_values("viewers", ascending=False)
-    clear = [
-        rows.index[0]
-        for _, rows in of_week.groupby("cluster")
-        if is_clear_maximum(*[*rows["viewers"], 0][:2], groups=groups)
-    ]
-    return counted.drop(of_week.index.difference(clear))

@@ -16,9 +16,9 @@ LEAST_MOVE, LEAST_SHARE, TENTH = 1, 0.05, 0.1  # a number changed when it moved 
 MEASURED = ("viewers", "share", "avg_videos", "avg_percent_watched", "avg_visits")
 
 
-def write_statements(numbers: payloads.ClusterNumbers, *, days: int, zone: str) -> list[Statement]:
+def write_statements(numbers: payloads.ClusterNumbers, *, days: int) -> list[Statement]:
     """Sentences of a persona's draft, by ``texts/draft.txt.j2``; of a small cluster one alone."""
-    text = write("draft.txt.j2", **dict(numbers), days=days, zone=zone)
+    text = write("draft.txt.j2", **dict(numbers), days=days)
     lines = (line.rpartition(" | ") for line in text.splitlines())
     return [
         Statement(text=said.strip(), source=source) for said, _, source in lines if said.strip()
@@ -30,7 +30,6 @@ def facts_of(draft: payloads.Persona, numbers: payloads.ClusterNumbers) -> dict[
     sent = numbers.body()
     facts = {name: sent.get(name) for name in ("title", "rule", "description", *MEASURED)}
     facts["fields"] = draft.model_dump(exclude={"description"}, exclude_none=True)
-    facts["part"] = (sent.get("most_active") or {}).get("name")
     facts["country"] = [part["name"] for part in sent.get("countries", [])[:1]]
     facts["videos"] = sorted(video["title"] for video in sent.get("top_videos", [])[:3])
     return facts
@@ -40,9 +39,10 @@ def has_changed(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether a draft changed materially since the persona was made or last updated.
 
     Material: any text but measured ones; a number that moved by more than a tenth and by more than
-    1 (shares: 0.05); another part of the week, country first or three videos first.
+    1 (shares: 0.05); another country first or three videos first. What an earlier version
+    remembered beside these is not compared.
     """
-    return old.keys() != new.keys() or any(_moved(old[key], new[key]) for key in old)
+    return any(_moved(old.get(key), value) for key, value in new.items())
 
 
 def _moved(was: Any, now: Any) -> bool:

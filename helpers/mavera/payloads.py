@@ -92,7 +92,7 @@ class Persona(PersonaFields):
 class Part(Payload):
     """A group of a cluster's viewers, such as a country: published counts."""
 
-    name: Annotated[str, Field(pattern=r"^([A-Z]{2}|mobile|week(days|ends) [0-9: to]{9,18})$")]
+    name: Annotated[str, Field(pattern=r"^([A-Z]{2}|mobile)$")]
     viewers: Count
     share: Share
 
@@ -124,7 +124,6 @@ class ClusterNumbers(Payload):
     videos_per_viewer: Quartiles | None = None
     percent_watched: Quartiles | None = None
     visits_per_viewer: Quartiles | None = None
-    most_active: Part | None = None
     mobile: Part | None = None
     countries: Annotated[list[Part], Field(max_length=3)] | None = None
     top_videos: Annotated[list[TopVideo], Field(max_length=5)] | None = None
@@ -264,7 +263,7 @@ def build_clusters(
         of = {kind: group[group["cluster"] == rule.name] for kind, group in kinds.items()}
         of = {kind: rows.drop(columns="cluster").to_dict("records") for kind, rows in of.items()}
         numbers |= {"countries": of.get("country") or None, "top_videos": of["video"] or None}
-        numbers |= {kind: of[kind][0] for kind in ("mobile", "most_active") if of.get(kind)}
+        numbers["mobile"] = of["mobile"][0] if of.get("mobile") else None
         about = {"cluster": rule.name, "title": rule.title, "description": rule.description}
         found.append(checked(ClusterNumbers, rule=rule_text(rule.when), **about, **numbers))
     return found

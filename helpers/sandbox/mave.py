@@ -144,12 +144,6 @@ def _section(row: dict) -> str:
     folders = row.get("top_folders") or row.get("folders")
     if isinstance(folders, list) and folders and isinstance(folders[0], str):
         affinity += f", mostly of {_line(folders[0])}"
-    active = row.get("most_active")
-    when = (
-        f" They are most active {_line(active['name'])}."
-        if (isinstance(active, dict) and active.get("name"))
-        else ""
-    )
     return "\n".join(
         (
             f"## {_title(row)}",
@@ -157,7 +151,7 @@ def _section(row: dict) -> str:
             f"- **Persona profile:** {profile}. Motive: {motive}. Looks for {looks_for}. In"
             f" numbers: {_facts(row)}.",
             f"- **Content affinity:** {affinity}; more of that kind will be watched.",
-            f"- **Outreach:** {channel}. Angle: {angle}.{when}",
+            f"- **Outreach:** {channel}. Angle: {angle}.",
             f"- **Conversion probability:** {chance}, because {why}.",
             f"- **Content gaps:** {gap}.",
         )

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from helpers import cluster
-from helpers.findings.profiles import describe_profiles, keep_busiest
+from helpers.findings.profiles import describe_profiles
 
 pytest_plugins = ("money_fixtures",)
 
@@ -56,10 +56,3 @@ def test_a_cluster_under_min_cell_keeps_its_row_and_no_number(profile):
     found = profile(25)
     assert found.clusters.loc["skimmers"].isna().all()
     assert "skimmers" not in set(found.parts["cluster"]) | set(found.videos["cluster"])
-
-
-def test_the_busiest_part_of_the_week_is_told_where_one_clearly_is():
-    counted = pd.DataFrame({"cluster": list("aabbc"), "viewers": [50, 30, 50, 45, 20]})
-    counted["kind"] = "most_active"
-    for groups, kept in ((1, [50, 20]), (3, [20])):  # 50 of 80: p = 0.033
-        assert keep_busiest(counted, groups=groups)["viewers"].tolist() == kept
