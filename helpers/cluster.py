@@ -29,7 +29,6 @@ from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
 QUARTILES_NEED = 4  # times min_cell viewers
-TINY = 2  # viewers; a hidden count in a cluster of so few can be found
 FINDINGS_VERSION = 2  # of insights.json
 
 
@@ -128,13 +127,15 @@ def moves(run: Run, *, rules: ClusterRules) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, index the cluster now, columns the cluster then: viewers [published counts].
+    DataFrame, index the cluster now and by_other_rules, a row for each move of ``min_cell`` viewers
+    or more: viewers [published counts]. Who stays is not counted, for it would tell who moves.
     """
-    by = f"SELECT cluster, {rules.case_sql()} AS other, count(*) AS viewers"
-    counted = run.engine.query(f"{by} FROM ({_clustered(run, None)}) GROUP BY ALL")
-    counted = counted.pivot(index="cluster", columns="other", values="viewers")
-    moved = _publish_table(run, counted.reindex(columns=rules.names))
-    return moved.rename_axis(index="now", columns="by_other_rules")
+    by = f"SELECT cluster AS now, {rules.case_sql()} AS by_other_rules, count(*) AS viewers"
+    counted = run.engine.query(f"{by} FROM ({_clustered(run, None)}) GROUP BY ALL ORDER BY ALL")
+    of = counted.groupby("now")["viewers"].transform("sum")
+    shown = publish_counts(counted["viewers"], of, run.params.min_cell, known=False)
+    moved = counted.assign(viewers=shown)[counted["now"] != counted["by_other_rules"]]
+    return moved.dropna().set_index(["now", "by_other_rules"])
 
 
 def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
@@ -147,15 +148,12 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     query = f"SELECT visitor_key, cluster FROM ({_clustered(run, None)}) ORDER BY 1"
     clusters = run.engine.query(query).set_index("visitor_key")["cluster"]
     both = clusters.groupby([clusters, labels.reindex(clusters.index)]).size()
-    return _publish_table(run, both.unstack())
-
-
-def _publish_table(run: Run, counted: pd.DataFrame) -> pd.DataFrame:
-    """Viewers by cluster and by what stands across, as they may be published."""
-    counted = counted.reindex(run.rules.names).fillna(0).astype("int64").rename_axis("cluster")
+    counted = (
+        both.unstack().reindex(run.rules.names).fillna(0).astype("int64").rename_axis("cluster")
+    )
     publish_row = partial(publish_parts, min_cell=run.params.min_cell, known=False)
     shown = counted.apply(lambda row: publish_row(row, row.sum()), axis=1).astype("Int64")
-    return shown.drop(_tiny_clusters(run))
+    return shown.drop(_small_clusters(run))
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
@@ -163,7 +161,8 @@ def completion_by_videos(run: Run) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, one row per cluster and number of videos (20 stands for 20 and more)
+    DataFrame, one row per cluster and number of videos (1, 2, 3 to 4, 5 to 9, 10 to 19, more: each
+    by its least)
         cluster, videos, viewers [published counts], avg_percent_watched [whole percent], and its
         quartiles low and high, of groups of four times ``min_cell`` viewers.
     """
@@ -294,7 +293,7 @@ def _tables(run: Run) -> Engine:
 def _find(run: Run, compare: Callable[..., Section], *given: Any, **options: Any) -> Section:
     """A finding of the run's viewers, without the clusters that are too small for one."""
     found = compare(_tables(run), run.rules, *given, min_cell=run.params.min_cell, **options)
-    return found.without(_tiny_clusters(run))
+    return found.without(_small_clusters(run))
 
 
 def _read_people(run: Run, next_videos: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -308,9 +307,10 @@ def _read_opt_out(run: Run) -> frozenset[str]:
     return read_opt_out(run.settings.outputs / OPT_OUT)
 
 
-def _tiny_clusters(run: Run) -> list[str]:
+def _small_clusters(run: Run) -> list[str]:
+    """Exact sizes and means of so few viewers would tell what a finding hides of them."""
     sizes = read_table(run)["viewers"]
-    return [*sizes.index[sizes.between(1, TINY)]] if run.params.min_cell > 1 else []
+    return [*sizes.index[sizes.between(1, run.params.min_cell - 1)]]
 
 
 def _settings(run: Run) -> dict[str, Any]:

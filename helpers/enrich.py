@@ -3,7 +3,7 @@
 import pandas as pd
 
 from helpers.core.parameters import bare_domain
-from helpers.findings.counts import publish_counts
+from helpers.findings.counts import publish_counts, publish_parts
 from helpers.run import Run
 from helpers.store import engine
 
@@ -131,12 +131,12 @@ def completion(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index ``percent_watched`` (text: exactly 0, tenths, exactly 100)
-        sessions [published counts].
+        sessions [published counts], share [0 to 1 of all sessions].
     """
-    counted = run.engine.counts(engine.sql("completion")).set_index("percent_watched")
+    counted = run.engine.counts(engine.sql("completion")).set_index("percent_watched")["sessions"]
     counted = counted.reindex(TENTHS, fill_value=0)
-    total = int(counted["sessions"].sum())
-    return counted.apply(publish_counts, of=total, min_cell=run.params.min_cell)
+    shown = publish_parts(counted, int(counted.sum()), run.params.min_cell)
+    return shown.to_frame().assign(share=shown / counted.sum())
 
 
 def videos_per_viewer(run: Run) -> pd.DataFrame:
@@ -145,18 +145,18 @@ def videos_per_viewer(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index ``videos`` (text)
-        viewers, identified [published counts], avg_percent_watched [whole percent].
+        viewers, identified [published counts], avg_percent_watched [whole percent]; what is
+        hidden of viewers, or 0, has no row.
     """
     counted = run.engine.query(engine.sql("videos_per_viewer")).set_index("videos")
     counted = counted.reindex(VIDEO_GROUPS).fillna({"viewers": 0, "identified": 0})
     total, least = int(counted["viewers"].sum()), run.params.min_cell
     shown = publish_counts(counted["viewers"], total, least)
-    identified = publish_counts(counted["identified"], counted["viewers"], least, known=False)
-    return counted.assign(
-        viewers=shown,
-        identified=identified.mask(shown.isna()),
-        avg_percent_watched=counted["avg_percent_watched"].where(counted["viewers"] >= least),
+    listed = shown.fillna(0) > 0
+    identified = publish_parts(
+        counted["identified"], counted["viewers"], least, known=False, listed=listed
     )
+    return counted.assign(viewers=shown, identified=identified)[listed]
 
 
 def countries(run: Run) -> pd.DataFrame:

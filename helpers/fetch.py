@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from helpers import wistia
 from helpers.core import clock
-from helpers.findings.counts import publish_counts
+from helpers.findings.counts import count_people, publish_counts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
 from helpers.store.facts import MediaFacts, SessionFacts, VisitorFacts
@@ -86,7 +86,7 @@ def everything(run: Run) -> Fetched:
         run.forget_tables()
         counts = summary(run).iloc[0]
     run.record(
-        counts={name: int(counts[name]) for name in ("visitors", "sessions")},
+        counts=counts[["visitors", "sessions"]].dropna().astype(int).to_dict(),
         repeated_rows=int(counts["repeated_rows"]),
     )
     fetched.line = _line(run, counts, fetched)
@@ -189,9 +189,11 @@ def _save(store: Store, progress: _Progress) -> None:
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
+    shown, least = counts["sessions"], run.params.min_cell
+    sessions = count_people(None if pd.isna(shown) else shown, "session", min_cell=least)
     parts = [
-        f"{counts['visitors']:,} visitors in the account, {counts['sessions']:,} sessions of "
-        f"{counts['videos']:,} videos in the window"
+        f"{counts['visitors']:,} visitors in the account, {sessions} of {counts['videos']:,} "
+        "videos in the window"
     ]
     days = run.store.days().items()
     inside = (known for day, known in days if run.window.start <= day <= run.window.end)
@@ -216,13 +218,18 @@ def summary(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        visitors, identified_visitors [published count] (account-wide), sessions, viewers, videos
-        (in the window, repeated event_keys counted once), repeated_rows, first_day, last_day (UTC,
-        with a session).
+        visitors, identified_visitors [published count] (account-wide), sessions, viewers [published
+        where the run leaves some out], videos (in the window, repeated event_keys counted once),
+        repeated_rows, first_day, last_day (UTC, with a session).
     """
     stored = _ask_store(run, engine.sql("stored_summary"))
     identified, everybody = stored["identified_visitors"], stored["visitors"]
     stored["identified_visitors"] = publish_counts(identified, everybody, run.params.min_cell)
+    # Beside the exact totals of stage 02, exact ones would tell how many are left out there.
+    if run.params.media_ids or run.params.exclude_domains:
+        for name in ("sessions", "viewers"):
+            whole = stored[name]
+            stored[name] = publish_counts(whole, whole, run.params.min_cell, known=False)
     return stored
 
 

@@ -109,18 +109,21 @@ def completion(sessions: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     sessions : DataFrame
-        Index percent_watched (labels, in order), column sessions [sessions].
+        Index percent_watched (labels, in order), column share (0 to 1 of all sessions). A hidden
+        one is missing.
     """
     ax = _axes(ax, height=2.8)
-    counts = sessions["sessions"].astype(float)
-    if not counts.sum():
+    shares = sessions["share"].astype(float)
+    if not shares.sum():
         return _nothing(ax)
-    shares = counts / counts.sum()
-    bars = ax.bar(range(len(shares)), shares * 100, color=COLOURS[0])
-    ax.bar_label(bars, map(whole_percent, shares), size=8, padding=2)
+    bars = ax.bar(range(len(shares)), shares.fillna(0) * 100, color=COLOURS[0])
+    words = shares.map(whole_percent).where(shares.notna(), "few")
+    ax.bar_label(bars, words, size=8, padding=2)
     ax.set_xticks(range(len(shares)), [str(name).replace(" ", "\n") for name in shares.index])
     ax.set_xlabel("share of the video watched [%]")
     ax.set_ylabel("sessions [%]")
+    if shares.isna().iloc[-1]:
+        return _finish(ax, "Sessions by the share of the video that they saw")
     return _finish(ax, f"{whole_percent(shares.iloc[-1])} of sessions saw the whole video")
 
 
@@ -170,18 +173,20 @@ def completion_by_videos(
         Groups of fewer viewers are left blank.
     """
     ax = _axes(ax, height=0.42 * counts["cluster"].nunique() + 1.5)
-    if counts.empty:
-        return _nothing(ax)
     bins = pd.cut(counts["videos"], [*BINS, np.inf], right=False, labels=BINS.values())
     watched = counts["viewers"] * counts["avg_percent_watched"]
     groups = counts.assign(bin=bins, watched=watched).groupby(["cluster", "bin"], observed=False)
     sums = groups[["viewers", "watched"]].sum().astype(float)
     percent = (sums["watched"] / sums["viewers"]).where(sums["viewers"] >= min_cell)
+    if percent.isna().all():
+        return _nothing(ax)
     grid = percent.unstack().reindex(_in_order(counts["cluster"]))
     _shade(ax, grid.rename(_name), hidden="")
-    ax.set_xlabel(f"videos watched; mean completion [%], blank for fewer than {min_cell} viewers")
-    mean = sums["watched"].sum() / sums["viewers"].sum()
-    return _finish(ax, f"Viewers see {mean:.0f} % of a video on average")
+    few = f"fewer than {min_cell} viewers, or all but so few"
+    ax.set_xlabel(f"videos watched; mean completion [%], blank for {few}")
+    cluster, videos = percent.idxmax()
+    who = f"{_name(cluster)} of {videos} video{'s' if videos != '1' else ''}"
+    return _finish(ax, f"{percent.max():.0f} % of a video is seen by {who}, the most shown")
 
 
 def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: int = 10) -> Axes:
@@ -206,7 +211,7 @@ def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: i
     grid = grid.loc[top, _in_order(drawn["cluster"])]
     grid.index = [textwrap.fill(title, 40, max_lines=2, placeholder="…") for title in titles]
     _shade(ax, grid.rename(columns=lambda name: _name(name).replace(" ", "\n")) * 100)
-    ax.set_xlabel("share of the cluster's viewers who saw the video [%]")
+    ax.set_xlabel("share of the cluster's viewers who saw the video [%]; few: or all but few")
     best = drawn.loc[drawn["reach"].idxmax()]
     title = textwrap.shorten(best["title"], 50, placeholder="…")
     finding = f"{whole_percent(best['reach'])} of {_name(best['cluster'])} saw “{title}”"
@@ -265,7 +270,7 @@ def _axes(ax: Axes | None, *, height: float) -> Axes:
     return ax or plt.figure(figsize=(8, height), layout="constrained").add_subplot()
 
 
-def _nothing(ax: Axes, words: str = "no viewers in the window") -> Axes:
+def _nothing(ax: Axes, words: str = "no viewers in the window, or too few to show") -> Axes:
     """An axis that says why it is empty."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, words, color=QUIET, transform=ax.transAxes, ha="center", va="center")

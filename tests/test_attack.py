@@ -28,6 +28,16 @@ LEAST, STEP = 10, 5  # min_cell, and what counts are multiples of
 MANY = 10_000
 MOST_COUNTRIES, MOST_SENT = 10, 3  # in a table of notebook 02, of a cluster in the question
 VALUES = 3  # that stay possible for a hidden count
+COMPANIES = {"1": (1, 1), "2–4": (2, 4), "5 and more": (5, np.inf)}
+NUMBERS = {"1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5–9": (5, 9), "10–49": (10, 49),
+           "50+": (50, np.inf)}  # fmt: skip
+MOVED_BY_A_VIDEO = (
+    ("binge_watchers", "raised", "binge_watchers", 5),
+    ("engaged_explorers", "lowered", "casual_viewers", 2),
+    ("engaged_explorers", "raised", "engaged_explorers", 3),
+    ("skimmers", "raised", "skimmers", 2),
+)
+"""By whose rule on video_count, which way, viewers move: those of a cluster and so many videos."""
 
 
 class Attack:
@@ -67,19 +77,20 @@ class Attack:
         """Unknowns, of which nobody is in two, are together at most a number."""
         self.relate(dict.fromkeys(names, 1), high=whole)
 
-    def count(self, name, shown, truth, of, *, listed=True, veiled=False):
+    def count(self, name, shown, truth, of, *, listed=True, veiled=False, lost=False):
         """A count as the door lets it through, of a number or of another unknown.
 
         Not listed: a row that is not there, so few viewers. Veiled: of a column that is hidden
-        whole, or of a tiny cluster, so that a hidden count may be any.
+        whole, so that a hidden count may be any. Lost: of a row or a column that is left out for
+        what exact numbers would tell of it; nothing is shown there, so there is nothing hidden.
         """
         known = isinstance(of, int)
         whole = of if known else MANY
         if whole == 0:  # nobody is there to be found
             self.unknown(name, 0, 0, 0)
-        elif veiled:
+        elif veiled or lost:
             self.unknown(name, truth, 0, whole)
-            self.hidden.append(name)
+            self.hidden += [name] * (not lost)
         elif not listed:
             self.unknown(name, truth, 0, min(LEAST - 1, whole))
             self.hidden.append(name)
@@ -161,7 +172,7 @@ class Published:
         self.people.columns = [name.strip("\ufeff").lower() for name in self.people]
         self.clusters = pd.read_csv(folder / "data" / "clusters.csv").set_index("cluster")
         self.sizes = {name: int(size) for name, size in self.clusters["viewers"].items()}
-        self.tiny = {name for name, size in self.sizes.items() if size in (1, 2)}  # without rows
+        self.small = {name for name, size in self.sizes.items() if 0 < size < LEAST}  # without rows
         self.total = sum(self.sizes.values())
         self.known = int(self.clusters["identified_viewers"].sum())
 
@@ -178,16 +189,20 @@ class Published:
     def names(self, table: str, keys) -> list[tuple]:
         return [self.name(table, key) for key in keys]
 
-    def column(self, table: str, shown: pd.Series, truth: pd.Series, of, *, absent=()):
-        """A column of counts by its index; of: a number, or a function of the index."""
-        tiny = [*self.tiny.difference(shown.index)] if shown.index.name == "cluster" else []
+    def column(self, table: str, shown: pd.Series, truth: pd.Series, of, *, absent=(), lost=()):
+        """A column of counts by its index; of: a number, or a function of the index.
+
+        Absent are rows that are not there for few viewers, lost are those that may be any.
+        """
+        if shown.index.name == "cluster":
+            lost = {*self.sizes}.difference(shown.index)
         names = []
-        for key in dict.fromkeys([*shown.index, *absent, *tiny]):
+        for key in dict.fromkeys([*shown.index, *absent, *sorted(lost)]):
             whole = of(key) if callable(of) else of
             name = self.name(table, key)
             self.attack.count(name, shown.get(key), int(truth.get(key, 0)), whole,
-                              listed=key in shown.index,
-                              veiled=shown.isna().all() or key in tiny)  # fmt: skip
+                              listed=key in shown.index, lost=key in lost,
+                              veiled=bool(shown.isna().all()))  # fmt: skip
             names.append(name)
         return names
 
@@ -305,6 +320,9 @@ class Published:
         sessions = self.sessions.groupby("cluster").size()
         names = self.column("sessions", table["sessions"], sessions, len(self.sessions))
         self.attack.equal(names, len(self.sessions))
+        for cluster, size in self.sizes.items():
+            self.attack.relate({self.name("sessions", cluster): 1}, low=size)
+        table = table[table["viewers"] > 0]
         acted = (table["rate_per_session"] * table["sessions"]).astype(float).round(4)
         truth = clicked.groupby("cluster").size()
         self.column("acted", acted, truth, lambda cluster: self.name("sessions", cluster))
@@ -321,6 +339,8 @@ class Published:
         gate = self.rows("content", "conversions", "gate").set_index("cluster")["by_gate"]
         truth = self.sessions[passed].groupby("cluster")["visitor_key"].nunique()
         self.column("gate", gate, truth, self.sizes.get)
+        for cluster, known in self.clusters["identified_viewers"].items():
+            self.attack.relate({self.name("gate", cluster): 1}, high=known)
         hidden = table[table["converted"].isna()]
         assert hidden[["rate", "low", "high", "q_value", "verdict"]].isna().all(axis=None)
 
@@ -333,21 +353,33 @@ class Published:
         cluster = self.cluster_of(people)
         names = self.column("people", table["people"], cluster.value_counts(), exact["people"])
         self.attack.equal(names, exact["people"])
+        # Who has one cookie is the person that the identified viewer is.
+        more = self.known - exact["people"]
+        for key, known in self.clusters["identified_viewers"].items():
+            self.attack.relate({self.name("people", key): 1}, known - 2 * more, known + more)
         age = self.end - pd.to_datetime(people["last viewed at"], utc=True)
         lately = age <= pd.Timedelta(7, "D")
         for column, chosen in (("to_call", called(people)), ("seen_7_days", lately)):
             if column not in table:  # hidden whole
                 continue
-            shown = table[column]
-            if column == "seen_7_days":  # hidden wherever the people are
-                shown = shown[table["people"].notna()]
             truth = cluster[chosen].value_counts()
-            names = self.column(column, shown, truth, lambda name: self.name("people", name))
+            names = self.column(
+                column, table[column], truth, lambda name: self.name("people", name)
+            )
             if column == "to_call":
                 self.attack.equal(names, exact["people_to_call"])
         self._put_scores(people, exact["people"])
-        companies = self.rows("people", "companies")["companies"]
-        self.door(companies, int(companies.fillna(0).sum()))
+        for score in (30, 40, 50):  # who is called has 50 or more
+            if (name := self.name("score people", score)) in self.attack.places:
+                self.attack.relate({name: 1}, low=exact["people_to_call"])
+        sizes = pd.read_csv(self.folder / "private" / "companies.csv")["People"]
+        shown = self.rows("people", "companies").set_index("size")["companies"]
+        truth = {key: int(sizes.between(*ends).sum()) for key, ends in COMPANIES.items()}
+        lost = COMPANIES.keys() - shown.index
+        names = self.column("companies", shown, pd.Series(truth), len(sizes), lost=lost)
+        self.attack.equal(names, len(sizes))
+        least = {self.name("companies", key): ends[0] for key, ends in COMPANIES.items()}
+        self.attack.relate(least, high=exact["people"])
 
     def _put_scores(self, people: pd.DataFrame, everybody: int):
         """People at or over each score, and those of them who clicked."""
@@ -406,8 +438,8 @@ class Published:
         both = then.merge(now, "outer", "visitor_key", suffixes=("_then", "_now"))
         came = both[both["cluster_then"].isna()]["cluster_now"].value_counts()
         gone = both[both["cluster_now"].isna()]["cluster_then"].value_counts()
-        hidden = pd.Series(pd.NA, table.index)  # a column that is hidden whole is left out
-        names = self.column("came", table.get("viewers", hidden), came, self.sizes.get)
+        shown = table.get("viewers", table.index[:0].to_series())  # hidden whole it is no column
+        names = self.column("came", shown, came, self.sizes.get)
         self.attack.equal(names, int(totals.loc["viewers", "new"]))
         for cluster in self.sizes:
             self.attack.unknown(self.name("gone", cluster), int(gone.get(cluster, 0)))
@@ -416,7 +448,7 @@ class Published:
         self._put_moves(before, both.groupby(["cluster_then", "cluster_now"]).size())
         # People by e-mail: new ones add up too.
         for column in {"people", "to_call"}.intersection(table, self.rows("people")):
-            shown, new = table[column], int(totals.loc[column, "new"])
+            shown, new = table[column], int(totals.loc[column.replace("_", " "), "new"])
             truth = self.new_people(before, column)
             names = self.column(f"new {column}", shown, truth,
                                 lambda name, column=column: self.name(column, name))  # fmt: skip
@@ -440,7 +472,7 @@ class Published:
             self.attack.equal([*then, self.name("gone", cluster)], before.sizes[cluster])
             now = self.names("moved", [(then, cluster) for then in self.sizes])
             self.attack.equal([*now, self.name("came", cluster)], self.sizes[cluster])
-        said = re.search(r"runs (?:(all but )?fewer than 10|([\d,]+)) moved",
+        said = re.search(r"runs (?:(all but )?fewer than \d+|([\d,]+)) moved",
                          self.report["change"]["parts"]["moves"]["finding"])  # fmt: skip
         total, moved = self.name("moved", "all"), [pair for pair in every if pair[0] != pair[1]]
         shown = int(said[2].replace(",", "")) if said[2] else None
@@ -466,26 +498,53 @@ class Published:
         """What the data cover, the steps of stage 02, groups found by two methods."""
         groups = self.rows("stability", "groups")
         if len(groups):
-            self.door(groups["outside"].astype(float) * self.total)
+            self.door(groups["outside"].astype(float) * self.total, self.total)
         totals = {"sessions", "viewers", "identified_viewers", "people", "visitors"}
         assert set(self.report["method"]["counts"]) <= totals
         coverage = self.rows("method", "coverage").set_index("topic")["value"]
-        self.door(coverage.drop("identified viewers"), *coverage.filter(like="days").dropna())
-        near = self.rows("stability")[["lowered", "raised"]]
-        self.door(near.stack())
+        assert coverage.notna().all()  # exact totals tell some: what is hidden has no row
+        exact = self.total, len(self.sessions), *coverage.filter(like="days")
+        self.door(coverage.drop("identified viewers"), *exact)
+
+    def put_near_thresholds(self):
+        """Viewers by cluster and number of videos, which means and rows of thresholds tell."""
+        shown = self.rows("stability").set_index(["cluster", "column"])[["lowered", "raised"]]
+        self.door(shown.stack(), self.total)
+        assert shown.notna().all(axis=None)
+        truth = self.viewers.groupby(["cluster", "video_count"]).size()
+        most = range(1, self.viewers["video_count"].max() + 1)
+        videos = dict(
+            zip(self.sizes, (most[4:], most[2:], most[:1], most[1:], most[:2]), strict=True)
+        )
+        for cluster, numbers in videos.items():
+            size, names = self.sizes[cluster], {self.name("of", cluster, n): n for n in numbers}
+            for name, number in names.items():
+                self.attack.unknown(name, int(truth.get((cluster, number), 0)), 0, size)
+            self.attack.equal(names, size)
+            self.attack.relate(names | {self.name("viewings", cluster): -1}, 0, 0)
+        for key, (low, high) in NUMBERS.items():
+            names = [self.name("of", c, n) for c, numbers in videos.items() for n in numbers
+                     if low <= n <= high]  # fmt: skip
+            self.attack.equal(names, self.name("number", key))
+        for rule, end, cluster, number in MOVED_BY_A_VIDEO:
+            name = self.name("of", cluster, number)
+            if (rule, "video_count") in shown.index and name in self.attack.places:
+                count = shown[end][rule, "video_count"]
+                self.attack.relate({name: 1}, count - STEP // 2, count + STEP // 2)
 
     def put_enriched(self):
         """Notebook 02: viewers by number of videos and by country."""
         shown = read_page_table(self.folder / "02_enrich.html", "videos")
-        ends = [0, 1, 2, 3, 4, 9, 49, np.inf]
-        number = pd.cut(self.viewers["video_count"], ends, labels=shown.index).astype(str)
-        known = self.viewers["email"].notna()
-        names = self.column("number", shown["viewers"], number.value_counts(), self.total)
+        ends = [0, *(high for _, high in NUMBERS.values())]
+        number = pd.cut(self.viewers["video_count"], ends, labels=[*NUMBERS]).astype(str)
+        known, lost = self.viewers["email"].notna(), NUMBERS.keys() - shown.index
+        assert shown["viewers"].gt(0).all()
+        names = self.column(
+            "number", shown["viewers"], number.value_counts(), self.total, lost=lost
+        )
         self.attack.equal(names, self.total)
-        self.attack.relate({names[0]: 1}, low=self.sizes["bouncers"])
-        self.attack.relate(dict.fromkeys(names[4:], 1), low=self.sizes["binge_watchers"])
         names = self.column("number known", shown["identified"], number[known].value_counts(),
-                            lambda key: self.name("number", key))  # fmt: skip
+                            lambda key: self.name("number", key), lost=lost)  # fmt: skip
         self.attack.equal(names, self.known)
         shown = read_page_table(self.folder / "02_enrich.html", "country")["viewers"]
         truth = self.viewers["country"].value_counts()
@@ -522,15 +581,20 @@ class Published:
         other = np.select(rules, [*self.sizes][:4], [*self.sizes][4])
         frame = self.viewers.set_index("visitor_key").sort_index()
         label = stage.label_viewers(frame, groups=len(self.sizes), seed=0)
-        labels = {"by_other_rules": pd.Series(other, self.viewers["visitor_key"]), "group": label}
-        for kind, values in labels.items():
-            shown = read_page_table(self.folder / "03_cluster.html", kind)
-            truth = pd.crosstab(frame["cluster"], values.reindex(frame.index))
-            truth = truth.reindex(index=shown.index, columns=shown.columns, fill_value=0)
-            for name, row in shown.iterrows():
-                size = self.sizes[name]
-                names = self.column(f"{kind} {name}", row, truth.loc[name], size)
-                self.attack.equal(names, size)
+        pairs = [frame["cluster"], pd.Series(other, self.viewers["visitor_key"])]
+        truth = frame.groupby([part.reindex(frame.index) for part in pairs]).size()
+        moves = read_page_frame(self.folder / "03_cluster.html", "now").set_index(
+            "by_other_rules", append=True
+        )
+        assert (truth[moves.index] >= LEAST).all()
+        self.door(moves["viewers"].str.replace(",", "").astype(float))
+        shown = read_page_table(self.folder / "03_cluster.html", "group")
+        truth = pd.crosstab(frame["cluster"], label)
+        truth = truth.reindex(index=shown.index, columns=shown.columns, fill_value=0)
+        for name, row in shown.iterrows():
+            size = self.sizes[name]
+            names = self.column(f"group {name}", row, truth.loc[name], size)
+            self.attack.equal(names, size)
 
     def put(self, before: "Published | None" = None):
         for name in dir(self):
@@ -550,12 +614,17 @@ def read_page_tables(page: Path) -> list[pd.DataFrame]:
         yield pd.DataFrame(rows, columns=head).set_index(head[0])
 
 
-def read_page_table(page: Path, name: str) -> pd.DataFrame:
-    """The table whose first column has that in its header; counts as numbers, hidden is missing."""
+def read_page_frame(page: Path, name: str) -> pd.DataFrame:
+    """The table whose first column has that in its header."""
     (table,) = [
         table for table in read_page_tables(page) if re.search(rf"\b{name}\b", table.index.name)
     ]
-    texts = table.map(lambda text: text.replace(",", "").replace("–", ""))
+    return table
+
+
+def read_page_table(page: Path, name: str) -> pd.DataFrame:
+    """The same with counts as numbers, hidden is missing."""
+    texts = read_page_frame(page, name).map(lambda text: text.replace(",", "").replace("–", ""))
     return texts.apply(pd.to_numeric, errors="coerce")
 
 

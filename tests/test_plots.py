@@ -21,7 +21,7 @@ CLUSTERS = pd.DataFrame(
 ).assign(share=lambda frame: frame["viewers"] / frame["viewers"].sum())
 TIMES = pd.DataFrame({3: [None, 0], 14: [0, 60]}, index=["Mon", "Tue"], dtype=float)
 COMPLETION = pd.DataFrame(
-    {"sessions": [10, 30, 60]}, index=pd.Index(["exactly 0", "0–10", "exactly 100"])
+    {"share": [0.1, None, 0.6]}, index=pd.Index(["exactly 0", "0–10", "exactly 100"])
 )
 COUNTS = pd.DataFrame({
     "cluster": ["skimmers", "skimmers", "bouncers", "binge_watchers"], "videos": [2, 20, 1, 7],
@@ -40,7 +40,10 @@ FIGURES = {
     plots.when_people_watched: (TIMES, "Up to 60 viewers in one hour of the week."),
     plots.completion: (COMPLETION, "60 % of sessions saw the whole video."),
     plots.cluster_sizes: (CLUSTERS, "Largest cluster: bouncers, 33 % of 1,247 viewers."),
-    plots.completion_by_videos: (COUNTS, "Viewers see 18 % of a video on average."),
+    plots.completion_by_videos: (
+        COUNTS,
+        "35 % of a video is seen by skimmers of 20+ videos, the most shown.",
+    ),
     plots.content_heatmap: (AFFINITY, "30 % of skimmers saw “Costs $5 and $6”."),
 }
 
@@ -100,7 +103,11 @@ def test_axes_carry_their_units():
 
 def test_a_hidden_count_is_a_gap_in_the_trend_and_few_in_a_table():
     assert np.isnan(plots.trend(WEEKS).lines[0].get_ydata()[1])
-    assert words(plots.content_heatmap(AFFINITY)).count("few") == 1
+    assert words(plots.content_heatmap(AFFINITY)).count("% few ") == 1
+    assert words(plots.completion(COMPLETION)).count("few") == 1
+    said = words(plots.completion(COMPLETION[:2]))
+    assert "Sessions by the share of the video that they saw" in said
+    assert "or too few to show" in words(plots.when_people_watched(TIMES * np.nan))
 
 
 def test_every_share_of_cluster_sizes_stands_with_its_count_and_interval():

@@ -128,10 +128,9 @@ def count_news(
         new, gone, now [exact].
     """
     came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
-    by_cluster = {"viewers": [_by_cluster(came), _by_cluster(pairs)]}
-    rows = [
-        ("viewers", came["viewers"].sum(), left["viewers"].sum(), by_cluster["viewers"][1].sum())
-    ]
+    sizes = _by_cluster(pairs)
+    by_cluster = {"viewers": [_by_cluster(came), sizes]}
+    rows = [("viewers", came["viewers"].sum(), left["viewers"].sum(), sizes.sum())]
     companies = people[~people["free_mail"] & ~people["opted_out"]]["domain"]
     news = find_company_news(engine, companies, previous).index
     for kind, now, then in (
@@ -146,7 +145,8 @@ def count_news(
     table = pd.DataFrame({"cluster": rules.names})
     for kind, both in by_cluster.items():
         new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)
-        table[kind] = publish_parts(new, of, min_cell, known=kind == "viewers").to_numpy()
+        known, listed = kind == "viewers", sizes.reindex(rules.names, fill_value=0) >= min_cell
+        table[kind] = publish_parts(new, of, min_cell, known=known, listed=listed).to_numpy()
     totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"]).astype({"gone": "Int64"})
     return make_section(
         "news",
@@ -262,5 +262,7 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     table = pd.DataFrame(index=periods[whole].start_time)
     table["viewers"] = publish_counts(seen["n"].reindex(table.index, fill_value=0), total, min_cell)
     table["people"] = publish_counts(named.reindex(table.index, fill_value=0), people, min_cell)
+    # Of a total of one or two a hidden count is known.
+    table = table.loc[:, [total >= min_cell, people >= min_cell]]
     table.index = table.index.strftime(form)
     return make_section("trend", table.rename_axis("period").reset_index(), unit=unit)

@@ -92,14 +92,20 @@ def _describe_videos(shown, cells, titles: pd.DataFrame, rules: ClusterRules) ->
 
 
 def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
-    """Viewings by folder; a folder is listed where one of its videos has enough viewers."""
-    cells = cells.assign(value=cells["value"].map(titles["folder"]).fillna(""))
-    counted = cells.groupby(["value", "cluster"], as_index=False)["count"].agg(["sum", "max"])
-    counted = counted.rename(columns={"sum": "count"})
+    """Viewings by folder; one is listed where a video has enough viewers and none nearly all."""
+    others = cells["cluster"].map(sizes["viewers"]) - cells["count"]
+    cells = cells.assign(
+        value=cells["value"].map(titles["folder"]).fillna(""),
+        near=cells["count"].ge(min_cell) & others.between(1, min_cell - 1),
+    )
+    counted = cells.groupby(["value", "cluster"], as_index=False).agg(
+        count=("count", "sum"), max=("count", "max"), near=("near", "any")
+    )
     shown = publish_shares(
         counted, sizes.assign(viewers=sizes["choices"]), min_cell, sums=True, known=False
     )
-    shown = shown.merge(counted[counted["max"].ge(min_cell) & counted["value"].ne("")])
+    enough = counted["max"].ge(min_cell) & ~counted["near"] & counted["value"].ne("")
+    shown = shown.merge(counted[enough])
     names = {"value": "folder", "viewers": "viewings", "share": "share_of_viewings"}
     shown = _in_order(shown, rules, "viewers").rename(columns=names)
     return make_section("folders", shown)

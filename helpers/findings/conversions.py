@@ -36,6 +36,7 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     frame["verdict_per_session"] = frame["verdict_per_session"].mask(no_rate, None)
     by_gate = counts.publish_counts(counted["by_gate"], counted["viewers"], min_cell)
     gate = counted[["viewers"]].assign(by_gate=by_gate).reset_index()
+    gate = gate.dropna()  # identified viewers are exact: of few of them, few passed it
     parts = {"gate": make_section("gate", gate if by_gate.any() else gate[:0])}
     shown = frame.reset_index() if counted["converted"].any() else frame[:0].reset_index()
     viewers = int(counted["viewers"].sum())
@@ -66,6 +67,7 @@ def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     )
     frame = counts.with_share(frame, "converted", "viewers", "rate")
     frame = counts.with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
+    frame = frame.dropna(subset="sessions")  # hidden ones are as many as viewers, or nearly so
     return frame.rename(columns={"rate_low": "low", "rate_high": "high"})
 
 

@@ -105,16 +105,24 @@ def are_solved(
 
 
 def publish_parts(
-    counts: pd.Series, of: pd.Series | int, min_cell: int, *, known: bool = True
+    counts: pd.Series,
+    of: pd.Series | int,
+    min_cell: int,
+    *,
+    known: bool = True,
+    listed: pd.Series | bool = True,
 ) -> pd.Series:
     """:func:`publish_counts` of groups whose exact sum a reader knows.
 
-    All are hidden where subtraction would leave fewer than three values for one that is hidden.
+    All are hidden where subtraction, or what they are counted among, would leave fewer than three
+    values for one that is hidden; what is not listed is not shown, but part of the sum.
     """
+    listed = pd.Series(listed, counts.index).to_frame().T
     shown = publish_counts(counts, of, min_cell, known=known)
-    least, most, hidden = read_counts(counts.to_frame().T, True, np.asarray(of), min_cell)
-    most = np.where(hidden, np.maximum(most, least + 2), most)  # three values in any case
-    solved = are_solved(least, most, hidden, counts.sum(), counts.sum()).any()
+    readings = read_counts(counts.to_frame().T, listed, np.asarray(of), min_cell)
+    least, most, hidden = readings
+    narrow = (hidden & listed.to_numpy(bool) & (most - least < 2)).any()
+    solved = narrow or are_solved(*readings, counts.sum(), counts.sum()).any()
     return shown.mask(shown.notna()) if solved else shown
 
 

@@ -29,7 +29,7 @@ def describe_coverage(
     -------
     Section
         topic, value [published count; days and identified viewers are exact], share (0 to 1 of
-        all), meaning.
+        all), meaning. What is hidden has no row, for exact totals would tell some of it.
     """
     # People have cookies in several shards: who is known is asked of the viewers at hand.
     frame = pd.concat(
@@ -46,7 +46,7 @@ def describe_coverage(
     anonymous = 1 - known["value"] / viewers if viewers else None
     once = frame.set_index("topic")["share"]["viewers with one session"]
     words = {"viewers": viewers, "anonymous": anonymous, "once": once}
-    return make_section("coverage", frame, **words)
+    return make_section("coverage", frame.dropna(subset="value"), **words)
 
 
 def missing_days(fetched: Iterable[date], window: Window) -> list[date]:

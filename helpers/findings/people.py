@@ -31,22 +31,23 @@ def list_people(
     Returns
     -------
     Section
-        table: cluster, people, to_call, seen_7_days. Parts: companies (by their number of people),
-        catch (how many people with a click a list of each length holds), watch_time (minutes by
-        cluster; its part videos: by video).
+        table: cluster, people, to_call, seen_7_days; no row where people are hidden. Parts:
+        companies (by their number of people), catch (how many people with a click a list of each
+        length holds), watch_time (minutes by cluster; its part videos: by video).
     """
     marks = people.assign(people=1, seen_7_days=people["days"] <= 7).groupby("cluster")
     counted = marks[["people", "to_call", "seen_7_days"]].sum()
     counted = counted.reindex(rules.names, fill_value=0).astype(int)
     of = counted["people"]
+    shown = publish_parts(of, len(people), min_cell)
+    listed = shown.notna()  # identified viewers are exact, and most people are one viewer
     table = pd.DataFrame(
         {
-            "people": publish_parts(of, len(people), min_cell),
-            "to_call": publish_parts(counted["to_call"], of, min_cell, known=False),
+            "people": shown,
+            "to_call": publish_parts(counted["to_call"], of, min_cell, known=False, listed=listed),
             "seen_7_days": publish_counts(counted["seen_7_days"], of, min_cell, known=False),
         }
-    )
-    table["seen_7_days"] = table["seen_7_days"].mask(table["people"].isna())
+    )[listed]
     parts = {
         "companies": count_companies(people, min_cell=min_cell),
         "catch": count_catch(people, rules.scores, min_cell=min_cell),
@@ -73,7 +74,7 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     Returns
     -------
     Section
-        table: size (text), companies [published counts].
+        table: size (text), companies [published counts]; what is hidden has no row.
     """
     listed = people[~people["opted_out"]]
     sizes = listed[~listed["free_mail"]].groupby("domain").size()
@@ -81,7 +82,7 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
     if sizes.empty:
         shown = shown[:0]
-    return make_section("companies", shown.reset_index(), companies=len(sizes))
+    return make_section("companies", shown.dropna().reset_index(), companies=len(sizes))
 
 
 def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Section:

@@ -226,8 +226,8 @@ def publish_shares(
     sizes : DataFrame, index cluster
         viewers, and choices that shares are of (a viewer's several videos, or one page).
     sums : bool
-        Whether `cells` holds every choice, so that those of a cluster of one choice each add up to
-        its size, which a reader knows.
+        Whether `cells` holds every choice, so that those of a cluster add up to what a reader knows
+        by its size and mean.
     known : bool
         Whether a reader knows the sizes.
 
@@ -242,9 +242,9 @@ def publish_shares(
     grid = grid.reindex(columns=sizes.index.rename("cluster"), fill_value=0)
     everybody, choices = int(sizes["viewers"].sum()), int(sizes["choices"].sum())
     listed = grid >= max(min_cell, 1)
-    for cluster, size in sizes["viewers"].items():
-        if sums and size == sizes["choices"][cluster]:
-            listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, min_cell)
+    for cluster, size, total in sizes[["viewers", "choices"]].itertuples() if sums else ():
+        known_sum = _read_sum(size, total)
+        listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, known_sum, min_cell)
     total = counts.publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
     readings = counts.read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
     sums = counts.read_counts(
@@ -269,12 +269,22 @@ def publish_shares(
     return frame
 
 
-def _list_safely(count: pd.Series, listed: pd.Series, size: int, min_cell: int) -> pd.Series:
-    """The cells to list of a column that adds up to `size`; the smallest go until all is safe."""
+def _read_sum(size: int, choices: int) -> tuple[float, float]:
+    """What a reader knows of a cluster's choices by its mean, to a tenth; one each is a rule."""
+    if choices <= size:
+        return choices, choices
+    mean = round(choices / size, 1)
+    return np.ceil((mean - 0.05) * size), np.floor((mean + 0.05) * size)
+
+
+def _list_safely(
+    count: pd.Series, listed: pd.Series, size: int, known_sum: tuple[float, float], min_cell: int
+) -> pd.Series:
+    """The cells to list of a column whose sum is known; the smallest go until all is safe."""
     listed = listed.copy()
     while listed.any():
         readings = counts.read_counts(count.to_frame().T, listed.to_frame().T, size, min_cell)
-        if not counts.are_solved(*readings, size, size).any():
+        if not counts.are_solved(*readings, *known_sum).any():
             break
         listed[count.where(listed).idxmin()] = False
     return listed

@@ -24,7 +24,8 @@ def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) ->
     -------
     Section
         A row per threshold: cluster, column, threshold, step (1 for counts, 5 points for
-        percents), lowered, raised [published viewers that move].
+        percents), lowered, raised [published viewers that move]; one with a hidden count has no
+        row, for means of small clusters would tell it.
     """
     rows, moved, base = [], {}, rules.case_sql()
     for cluster, column, comparison, value in rules.thresholds():
@@ -46,4 +47,4 @@ def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) ->
         values = counted[[f"{name}_{n}" for n in range(len(rows))]].reset_index(drop=True)
         frame[name] = publish_counts(values, viewers, min_cell)
     near = publish(int(counted["near"]), of=viewers, min_cell=min_cell)
-    return make_section("sensitivity", frame, viewers=viewers, near=near)
+    return make_section("sensitivity", frame.dropna(), viewers=viewers, near=near)

@@ -124,7 +124,9 @@ def test_drops_and_trend_are_told_in_words_and_drawn_with_a_text_alternative(pag
     retention, change = page.find(id="retention"), page.find(id="change")
     assert "at 2:05 : 40 % of those who started leave, 60 % are left" in text_of(retention)
     assert "at the end 60\u00a0%" in retention.svg["aria-label"]
-    assert "Viewers: 40 at first, 165 at last" in change.find(role="img")["aria-label"]
+    assert (
+        "Viewers: 40 in the first shown, 165 in the last" in change.find(role="img")["aria-label"]
+    )
     lengths = [len(line["points"].split()) for line in change.find(role="img")("polyline")]
     assert lengths == [26, 3, 22], "a hidden number is a gap"
     assert "19 Jan 2026 55 few" in text_of(change)

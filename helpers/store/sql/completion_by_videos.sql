@@ -1,7 +1,7 @@
--- Completion by cluster and number of videos; viewers of 20 videos and more are one group.
+-- Completion by cluster and number of videos, many together: each group by its least number.
 SELECT
     cluster,
-    least(video_count, 20) AS videos,
+    list_max([n FOR n IN [1, 2, 3, 5, 10, 20] IF n <= video_count]) AS videos,
     count(*) AS viewers,
     round(avg(avg_percent_watched)) AS avg_percent_watched,
     round(quantile_cont(avg_percent_watched, 0.25)) AS low,
