@@ -186,7 +186,7 @@ def completion_by_videos(
     ax.set_xlabel(f"videos watched; mean completion [%], blank for {few}")
     cluster, videos = percent.idxmax()
     who = f"{_name(cluster)} of {videos} video{'s' if videos != '1' else ''}"
-    return _finish(ax, f"{percent.max():.0f} % of a video is seen by {who}, the most shown")
+    return _finish(ax, f"Most of a video is seen by {who}: {percent.max():.0f} %")
 
 
 def content_heatmap(affinity: pd.DataFrame, ax: Axes | None = None, *, videos: int = 10) -> Axes:

@@ -42,7 +42,7 @@ FIGURES = {
     plots.cluster_sizes: (CLUSTERS, "Largest cluster: bouncers, 33 % of 1,247 viewers."),
     plots.completion_by_videos: (
         COUNTS,
-        "35 % of a video is seen by skimmers of 20+ videos, the most shown.",
+        "Most of a video is seen by skimmers of 20+ videos: 35 %.",
     ),
     plots.content_heatmap: (AFFINITY, "30 % of skimmers saw “Costs $5 and $6”."),
 }
