@@ -31,9 +31,15 @@ def test_the_variance_is_that_of_days_set_against_each_other():
     assert found["p_value"] == pytest.approx(2 * t.sf(0.3 / error, 9))
     assert found["low"] == pytest.approx(0.3 - margin * error)
     assert found["detectable"] == pytest.approx((margin + t.isf(0.2, 9)) * error)
+    assert found["q_value"] == pytest.approx(2 * found["p_value"])  # of two clusters
     # And it is at least that of viewers one by one.
     found = newcomers.compare_shares(by_day(FALL), by_day(FALL)).loc["a"]
     assert found["high"] == pytest.approx(t.isf(0.0125, 9) * np.sqrt(0.2 * 0.8 * (0.01 + 0.01)))
+    # Days on which only one of the groups came stand alone.
+    later = by_day(FALL).set_axis(range(10, 20))
+    found = newcomers.compare_shares(by_day(FALL), later).loc["a"]
+    squares = ((FALL - 2) ** 2).sum() * (0.01 / 0.9) ** 2
+    assert found["high"] == pytest.approx(t.isf(0.0125, 19) * np.sqrt(2 * squares))
 
 
 def compare(before, after, *, first=date(2026, 1, 1), end_then=date(2026, 5, 31)):
@@ -77,6 +83,17 @@ def test_no_change_says_what_would_have_been_seen():
     assert "are in one cluster" in found.finding and found.table["detectable"].isna().all()
 
 
+def test_what_is_shown_follows_from_published_counts_and_limits_are_rounded_outwards():
+    columns = ["viewers_then", "viewers_now", "low", "high", "detectable", "q_value", "p_value"]
+    compared = pd.DataFrame([[62, 93, 0.051, 0.252, 0.101, 0.01234, 0.01]], columns=columns)
+    table = newcomers._publish_shares(compared.rename_axis("cluster"), [202, 203], 10)
+    shown = {"viewers_then": 60, "viewers_now": 95, "share_then": 60 / 200, "share_now": 95 / 205}
+    shown |= {"difference": 95 / 205 - 0.3, "low": 0.05, "high": 0.26, "detectable": 0.11}
+    assert table[[*shown, "q_value"]].iloc[0].tolist() == pytest.approx([*shown.values(), 0.012])
+    alone = compared.assign(viewers_then=203).rename_axis("cluster")  # no reader knows of 203
+    assert newcomers._publish_shares(alone, [203, 203], 10)["viewers_then"].tolist() == [205]
+
+
 def newcomers_of(rows, before):
     """Viewers by day and cluster of the 28 days to 31 May and to 28 June."""
     june = [row for row in rows if row["received_at"].month == 6]
@@ -109,13 +126,26 @@ def test_both_groups_are_looked_for_in_as_many_days_before():
 
 
 def test_too_few_newcomers_days_or_history_give_no_verdict():
-    few = compare(*two_groups(5, None, None, viewers=20))
+    few = compare(*two_groups(5, None, None, viewers=29))
     assert few.finding.startswith("Too few newcomers") and few.table.empty
+    assert len(compare(*two_groups(5, None, None, viewers=30)).table) == 5
     then, now = two_groups(6, None, None, viewers=100)
     one_day = now.assign(received_at=pd.Timestamp("2026-06-20", tz="UTC"))
-    assert compare(then, one_day).finding.startswith("Too few newcomers")
+    for mostly in (one_day, pd.concat([one_day, now.head(30)])):
+        assert compare(then, mostly).finding.startswith("Too few newcomers")
     short = compare(then, now, first=date(2026, 5, 4))
     assert short.finding.startswith("Too few days before")
+
+
+def test_the_whole_history_before_says_who_is_new():
+    then, now = two_groups(6, None, None, viewers=100)
+
+    def with_history(day):  # of most, four weeks later than it is stored: newcomers of one day
+        old = then[then["visitor_key"] < "p6"].assign(received_at=pd.Timestamp(day, tz="UTC"))
+        return compare(pd.concat([then, old]), now, first=date(2026, 5, 4)).finding
+
+    assert "Too few" not in with_history("2026-02-01") + with_history("2026-05-03")
+    assert with_history("2026-05-04").startswith("Too few days before")
 
 
 @pytest.mark.parametrize(
