@@ -28,7 +28,7 @@ pairs = st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.ju
     [
         (9, 100, 10, None), (10, 100, 10, 10), (12, 100, 10, 10), (13, 100, 10, 15),
         (91, 100, 10, None), (90, 100, 10, 90), (12, 12, 10, 10), (13, 13, 10, 13),
-        (35, 100, 20, 40), (34, 100, 20, 30), (0, 0, 10, 0), (3, 4, 1, 3),
+        (35, 100, 20, 40), (34, 100, 20, 30), (0, 0, 10, 0), (3, 4, 1, 3), (13, 100, 5, 15),
     ],
 )  # fmt: skip
 def test_counts_typed_by_hand_are_published_as_the_contract_says(count, of, min_cell, shown):
@@ -39,6 +39,7 @@ def test_a_column_is_published_like_its_values():
     shown = publish_counts(pd.Series([9, 13, 0]), pd.Series([50, 50, 50]), 10)
     assert shown.tolist() == [pd.NA, 15, 0]
     assert publish_counts(pd.Series([45, 5]), 50, 10).isna().all()
+    assert publish(13, of=13, min_cell=10, known=False) == 15  # 13 would tell how many there are
 
 
 def test_shares_have_wilsons_interval_and_none_where_a_count_is_hidden():
@@ -53,6 +54,7 @@ def test_shares_have_wilsons_interval_and_none_where_a_count_is_hidden():
 def test_holm_corrects_what_is_there():
     adjusted = [0.03, 0.06, np.nan, 0.06]
     assert adjust_p_values([0.01, 0.04, np.nan, 0.03]) == pytest.approx(adjusted, nan_ok=True)
+    assert adjust_p_values([0.6, 0.7]).tolist() == [1, 1]
 
 
 def test_a_count_comes_with_its_noun():
@@ -70,13 +72,24 @@ def test_a_readers_range_holds_the_count(cells, min_cell, data):
     assert hidden[0][~np.array(listed)].all()
 
 
+def test_a_reader_takes_a_count_for_what_is_shown_alike():
+    counts, listed = [[0, 9, 95, 47, 47, 3]], [[True, True, True, True, False, False]]
+    read = read_counts(pd.DataFrame(counts), pd.DataFrame(listed), 100, 12)  # shown in steps of 6
+    assert read[0].tolist() == [[0, 1, 89, 45, 0, 0]]
+    assert read[1].tolist() == [[0, 11, 99, 50, 100, 11]]
+    assert read[2].tolist() == [[False, True, True, False, True, True]]
+
+
 def test_a_hidden_count_is_solved_where_the_sum_leaves_two_values_for_it():
     # 98 to 102 and 23 to 27 are shown as 100 and 25; the third is 0 to 9 unless the sum tells more.
     listed = pd.DataFrame([[True, True, False]])
     read = read_counts(pd.DataFrame([[102, 27, 9]]), listed, 400, 10)
     assert are_solved(*read, 138, 138).tolist() == [True]  # 9 alone: 138 − 129
+    assert are_solved(*read, 137, 137).tolist() == [True]  # 8 or 9
     assert are_solved(*read, 136, 136).tolist() == [False]  # 7 to 9
     assert are_solved(*read, 134, 140).tolist() == [False]
+    # Of two viewers it is 1 or 2, whatever the sum.
+    assert not are_solved(*read_counts(pd.DataFrame([[2]]), True, 2, 10), 1, 2).any()
 
 
 @pytest.mark.parametrize(
