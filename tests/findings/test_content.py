@@ -96,6 +96,74 @@ def test_a_variance_above_the_binomial_counts_as_fewer_viewers():
     assert both[0] == pytest.approx(both[1])
 
 
+def test_the_variance_is_that_between_viewers_or_between_periods_where_it_is_larger(monkeypatch):
+    given, judge = [], preference.judge_counts
+    monkeypatch.setattr(preference, "judge_counts", lambda rows: given.append(rows) or judge(rows))
+    cells = pd.MultiIndex.from_product([["a", "b"], [0, 1]], names=["cluster", "period"])
+    seen = {"x": [16, 8, 8, 12], "y": [2, 10, 9, 4], "z": [2, 2, 9, 9], "w": [0, 0, 4, 5]}
+    chosen = pd.DataFrame(seen, cells).rename_axis(columns="value").stack().rename("viewers")
+    chosen = chosen.reset_index().assign(stratum="one")
+    viewers = pd.DataFrame({"viewers": [20, 20, 30, 30]}, cells).reset_index()
+    viewers = viewers.assign(stratum="one", number="1", choices=viewers["viewers"])
+    found = preference.compare_choices(chosen, viewers, 22)
+    assert set(found["value"]) == {"x", "y", "z"}  # w has nine viewers
+    judged = given[0].set_index(["cluster", "value"])
+    # x: a has 6.4 and 0 beyond 8.8 and its part of what all have, z as many in either period.
+    assert judged.loc[("a", "x"), "expected"] == pytest.approx(17.6)
+    assert judged.loc[("b", "x"), "variance"] == pytest.approx(2 * (3.2**2 + 3.2**2))
+    assert judged.loc[("a", "x"), "variance"] == pytest.approx(40.96 * 17.6 / 24)
+    assert judged.loc[("a", "z"), "variance"] == pytest.approx(0.22 * 0.78 * 40 * 60 / 100)
+    few = preference.compare_choices(chosen, viewers, 41)  # a has 40 viewers
+    assert few[["cluster", "value"]].values.tolist() == [["b", "x"]]
+
+
+def test_limits_are_those_of_the_preference_which_falls_with_how_much_a_cluster_watches():
+    viewers, chosen = content.count_choices(engine_of(*choose(np.random.default_rng(1))))
+    found = preference.compare_choices(chosen, viewers, 10).query("count > 0")
+    share = viewers.groupby("cluster")["choices"].sum() / viewers["choices"].sum()
+    value = found["count"] / found["total"] / found["cluster"].map(share)
+    assert ((found["low"] < value) & (value < found["high"])).all()
+
+
+def test_what_stands_out_is_above_one_in_count_and_limit_and_told_rounded_outwards(monkeypatch):
+    rows = [["a", 1.5, 1.24, 1.81, 0.0004], ["b", 0.9, 1.1, 1.3, 0.01], ["c", 1.2, 0.9, 1.3, 0.01]]
+    columns = ["value", "ratio", "low", "high", "q_value"]
+    tested = pd.DataFrame(rows, columns=columns).assign(cluster="k")
+    monkeypatch.setattr(preference, "compare_choices", lambda *_: tested)
+    shown = tested[["value", "cluster"]].assign(viewers=20, preference=1.5)
+    found = preference.find_preferences(None, None, shown, 10)
+    assert found[["value", "low", "high", "q_value"]].values.tolist() == [["a", 1.2, 1.9, 0.001]]
+
+
+def test_the_window_is_cut_into_at_most_sixty_periods():
+    for last, days in ((59, 1), (60, 2)):
+        assert preference.choose_period(tables([session("a"), session("b", day=last)])) == days
+
+
+def shares_of(counts, sizes, choices=None, **given):
+    """What is shown of counts by (value, cluster)."""
+    cells = [(*cell, count) for cell, count in counts.items()]
+    cells = pd.DataFrame(cells, columns=["value", "cluster", "count"])
+    sizes = pd.DataFrame({"viewers": sizes, "choices": choices or sizes})
+    return preference.publish_shares(cells, sizes, 10, **given)
+
+
+def test_the_smallest_row_goes_where_a_sum_would_tell_what_is_hidden():
+    # 32 is shown as 30, as 28 to 32 are, and 22 as 20: with 63 in all a hidden 9 is 9 alone.
+    counts = {("v0", "a"): 32, ("v1", "a"): 22, ("v2", "a"): 9}
+    shown = shares_of(counts, {"a": 63}, sums=True)
+    assert shown[["value", "share"]].values.tolist() == [["v0", 30 / 63]]
+    # 83 of all are shown as 85, as 83 to 87 are: 83 − 52 − 22 is 9.
+    shown = shares_of({("v", "a"): 52, ("v", "b"): 22, ("v", "c"): 9}, dict.fromkeys("abc", 100))
+    assert shown["viewers"].tolist() == [50, 20] and shown["share_of_all"].isna().all()
+
+
+def test_shares_are_those_of_published_counts():
+    shown = shares_of({("v", "a"): 42}, {"a": 100}, {"a": 203}).iloc[0]
+    shares = shown[["viewers", "reach", "share", "share_of_all"]].tolist()
+    assert shares == [40, 40 / 100, 40 / 205, 40 / 205]
+
+
 def test_p_values_are_told_as_steps():
     told = preference.coarsen_p_values(pd.Series([0.0, 0.0004, 0.02, 0.0501, 0.8, np.nan]))
     assert told.tolist() == pytest.approx([0.001, 0.001, 0.05, 0.1, 1, np.nan], nan_ok=True)
