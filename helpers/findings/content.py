@@ -3,8 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import adjust_p_values, is_clear_maximum
-from helpers.findings.preference import LEVEL, choose_period, find_preferences, publish_shares
+from helpers.findings.counts import is_clear_maximum
+from helpers.findings.preference import (
+    LEVEL,
+    choose_period,
+    find_preferences,
+    judge_counts,
+    publish_shares,
+)
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
@@ -12,7 +18,7 @@ from helpers.store.rules import ClusterRules
 USUAL_COMPLETION = ((60, 66), (120, 56), (600, 50), (1200, 39), (np.inf, 22))
 """Completion of business videos [percent] by length: under so many seconds, so much is watched."""
 ALONE = 0.9  # a cluster with this share of the viewers of one video is compared with all others
-LEAST_SPREAD = 1e-9  # where all viewers watched the same
+LEAST_SCALE = 1e-3  # where all viewers watched the same
 MOST_NEXT = 3  # videos to send next that are shown, of each cluster
 MOST_SUGGESTED = 10  # of each cluster, so that each person has one not seen yet
 
@@ -168,19 +174,22 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
         A row for each video of known length and `min_cell` viewers, the most watched first:
         media_id, title, minutes, percent (mean over sessions, whole), usual_percent, verdict.
     """
-    from scipy.stats import t
-
     counted = engine.counts(sql("video_lengths")).merge(read_titles(engine), on="media_id")
     counted = counted[(counted["viewers"] >= max(min_cell, 2)) & (counted["duration"] > 0)]
     frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
     # Viewers are drawn, not sessions: those of one viewer hang together.
     spread = frame["squares"] - 2 * mean * frame["products"] + mean**2 * frame["session_squares"]
-    factor = frame["viewers"] / (frame["viewers"] - 1)
-    error = np.sqrt(factor * spread.clip(lower=LEAST_SPREAD)) / frame["sessions"]
-    score = (mean - usual / 100) / error
-    clear = adjust_p_values(2 * t.sf(np.abs(score), frame["viewers"] - 1)) < LEVEL
+    total, part = frame["sessions"] ** 2 / frame["session_squares"], usual / 100
+    most = mean * (1 - mean) * frame["session_squares"] * (1 - 1 / total)
+    # Few viewers see a long video's end: without them a sample varies less than other videos do.
+    usual_scale = max(spread.sum() / max(most.sum(), 1), LEAST_SCALE)
+    scale = (spread / most).fillna(0).clip(lower=usual_scale)
+    counts = {"count": mean * total, "expected": part * total, "total": total}
+    variance = scale * part * (1 - part) * total
+    judged = judge_counts(pd.DataFrame(counts).assign(variance=variance), sides=2)
     frame["minutes"], frame["percent"] = (frame["duration"] / 60).round(1), (mean * 100).round()
     frame["usual_percent"] = usual
-    frame["verdict"] = np.where(clear, np.where(score > 0, "above", "below"), "as usual")
+    word = np.where(judged["ratio"] > 1, "above", "below")
+    frame["verdict"] = np.where(judged["q_value"] < LEVEL, word, "as usual")
     return make_section("lengths", frame)

@@ -280,6 +280,29 @@ def test_completion_is_judged_beside_the_usual_of_its_length():
     assert table["percent"].iloc[0] == round(percents.mean() * 100)
 
 
+def test_few_who_all_left_a_long_video_early_tell_nothing_of_it():
+    """A tenth of the viewers see a long video to its end: of ten there may be none."""
+    early = [0.05, 0.08, 0.1, 0.12, 0.07, 0.09, 0.11, 0.06, 0.1, 0.08, 0.12, 0.1]
+    sessions = [session(f"few{n}", "few", percent) for n, percent in enumerate(early)]
+    for media in ("v1", "v2", "v3"):
+        percents = [0.13] * 27 + [1.0] * 3
+        sessions += [session(f"{media}{n}", media, percent) for n, percent in enumerate(percents)]
+    medias = [{"media_id": media, "duration": 1500.0} for media in ("few", "v1", "v2", "v3")]
+    table = compare(tables(sessions, medias=medias)).parts["lengths"].table.set_index("media_id")
+    assert table.loc["few", ["percent", "usual_percent", "verdict"]].tolist() == [9, 22, "as usual"]
+    assert set(table["verdict"]) == {"as usual"}
+
+
+def test_one_who_watches_again_and_again_does_not_lift_a_video_above_the_usual():
+    halves = [(f"v{number}", 0.1 + viewer % 2 * 0.8) for number in range(3) for viewer in range(20)]
+    sessions = [session(f"c{n}", media, percent) for n, (media, percent) in enumerate(halves)]
+    sessions += [session("fan", "v0", 0.99, minutes=40 * n) for n in range(60)]
+    medias = [{"media_id": f"v{number}", "duration": 300.0} for number in range(3)]
+    table = compare(tables(sessions, medias=medias)).parts["lengths"].table
+    assert table["percent"].tolist() == [87, 50, 50]
+    assert set(table["verdict"]) == {"as usual"}
+
+
 def test_nothing_watched_gives_sentences_and_empty_tables():
     section = compare(tables([]))
     for part in (section, *section.parts.values()):
