@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import is_clear_maximum
+from helpers.findings.counts import TOO_FEW, is_clear_maximum
 from helpers.findings.preference import (
     LEVEL,
     choose_period,
@@ -182,9 +182,10 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
     spread = frame["squares"] - 2 * mean * frame["products"] + mean**2 * frame["session_squares"]
     total, part = frame["sessions"] ** 2 / frame["session_squares"], usual / 100
     most = mean * (1 - mean) * frame["session_squares"] * (1 - 1 / total)
-    # Few viewers see a long video's end: without them a sample varies less than other videos do.
+    # Few viewers see a long video's end: a sample without them varies too little. It is taken to
+    # vary as other videos do, and of few viewers as much as anything between 0 and 1 can.
     usual_scale = max(spread.sum() / max(most.sum(), 1), LEAST_SCALE)
-    scale = (spread / most).fillna(0).clip(lower=usual_scale)
+    scale = (spread / most).fillna(0).clip(lower=usual_scale).mask(frame["viewers"] < TOO_FEW, 1)
     counts = {"count": mean * total, "expected": part * total, "total": total}
     variance = scale * part * (1 - part) * total
     judged = judge_counts(pd.DataFrame(counts).assign(variance=variance), sides=2)

@@ -271,7 +271,7 @@ def test_completion_is_judged_beside_the_usual_of_its_length():
     percents = np.random.default_rng(3).uniform(0.7, 1, 40)
     sessions = [session(f"c{n}", "long", percent) for n, percent in enumerate(percents)]
     for media, middle in (("short", 0.2), ("usual", 0.5), ("unknown", 0.9)):
-        sessions += [session(f"{media}{n}", media, middle + n % 5 / 25) for n in range(20)]
+        sessions += [session(f"{media}{n}", media, middle + n % 5 / 25) for n in range(30)]
     lengths = {"long": 1500.0, "short": 30.0, "usual": 100.0}
     medias = [{"media_id": media, "duration": seconds} for media, seconds in lengths.items()]
     table = compare(tables(sessions, medias=medias)).parts["lengths"].table.set_index("media_id")
@@ -291,6 +291,13 @@ def test_few_who_all_left_a_long_video_early_tell_nothing_of_it():
     table = compare(tables(sessions, medias=medias)).parts["lengths"].table.set_index("media_id")
     assert table.loc["few", ["percent", "usual_percent", "verdict"]].tolist() == [9, 22, "as usual"]
     assert set(table["verdict"]) == {"as usual"}
+
+
+@pytest.mark.parametrize(("viewers", "verdict"), [(29, "as usual"), (30, "below")])
+def test_fewer_than_30_viewers_vary_as_much_as_can_be(viewers, verdict):
+    sessions = [session(f"c{n}", "v", 0.4 + n % 3 / 10) for n in range(viewers)]
+    table = compare(tables(sessions, medias=[{"media_id": "v", "duration": 50.0}])).parts["lengths"]
+    assert table.table["verdict"].tolist() == [verdict]
 
 
 def test_one_who_watches_again_and_again_does_not_lift_a_video_above_the_usual():
