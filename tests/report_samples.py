@@ -82,7 +82,9 @@ def insights(*, bad: str = "", news: bool = True) -> dict:
     }
     if news:
         new = by_cluster(viewers=40, people=15, to_call=None, companies=0)
-        totals = section("In all.", [{"kind": "viewers", "new": 200, "gone": 40, "now": 1247}])
+        came = [{"kind": "viewers", "new": 200, "gone": 40, "now": 1247}]
+        came.append({"kind": "companies", "new": 0, "gone": None, "now": 18})
+        totals = section("In all.", came)
         sentence = "New since run 2026-06-01: 200 viewers, 75 identified people; gone: 40 viewers."
         parts["news"] = section(sentence, new, labels=named, totals=totals)
     shares = {"share_then": 0.26, "share_now": 0.33, "difference": 0.07, "low": 0.03, "high": 0.11}

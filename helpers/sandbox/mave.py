@@ -140,17 +140,20 @@ def _section(row: dict) -> str:
     persona = persona.get("name", "") if isinstance(persona, dict) else persona
     profile = f"{_line(persona)}: {role}" if persona and isinstance(persona, str) else role
     titles = _titles(row)
-    affinity = f"They watch {titles} most" if titles else "No video stands out in the numbers sent"
+    affinity = f"They watch {titles} most"
     folders = row.get("top_folders") or row.get("folders")
     if isinstance(folders, list) and folders and isinstance(folders[0], str):
         affinity += f", mostly of {_line(folders[0])}"
+    affinity += "; more of that kind will be watched"
+    if not titles:
+        affinity = "The numbers sent name no video"
     return "\n".join(
         (
             f"## {_title(row)}",
             "",
             f"- **Persona profile:** {profile}. Motive: {motive}. Looks for {looks_for}. In"
             f" numbers: {_facts(row)}.",
-            f"- **Content affinity:** {affinity}; more of that kind will be watched.",
+            f"- **Content affinity:** {affinity}.",
             f"- **Outreach:** {channel}. Angle: {angle}.",
             f"- **Conversion probability:** {chance}, because {why}.",
             f"- **Content gaps:** {gap}.",

@@ -29,9 +29,23 @@ def test_a_section_comes_back_from_json_as_it_was_written():
 def test_labels_and_note_are_those_of_the_list_of_its_columns():
     table = pd.DataFrame({"viewers": [5], "secret": ["x"], "period": ["2026-06-01"]})
     section = make_section("trend", table, unit="week")
-    assert section.finding == "Viewers and identified people by week."
+    assert section.finding == "Viewers by week."
+    both = make_section("trend", table.assign(people=5), unit="week")
+    assert both.finding == "Viewers and identified people by week."
     assert section.labels == {"period": "week from", "viewers": "viewers"}
     assert section.note.endswith("a week that the window cuts is left out.")
+
+
+def test_one_is_worded_as_one_and_none_shown_is_not_none_there():
+    one, two = (pd.DataFrame({"media_id": ["talk"] * n}) for n in (1, 2))
+    again = "watched again at least twice as often as usual."
+    assert make_section("peaks", one).finding == f"1 place is {again}"
+    assert make_section("peaks", two).finding == f"2 places are {again}"
+    assert make_section("videos_watched", one).finding == "1 video has a curve."
+    assert make_section("videos_watched", two).finding == "2 videos have a curve."
+    hidden = pd.DataFrame({"reach": [None]})
+    for name, table in (("content_videos", hidden), ("folders", hidden[:0])):
+        assert make_section(name, table).finding.endswith("or nearly all."), name
 
 
 def test_a_notebook_sees_the_sentence_the_labels_and_escaped_values():

@@ -176,6 +176,8 @@ def test_the_answer_says_first_what_it_is_and_covers_each_cluster():
             assert f"**{point}:**" in part
     for figure in ("89 viewers", "7.1 %", "82.4 %", "67 of them identified", "Product demo"):
         assert figure in parts[1]
+    nothing = mave.answer(json.dumps({"clusters": [{"cluster": "bouncers", "viewers": 412}]}))
+    assert "**Content affinity:** The numbers sent name no video.\n" in nothing
     asked = 'At the end, under the heading "## Closing advice": the best.\n' + QUESTION
     assert "\n## Closing advice\n" in mave.answer(asked)
 
