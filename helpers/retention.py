@@ -96,6 +96,7 @@ def videos(run: Run) -> pd.DataFrame:
     preferred = files.read_json(insights)["content"]["rows"] if insights else []
     preferred = pd.DataFrame(preferred, columns=["media_id", "cluster", "preference"])
     cluster = preferred.sort_values("preference").groupby("media_id")["cluster"].last()
+    cluster = cluster.reindex(frame.index)  # a frame without rows would take the rows of a column
     return frame.assign(
         seconds=seconds,
         plays=publish_counts(plays, plays, run.params.min_cell, known=False).where(plays > 0),

@@ -136,6 +136,8 @@ def test_the_table_has_what_is_known_of_each_video_and_the_files_hold_it(wistia)
 
 def test_nothing_is_asked_of_wistia_and_said_where_there_is_nothing_to_look_at(wistia):
     new = Run.open("06_retention")
+    stands_out = [{"media_id": name, "cluster": "bouncers", "preference": 2.0} for name in LENGTHS]
+    new.write_json("insights.json", {"content": {"rows": stands_out}})
     assert retention.table(new) is None and "No video" in retention.write(new).finding
     none = Run.open("06_retention", retention_videos=0)
     assert retention.fetch(none) is None and asked(wistia) == []
