@@ -56,6 +56,14 @@ def test_who_comes_often_has_more_chances_and_the_sentence_says_so():
     assert section.table["q_value"].dropna().tolist() == [0.001, 0.001]  # of the rate by viewer
 
 
+def test_of_several_clusters_above_the_others_none_is_named_alone():
+    # 45 of 100 and 50 of 100 tell no first one, though each is beyond the bouncers.
+    several = crowd("s", 100, 0.3, click=45, videos=2), crowd("c", 100, 0.9, click=50)
+    section = compare(crowd("b", 300, 0.1, click=30), *several)
+    said = "Casual Viewers and Skimmers did so more often than the others: 50 % (40–60 %) and 45 %"
+    assert said in section.finding.replace("\u00a0", " ")
+
+
 def test_a_small_count_is_hidden_with_all_that_follows_from_it():
     row = compare(crowd("b", 100, 0.1, click=4), crowd("c", 60, 0.9, click=30)).table.iloc[2]
     assert row["cluster"] == "bouncers"
