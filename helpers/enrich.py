@@ -145,8 +145,8 @@ def videos_per_viewer(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index ``videos`` (text)
-        viewers, identified [published counts], avg_percent_watched [whole percent]; what is
-        hidden of viewers, or 0, has no row.
+        viewers, identified [published counts; no column where all are hidden],
+        avg_percent_watched [whole percent]; what is hidden of viewers, or 0, has no row.
     """
     counted = run.engine.query(engine.sql("videos_per_viewer")).set_index("videos")
     counted = counted.reindex(VIDEO_GROUPS).fillna({"viewers": 0, "identified": 0})
@@ -156,7 +156,8 @@ def videos_per_viewer(run: Run) -> pd.DataFrame:
     identified = publish_parts(
         counted["identified"], counted["viewers"], least, known=False, listed=listed
     )
-    return counted.assign(viewers=shown, identified=identified)[listed]
+    table = counted.assign(viewers=shown, identified=identified)[listed]
+    return table if table["identified"].notna().any() else table.drop(columns="identified")
 
 
 def countries(run: Run) -> pd.DataFrame:

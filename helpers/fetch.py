@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from helpers import wistia
 from helpers.core import clock
-from helpers.findings.counts import count_people, publish_counts
+from helpers.findings.counts import count_people, publish_counts, publish_parts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
 from helpers.store.facts import MediaFacts, SessionFacts, VisitorFacts
@@ -243,4 +243,4 @@ def days(run: Run) -> pd.DataFrame:
     """
     unit = "week" if run.window.days > WEEKLY_ABOVE else "day"
     counted = _ask_store(run, engine.sql("stored_days").replace("{unit}", unit)).set_index(unit)
-    return counted.apply(lambda counts: publish_counts(counts, counts.sum(), run.params.min_cell))
+    return counted.apply(lambda counts: publish_parts(counts, counts.sum(), run.params.min_cell))

@@ -96,8 +96,10 @@ class Attack:
             self.hidden.append(name)
         elif shown is not None and not pd.isna(shown):
             assert shown % STEP == 0 or shown == of, f"{name}: {shown} of {of} is as counted"
-            low = 0 if shown == 0 else max(shown - STEP // 2, LEAST)
-            self.unknown(name, truth, low, 0 if shown == 0 else min(shown + STEP // 2, whole))
+            low, high = max(shown - STEP // 2, LEAST), min(shown + STEP // 2, whole)
+            if known and low > of - LEAST:  # nearly all would be hidden: it is all
+                low = high = of
+            self.unknown(name, truth, low if shown else 0, high if shown else 0)
         else:
             self.unknown(name, truth, 1, whole)
             self.hidden.append(name)
@@ -196,13 +198,18 @@ class Published:
         """
         if shown.index.name == "cluster":
             lost = {*self.sizes}.difference(shown.index)
+        absent = [key for key in absent if key not in shown.index]
+        # Some are left out because they would tell others: those beside them may be any, too.
+        group = {key: key[-1] if isinstance(key, tuple) else "" for key in absent}
+        any_may_be = {group[key] for key in absent if truth.get(key, 0) >= LEAST}
         names = []
         for key in dict.fromkeys([*shown.index, *absent, *sorted(lost)]):
             whole = of(key) if callable(of) else of
             name = self.name(table, key)
             self.attack.count(name, shown.get(key), int(truth.get(key, 0)), whole,
                               listed=key in shown.index, lost=key in lost,
-                              veiled=bool(shown.isna().all()))  # fmt: skip
+                              veiled=bool(shown.isna().all())
+                              or group.get(key) in any_may_be)  # fmt: skip
             names.append(name)
         return names
 
@@ -543,9 +550,10 @@ class Published:
             "number", shown["viewers"], number.value_counts(), self.total, lost=lost
         )
         self.attack.equal(names, self.total)
-        names = self.column("number known", shown["identified"], number[known].value_counts(),
-                            lambda key: self.name("number", key), lost=lost)  # fmt: skip
-        self.attack.equal(names, self.known)
+        if "identified" in shown:  # hidden whole it is no column
+            names = self.column("number known", shown["identified"], number[known].value_counts(),
+                                lambda key: self.name("number", key), lost=lost)  # fmt: skip
+            self.attack.equal(names, self.known)
         shown = read_page_table(self.folder / "02_enrich.html", "country")["viewers"]
         truth = self.viewers["country"].value_counts()
         absent = truth.index if len(shown) < MOST_COUNTRIES else ()

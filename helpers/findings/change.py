@@ -239,6 +239,9 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     first = engine.rows("SELECT min(day) AS day FROM sessions")["day"].min()
     if pd.isna(first):
         return Section("There are no sessions, so there is no trend.")
+    total = int(engine.query("SELECT count(*) AS n FROM viewers")["n"].sum())
+    if total < min_cell:
+        return Section("There are too few viewers to show a trend.")
     unit, step, form, kind = "month", "1 MONTH", "%Y-%m", "M"
     if (window.end - pd.Timestamp(first).date()).days < 7 * MOST_WEEKS:
         unit, step, form = "week", "7 DAY", "%Y-%m-%d"
@@ -258,11 +261,10 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     )
     engine.define("DROP TABLE seen")
     named = named.drop_duplicates().groupby("period").size()
-    total = int(engine.query("SELECT count(*) AS n FROM viewers")["n"].sum())
     table = pd.DataFrame(index=periods[whole].start_time)
     table["viewers"] = publish_counts(seen["n"].reindex(table.index, fill_value=0), total, min_cell)
     table["people"] = publish_counts(named.reindex(table.index, fill_value=0), people, min_cell)
-    # Of a total of one or two a hidden count is known.
-    table = table.loc[:, [total >= min_cell, people >= min_cell]]
+    if people < min_cell:  # of a total of one or two a hidden count is known
+        table = table.drop(columns="people")
     table.index = table.index.strftime(form)
     return make_section("trend", table.rename_axis("period").reset_index(), unit=unit)

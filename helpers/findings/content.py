@@ -44,15 +44,13 @@ def compare_content(
     """
     titles = read_titles(engine)
     viewers, chosen = count_choices(engine)
-    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
-    cells = chosen.groupby(["value", "cluster"], as_index=False)[["viewers", "watched"]].sum()
-    cells = cells.rename(columns={"viewers": "count"})
-    shown = publish_shares(cells, sizes, min_cell, sums=True)
+    sizes, cells = sum_choices(viewers, chosen)
+    shown = publish_videos(sizes, cells, min_cell)
     clear = find_preferences(chosen, viewers, shown, min_cell)
     if next_videos is None:
         next_videos = suggest_next_videos(engine, rules, min_cell)
     parts = {
-        "videos": _describe_videos(shown, cells, titles, rules),
+        "videos": _describe_videos(shown, titles, rules),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
         "next_video": _describe_next(next_videos, rules, min_cell),
         "lengths": compare_lengths(engine, min_cell),
@@ -77,6 +75,20 @@ def count_choices(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:
     return viewers, chosen
 
 
+def sum_choices(viewers: pd.DataFrame, chosen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Viewers and choices of each cluster; count and watched of each video in it."""
+    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
+    cells = chosen.groupby(["value", "cluster"], as_index=False)[["viewers", "watched"]].sum()
+    return sizes, cells.rename(columns={"viewers": "count"})
+
+
+def publish_videos(sizes: pd.DataFrame, cells: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    """The columns of :func:`.publish_shares`, and avg_percent_watched [whole percent]."""
+    shown = publish_shares(cells, sizes, min_cell, sums=True).merge(cells, on=["value", "cluster"])
+    percent = (shown["watched"] / shown.pop("count") * 100).round()
+    return shown.drop(columns="watched").assign(avg_percent_watched=percent)
+
+
 def _with_titles(frame: pd.DataFrame, titles: pd.DataFrame) -> pd.DataFrame:
     names = {"value": "media_id", "share": "share_of_viewings"}
     return frame.assign(title=frame["value"].map(titles["title"])).rename(columns=names)
@@ -89,11 +101,8 @@ def _in_order(frame: pd.DataFrame, rules: ClusterRules, by: str) -> pd.DataFrame
     return frame.iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
 
-def _describe_videos(shown, cells, titles: pd.DataFrame, rules: ClusterRules) -> Section:
-    videos = shown.merge(cells, on=["value", "cluster"])
-    percent = (videos["watched"] / videos["count"] * 100).round()
-    videos["avg_percent_watched"] = percent.mask(videos["viewers"].isna())
-    videos = _with_titles(_in_order(videos, rules, "viewers"), titles)
+def _describe_videos(shown, titles: pd.DataFrame, rules: ClusterRules) -> Section:
+    videos = _with_titles(_in_order(shown, rules, "viewers"), titles)
     return make_section("content_videos", videos, titles=rules.titles)
 
 
@@ -131,10 +140,10 @@ def suggest_next_videos(engine: Engine, rules: ClusterRules, min_cell: int) -> p
     sizes = engine.counts("SELECT cluster, count(*) AS viewers FROM viewers GROUP BY 1")
     sizes = sizes.set_index("cluster").assign(choices=cells.groupby("cluster")["count"].sum())
     sizes = sizes.fillna(0).astype("int64")
-    own = publish_shares(cells, sizes, min_cell).dropna(subset="viewers")
+    own = publish_shares(cells, sizes, min_cell)
     everybody = cells.assign(cluster="all").groupby(["value", "cluster"], as_index=False).sum()
     others = publish_shares(everybody, sizes.sum().to_frame("all").T, min_cell)
-    others = others.dropna(subset="viewers").drop(columns="cluster").assign(basis="all viewers")
+    others = others.drop(columns="cluster").assign(basis="all viewers")
     missing = pd.DataFrame({"cluster": sizes.index.difference(own["cluster"])})
     frame = pd.concat([own.assign(basis="this cluster"), missing.merge(others, how="cross")])
     frame = _in_order(frame, rules, "viewers").groupby("cluster", sort=False).head(MOST_SUGGESTED)

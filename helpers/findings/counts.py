@@ -74,7 +74,11 @@ def read_counts(
     small, near = values < min_cell, (values < of) & (of - values < min_cell)
     nobody, few = is_listed & (values == 0), is_listed & small  # 0 stays 0
     rounded = (2 * values + step) // (2 * step) * step
-    low, high = rounded - step // 2, np.minimum(rounded + (step - 1) // 2, of)
+    low = np.maximum(rounded - step // 2, min_cell)
+    high = rounded + (step - 1) // 2
+    # Nearly all would be hidden: it is all of them, or not so many.
+    low = np.where(low > of - min_cell, of, low)
+    high = np.where((low < of) & (high < of), np.minimum(high, of - min_cell), of)
     least = np.select([~is_listed | nobody, few, near], [0, 1, of - min_cell + 1], low)
     most = np.select(
         [nobody, small, ~is_listed, near], [0, np.minimum(min_cell - 1, of), of, of - 1], high

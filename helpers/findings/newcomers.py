@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.findings.counts import TOO_FEW, adjust_p_values, publish, publish_counts
+from helpers.findings.counts import TOO_FEW, adjust_p_values, publish, publish_parts
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, features_sql, sql
 from helpers.store.rules import ClusterRules
@@ -144,7 +144,7 @@ def _publish_shares(compared: pd.DataFrame, sizes: list[int], min_cell: int) -> 
     table = compared.drop(columns="p_value")
     for name, size in zip(("then", "now"), sizes, strict=True):
         counted = compared[f"viewers_{name}"]
-        table[f"viewers_{name}"] = publish_counts(counted, size, min_cell, known=False)
+        table[f"viewers_{name}"] = publish_parts(counted, size, min_cell, known=False)
         total = publish(size, of=size, min_cell=min_cell, known=False)
         table[f"share_{name}"] = (table[f"viewers_{name}"] / total).clip(upper=1).astype(float)
     table["difference"] = table["share_now"] - table["share_then"]

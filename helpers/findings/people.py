@@ -2,12 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.counts import (
-    publish,
-    publish_counts,
-    publish_parts,
-    with_share,
-)
+from helpers.findings.counts import publish, publish_counts, publish_parts, with_share
 from helpers.findings.scoring import FULL_DEPTH, FULL_VISITS
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
@@ -45,7 +40,9 @@ def list_people(
         {
             "people": shown,
             "to_call": publish_parts(counted["to_call"], of, min_cell, known=False, listed=listed),
-            "seen_7_days": publish_counts(counted["seen_7_days"], of, min_cell, known=False),
+            "seen_7_days": publish_parts(
+                counted["seen_7_days"], of, min_cell, known=False, listed=listed
+            ),
         }
     )[listed]
     parts = {

@@ -63,7 +63,7 @@ def find_preferences(
         high=np.ceil(clear["high"] * 10) / 10,
         q_value=coarsen_p_values(clear["q_value"]),
     )
-    named = shown.dropna(subset=["viewers", "preference"])
+    named = shown.dropna(subset="preference")
     keys = ["value", "cluster"]
     return clear[[*keys, "low", "high", "q_value"]].merge(named, on=keys)
 
@@ -233,7 +233,7 @@ def publish_shares(
 
     Returns
     -------
-    DataFrame, a row for each cell of `min_cell` viewers or more
+    DataFrame, a row for each cell that is not hidden, of `min_cell` viewers or more
         value, cluster, viewers (published), reach (share of the cluster), share (of the cluster's
         choices), share_of_all (of all choices), preference (the one by the other). A row, or its
         share_of_all, is left out where it would leave fewer than three values for a hidden count.
@@ -241,7 +241,9 @@ def publish_shares(
     grid = cells.pivot_table("count", "value", "cluster", aggfunc="sum", fill_value=0)
     grid = grid.reindex(columns=sizes.index.rename("cluster"), fill_value=0)
     everybody, choices = int(sizes["viewers"].sum()), int(sizes["choices"].sum())
-    listed = grid >= max(min_cell, 1)
+    # A row of nearly all would tell that it is of `min_cell` or more: of 11 viewers, 10.
+    others = sizes["viewers"] - grid
+    listed = (grid >= max(min_cell, 1)) & ((others == 0) | (others >= min_cell))
     for cluster, size, total in sizes[["viewers", "choices"]].itertuples() if sums else ():
         known_sum = _read_sum(size, total)
         listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, known_sum, min_cell)

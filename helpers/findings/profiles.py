@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from helpers.findings.content import count_choices, publish_videos, read_titles, sum_choices
 from helpers.findings.counts import publish_counts
 from helpers.store.engine import Engine, sql
 
 QUARTILES_NEED = 4  # times min_cell viewers
 QUARTILES = ["videos_per_viewer", "percent_watched", "visits_per_viewer"]
 WATCH_TIME = ["avg_minutes_watched", "hours_watched"]
-MOST = {"country": 3, "mobile": 1, "video": 5}  # of a kind in a cluster
+MOST = {"country": 3, "mobile": 1}  # of a kind in a cluster
+MOST_VIDEOS = 5  # of a cluster
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,20 @@ def describe_profiles(engine: Engine, clusters: pd.DataFrame, min_cell: int) -> 
     few = table["viewers"] < QUARTILES_NEED * min_cell
     table[QUARTILES] = table[QUARTILES].astype(object).mask(few, None)
     small = table["viewers"] < min_cell
-    parts = _parts(engine, table.loc[~small, "viewers"], min_cell)
-    is_video = parts["kind"] == "video"
-    groups = parts.loc[~is_video, ["cluster", "kind", "name", "viewers", "share"]]
-    videos = parts[is_video].rename(columns={"name": "title"})
-    videos = videos[["cluster", "title", "viewers", "avg_percent_watched"]]
-    return Profiles(table.astype(object).mask(small, None), groups, videos)
+    sizes = table.loc[~small, "viewers"]
+    parts, videos = _parts(engine, sizes, min_cell), _videos(engine, sizes, min_cell)
+    return Profiles(table.astype(object).mask(small, None), parts, videos)
+
+
+def _videos(engine: Engine, sizes: pd.Series, min_cell: int) -> pd.DataFrame:
+    """The videos most watched by each cluster, of those that the findings show."""
+    shown = publish_videos(*sum_choices(*count_choices(engine)), min_cell)
+    shown = shown[shown["cluster"].isin(sizes.index)]
+    order = {"cluster": True, "viewers": False, "value": True}
+    shown = shown.sort_values(list(order), ascending=list(order.values()))
+    shown = shown.groupby("cluster").head(MOST_VIDEOS)
+    shown["title"] = shown["value"].map(read_titles(engine)["title"])
+    return shown[["cluster", "title", "viewers", "avg_percent_watched"]]
 
 
 def _parts(engine: Engine, sizes: pd.Series, min_cell: int) -> pd.DataFrame:
@@ -70,13 +80,9 @@ def _parts(engine: Engine, sizes: pd.Series, min_cell: int) -> pd.DataFrame:
     counted = engine.counts(sql("profile_parts"))
     counted = counted[counted["cluster"].isin(sizes.index)].copy()
     of = counted["cluster"].map(sizes).astype("int64")
-    counted["avg_percent_watched"] = (counted["best"] / counted["viewers"] * 100).round()
     counted["viewers"] = publish_counts(counted["viewers"], of, min_cell)
     counted["share"] = (counted["viewers"] / of).astype(float).round(3)
-    titles = engine.query("SELECT media_id, title FROM titles").set_index("media_id")["title"]
     order = {"cluster": True, "kind": True, "viewers": False, "name": True}
     shown = counted[counted["viewers"] > 0].sort_values(list(order), ascending=list(order.values()))
     most = shown["kind"].map(MOST).astype("int64")  # of no rows at all pandas would make text
-    shown = shown[shown.groupby(["cluster", "kind"]).cumcount() < most]
-    is_video = shown["kind"] == "video"
-    return shown.assign(name=shown["name"].mask(is_video, shown["name"].map(titles)))
+    return shown[shown.groupby(["cluster", "kind"]).cumcount() < most]

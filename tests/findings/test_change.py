@@ -130,6 +130,8 @@ def test_the_trend_counts_viewers_and_people_once_a_week_to_the_end_of_the_windo
     found = change.count_by_period(tables(rows, visitors=visitors), JUNE, 1, min_cell=1).table
     assert found["period"].tolist() == ["2026-06-01", "2026-06-08", "2026-06-15", "2026-06-22"]
     assert found[["viewers", "people"]].values.tolist() == [[1, 1], [0, 0], [1, 0], [2, 1]]
+    few = change.count_by_period(tables(rows, visitors=visitors), JUNE, 1, min_cell=10)
+    assert few.table.empty and few.finding == "There are too few viewers to show a trend."
 
 
 def test_a_long_trend_is_by_month_without_those_that_the_window_cuts():

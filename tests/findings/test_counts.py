@@ -80,6 +80,12 @@ def test_a_reader_takes_a_count_for_what_is_shown_alike():
     assert read[2].tolist() == [[False, True, True, False, True, True]]
 
 
+def test_what_is_shown_of_a_small_group_is_all_of_it():
+    counts = pd.DataFrame([[11, 17, 13, 20]])  # 10, 15, 15 and 20 are shown; nearly all is hidden
+    read = read_counts(counts, True, np.array([11, 17, 25, 30]), 10)
+    assert (read[0].tolist(), read[1].tolist()) == ([[11, 17, 13, 18]], [[11, 17, 15, 20]])
+
+
 def test_a_hidden_count_is_solved_where_the_sum_leaves_two_values_for_it():
     # 98 to 102 and 23 to 27 are shown as 100 and 25; the third is 0 to 9 unless the sum tells more.
     listed = pd.DataFrame([[True, True, False]])

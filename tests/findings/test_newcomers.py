@@ -94,6 +94,16 @@ def test_what_is_shown_follows_from_published_counts_and_limits_are_rounded_outw
     assert newcomers._publish_shares(alone, [203, 203], 10)["viewers_then"].tolist() == [205]
 
 
+def test_newcomers_whom_subtraction_would_tell_are_hidden_with_all_others():
+    # 10 is 10 to 12: of 31, so many a time three, one is left.
+    then, now = ({name: [count] for name, count in zip("abcd", counts, strict=True)}
+                 for counts in ((10, 10, 10, 1), (20, 20, 20, 40)))  # fmt: skip
+    compared = newcomers.compare_shares(pd.DataFrame(then), pd.DataFrame(now))
+    table = newcomers._publish_shares(compared, [31, 100], 10)
+    assert table["viewers_then"].isna().all() and table["viewers_now"].tolist() == [20, 20, 20, 40]
+    assert table[["difference", "low", "high", "q_value", "detectable"]].isna().all(axis=None)
+
+
 def newcomers_of(rows, before):
     """Viewers by day and cluster of the 28 days to 31 May and to 28 June."""
     june = [row for row in rows if row["received_at"].month == 6]

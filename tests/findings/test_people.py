@@ -41,6 +41,13 @@ def test_a_hidden_number_cannot_be_found_by_subtraction_from_the_exact_one():
     one = listed(ANN, [ANN_HERSELF])
     assert one.finding.startswith("1 of 1 identified person is worth a call")
     assert list(one.table) == ["cluster"]
+    # Seen lately are 10 of 22 and 2 of 21; the trend tells that they are 12.
+    lately, known = crowd(10)
+    early, others = crowd(12, "e", day=3)
+    few, those = crowd(2, "f", 0.2)
+    weak, more = crowd(19, "w", 0.2, day=3)
+    found = listed(lately + early + few + weak, known + others + those + more).table
+    assert found["people"].tolist() == [20, 0, 0, 20, 0] and "seen_7_days" not in found
 
 
 def test_nobody_and_nobody_left_are_said():

@@ -30,7 +30,8 @@ def test_the_page_of_the_first_session_is_named_where_it_brings_a_cluster():
 
 def test_utm_values_are_kinds_of_their_own_and_small_ones_are_not_listed():
     sessions = came("b", 40, 0.1, None, utm_campaign="spring launch")
-    sessions += came("c", 40, 0.9, "acme.example/docs") + came("d", 5, 0.9, "acme.example/rare")
+    sessions += came("c", 40, 0.9, "acme.example/docs") + came("e", 20, 0.9, None)
+    sessions += came("d", 5, 0.9, "acme.example/rare")
     listed = compare_sources(tables(sessions), RULES, 10).parts["all"].table
     assert listed[["kind", "value", "cluster"]].values.tolist() == [
         ["page", "acme.example/docs", "casual_viewers"],

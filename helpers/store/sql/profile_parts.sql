@@ -10,11 +10,6 @@ WITH parts AS (
     JOIN viewers USING (visitor_key)
     WHERE mobile
 )
-SELECT kind, cluster, name, count(DISTINCT visitor_key) AS viewers, NULL::DOUBLE AS best
+SELECT kind, cluster, name, count(DISTINCT visitor_key) AS viewers
 FROM parts
-GROUP BY ALL
-UNION ALL
--- best: sum of the best session of each viewer, 0 to 1
-SELECT 'video', cluster, media_id, count(*), sum(best)
-FROM plays JOIN viewers USING (visitor_key)
 GROUP BY ALL
