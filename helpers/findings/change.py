@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.core.parameters import Window
-from helpers.findings.counts import publish, publish_counts, publish_parts
+from helpers.findings.counts import publish, publish_counts, publish_parts, read_counts
 from helpers.findings.newcomers import compare_newcomers
 from helpers.findings.section import Section, make_section
 from helpers.store import duck
@@ -147,6 +147,8 @@ def count_news(
         new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)
         known, listed = kind == "viewers", sizes.reindex(rules.names, fill_value=0) >= min_cell
         table[kind] = publish_parts(new, of, min_cell, known=known, listed=listed).to_numpy()
+    if _tells_moves(pairs, rules.names, min_cell):
+        table = table.drop(columns="viewers")
     totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"]).astype({"gone": "Int64"})
     return make_section(
         "news",
@@ -159,6 +161,22 @@ def count_news(
         end=previous.window.end,
         days=BACK_AFTER.days,
     )
+
+
+def _tells_moves(pairs: pd.DataFrame, clusters: list[str], min_cell: int) -> bool:
+    """Whether new viewers by cluster, beside sizes, leave two values for a move of few viewers."""
+    came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
+    moved = pairs.dropna().query("cluster_then != cluster_now")["viewers"].sum()
+    then = pairs.groupby("cluster_then")["viewers"].sum()
+    new, now, then = (
+        part.reindex(clusters, fill_value=0).astype(int)
+        for part in (_by_cluster(came), _by_cluster(pairs), then)
+    )
+    least, most, _ = read_counts(new.to_frame().T, True, now.to_numpy(), min_cell)
+    into = (now - then - most[0]).clip(lower=0).sum()  # so many moved at least
+    out_of = (then - now + least[0]).clip(lower=0).sum() - left["viewers"].sum()
+    # In and out of a cluster are fewer than min_cell together, and each needs three values.
+    return bool(moved < min_cell and max(into, out_of) > max(min_cell - 5, 0))
 
 
 def _by_cluster(pairs: pd.DataFrame) -> pd.Series:
