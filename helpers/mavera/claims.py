@@ -1,15 +1,18 @@
 """Each figure of Mave's text looked up in the data that was sent, for its cluster and its measure.
 
-A figure is *found*, *derived* by one operation on the same measure of clusters (sum, difference,
-ratio), or *not in the data*. Found says that the number stands there for that cluster, not that
-the sentence is true. The words that name measures stand in ``texts/words.yml``.
+A figure is *found*, *derived* by one operation (sum, difference, ratio) on one measure of clusters,
+or on the videos or countries of one, or *not in the data*. Found says that the number stands there
+for that cluster, not that the sentence is true. The words that name measures stand in
+``texts/words.yml``.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
+
+from babel import Locale
 
 from helpers.mavera.figures import VOCABULARY, Figure, find_figures
 
@@ -17,6 +20,9 @@ FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
 ALL = "all"  # in the place of a cluster: all viewers
 CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
 CLOSE_SHARE = 2.6  # the same for a fraction [points]: 48 % is half in prose, and 45 % is not
+SHARES = ("percent", "fraction")
+COMPARED = (("percent", "points"), ("number", ""), ("minutes", "minutes"))
+"""Kind of numbers and unit of a figure that may be their difference, as of counts."""
 GRAMMAR = {name: re.compile(pattern, re.I) for name, pattern in VOCABULARY["grammar"].items()}
 
 
@@ -39,6 +45,7 @@ class Fact:
     kind: str
     value: float
     verdict: str = FOUND
+    family: str = ""  # what it is one of: countries, top_videos
 
 
 class SentData:
@@ -54,24 +61,26 @@ class SentData:
         rows = [*data.get("clusters", []), *data.get("news", [])]
         titles = {row["cluster"]: row["title"] for row in data.get("clusters", [])}
         sent = [fact for row in rows for fact in _facts(row, row["cluster"])]
-        sent += [fact for row in rows for fact in _anonymous(row)]
         sizes = {row["cluster"]: row["viewers"] for row in rows if row.get("viewers")}
         total = data.get("total_viewers") or sum(sizes.values())
+        self.sizes = sizes | {ALL: total}
         self.facts = [Fact(ALL, "size", "count", total), *sent]
         counts = [fact for fact in sent if fact.kind == "count" and fact.measure != "size"]
         for measure in {fact.measure for fact in counts}:
             same = sum(fact.value for fact in counts if fact.measure == measure)
             counts.append(Fact(ALL, measure, "count", same, DERIVED))
         for fact in counts:
-            share = 100 * fact.value / max(sizes.get(fact.cluster, total), 1)
-            self.facts += [fact, Fact(fact.cluster, fact.measure, "percent", share, DERIVED)]
+            share = 100 * fact.value / max(self.sizes.get(fact.cluster, total), 1)
+            self.facts += [fact, replace(fact, kind="percent", value=share, verdict=DERIVED)]
         others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
         self.titles = {name for name in others if len(name) > 2}
-        countries = {name: f"(?-i:{name})" for name in others - self.titles if name.isalpha()}
-        self.cues = _named_groups(VOCABULARY["measures"] | countries)
+        self.names = self.titles | set(re.findall(r"[A-Z]\w+ \d+", "|".join(self.titles)))
+        countries = {name: _country(name) for name in others - self.titles if name.isalpha()}
+        self.cues = _named_groups(countries | VOCABULARY["measures"])
         self.named = _named_groups({name: _pattern(title) for name, title in titles.items()})
         rules = " ".join(str(row.get("rule")) for row in rows)
-        self.limits = {float(number) for number in re.findall(r"[<>=]\s*(\d+)", rules)}
+        limits = re.findall(r"(\w+)\s*[<>=]+\s*(\d+)", rules)
+        self.limits = {("percent" in column, float(number)) for column, number in limits}
 
     def check(self, text: str, cluster: str = "") -> list[Claim]:
         """The figures of a text, each with its verdict.
@@ -83,36 +92,48 @@ class SentData:
         cluster : str
             The cluster whose section the text is.
         """
-        claims, context = [], {cluster} - {""}
+        claims, named, topic, last = [], set(), set(), ""
         counted = "|".join(("videos", "visits", self.named.pattern))
-        for line in re.finditer(r".+", text):
-            for match in GRAMMAR["sentence"].finditer(line[0]):
-                said = _Sentence(self, match[0], context)
-                for figure in find_figures(match[0], names=self.titles, counted=counted):
-                    if verdict := said.judge(figure):
-                        start = line.start() + match.start() + figure.start
-                        claims.append(Claim(figure.text, line[0].strip(), verdict, start))
-                if said.clusters and not cluster:
-                    context = {named.lastgroup for named in said.clusters} | said.they
+        for line, start, lead, words in _passages(text):
+            said = _Sentence(self, lead + words, cluster, named, topic if line == last else set())
+            for figure in find_figures(said.text, names=self.names, counted=counted):
+                place = figure.start - len(lead)
+                if place >= 0 and (verdict := said.judge(figure)):
+                    claims.append(Claim(figure.text, line, verdict, start + place))
+            last, topic = line, said.titles | _meant(said.cues) or said.topic
+            if said.clusters:
+                named = {match.lastgroup for match in said.clusters} | said.they
         return claims
 
 
-def _facts(row: dict[str, Any], cluster: str, measure: str = "", kind: str = "") -> Iterator[Fact]:
+def _passages(text: str) -> Iterator[tuple[str, int, str, str]]:
+    """Sentences and cells of tables: line, place, what stands before and over a cell, the words."""
+    heads: list[str] = []
+    for line in re.finditer(r".+", text):
+        cells = list(re.finditer(r"(?<=\|)[^|]+", line[0])) if line[0].startswith("|") else []
+        if not (cells and heads):
+            for match in GRAMMAR["sentence"].finditer(line[0]):
+                yield line[0].strip(), line.start() + match.start(), "", match[0]
+        label = next((cell[0] for cell in cells if re.search(r"[a-z]{2}", cell[0])), "")
+        for cell, head in zip(cells, heads, strict=False):
+            lead = f"{label}|" * (label != cell[0]) + f"{head}|"
+            yield line[0].strip(), line.start() + cell.start(), lead, cell[0]
+        heads = heads if heads and cells else [cell[0] for cell in cells]
+
+
+def _facts(
+    row: dict[str, Any], cluster: str, measure: str = "", kind: str = "", family: str = ""
+) -> Iterator[Fact]:
     for key, value in row.items():
         name, of = VOCABULARY["fields"].get(key, (key, kind))
         if isinstance(value, list):
             for part in value:
-                yield from _facts(part, cluster, part.get("title") or part.get("name"))
+                yield from _facts(part, cluster, part.get("title") or part.get("name"), family=key)
         elif isinstance(value, dict):
             yield from _facts(value, cluster, name, of)
         elif isinstance(value, int | float):
-            yield Fact(cluster, measure or name, of, value * (100 if key.endswith("share") else 1))
-
-
-def _anonymous(row: dict[str, Any]) -> Iterator[Fact]:
-    size, known = row.get("viewers"), row.get("identified_viewers")
-    if size and known is not None:
-        yield Fact(row["cluster"], "anonymous", "count", size - known, DERIVED)
+            value *= 100 if key.endswith("share") else 1
+            yield Fact(cluster, measure or name, of, value, family=family)
 
 
 def _named_groups(patterns: dict[str, str]) -> re.Pattern:
@@ -120,40 +141,78 @@ def _named_groups(patterns: dict[str, str]) -> re.Pattern:
     return re.compile("|".join(groups) or "$^", re.I)
 
 
+def _country(code: str) -> str:
+    """A country's code, its name and its people: IN, India, Indian."""
+    name = Locale("en").territories.get(code, code)
+    stem = name[:-1] if len(name) > 4 else name
+    return "|".join([rf"(?-i:{code}|{stem}\w*)", *VOCABULARY["countries"].get(code, [])])
+
+
 def _pattern(title: str) -> str:
-    """A title, in the singular too, or its last word alone where no other text has it."""
+    """A title, in the singular too; its last word where no other text has it; "the X group"."""
     *first, last = (re.escape(word.removesuffix("s")) for word in title.split())
     words = "".join(rf"{word}s?\s" for word in first)
-    return rf"(?:{words}){'?' if last.lower() not in VOCABULARY['common'] else ''}{last}s?"
+    group = rf"|{first[0]}\s(?:group|cluster|segment|audience|viewers?)" if first else ""
+    return rf"(?:{words}){'?' if last.lower() not in VOCABULARY['common'] else ''}{last}s?{group}"
 
 
 class _Sentence:
-    """One sentence: the clusters and measures that it names, and where."""
+    """One sentence: the clusters and measures that it names, and where.
 
-    def __init__(self, data: SentData, text: str, context: set[str]):
-        self.data, self.text, self.context = data, text, context
+    Parameters
+    ----------
+    data : SentData
+    text : str
+    section : str
+        The cluster whose section it is in, or "".
+    named : set of str
+        The clusters that were named last.
+    topic : set of str
+        The measures and titles that the sentence before it in its line is about.
+    """
+
+    def __init__(self, data: SentData, text: str, section: str, named: set[str], topic: set[str]):
+        self.data, self.text, self.topic = data, text, topic
         self.clusters = list(data.named.finditer(text))
+        self.said = {match.lastgroup for match in self.clusters}
         taken = {place for match in self.clusters for place in range(*match.span())}
         self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
         self.titles = {title for title in data.titles if _is_named(title, text)}
-        self.they = context if GRAMMAR["they"].search(text) or not self.clusters else set()
+        self.titles |= topic & data.titles
+        self.context = {section} if section else named
+        about_them = section or GRAMMAR["they"].search(text) or not self.clusters
+        self.they = self.context if about_them else set()
 
     def judge(self, figure: Figure) -> str:
         """The verdict on a figure; "" for a limit of the rules."""
         before, after = self.text[: figure.start], self.text[figure.end :]
+        is_fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
         near_limit = GRAMMAR["limit before"].search(before) or GRAMMAR["limit after"].match(after)
-        fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
-        if near_limit and not fraction and self.data.limits & values:
+        limits = {(figure.unit == "percent", value) for value in values} & self.data.limits
+        if near_limit and limits and not is_fraction:
             return ""
-        if fraction and values & {25, 50, 75} and GRAMMAR["percentile"].search(self.text):
+        if is_fraction and values & {25, 50, 75} and GRAMMAR["percentile"].search(self.text):
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
-        clusters, measures = self._whose(figure), self._measures(figure) | self.titles
-        kinds = VOCABULARY["kinds"].get(figure.unit or ("cell" if "|" in self.text else ""), [])
-        if figure.unit == "times" and "visits" in measures:
-            kinds = ["number"]  # come back 3.5 times
+        spans = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
+        left, right = next((s for s in spans if s[0] <= figure.start < s[1]), (0, 0))
+        clusters, (measures, is_sure) = self._whose(figure), self._measures(figure, left, right)
         known = [fact for fact in self.data.facts if fact.measure in measures]
         if GRAMMAR["mean"].search(self.text):  # the mean of a cluster stands before its percentiles
-            known = {(f.cluster, f.measure, f.kind): f for f in reversed(known)}.values()
+            means = {(f.cluster, f.measure, f.kind, f.family and f.value): f for f in known[::-1]}
+            known = list(means.values())
+        verdict = self._look_up(figure, known, clusters)
+        # So many digits rarely agree by chance: they may be of a measure that is not named here.
+        is_precise = re.search(r"\d{3}|[1-9][.,]\d", figure.text)
+        if verdict == MISSING and is_precise and not is_sure:
+            verdict = self._look_up(figure, self.data.facts, clusters | self.they | {ALL})
+        is_doubtful = not is_precise and GRAMMAR["supposed"].search(self.text, left, right)
+        return MISSING if verdict == DERIVED and is_doubtful else verdict
+
+    def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
+        in_cell = "|" in self.text and (not figure.unit or figure.text.startswith("0"))
+        kinds = VOCABULARY["kinds"].get("cell" if in_cell else figure.unit, [])
+        if figure.unit == "times" and any(fact.measure == "visits" for fact in known):
+            kinds = ["number"]  # come back 3.5 times
         for fact in known:
             close = _close(figure, fact.value) if fact.kind in kinds else ""
             if close and fact.cluster in clusters:
@@ -168,7 +227,7 @@ class _Sentence:
             return {after[0].lastgroup}  # 64 of the 402 Bouncers
         named = before | self.they if before else self.context
         named = named or {match.lastgroup for match in after[:1]}
-        is_share = figure.unit in ("percent", "fraction") and not GRAMMAR["all"].search(self.text)
+        is_share = figure.unit in SHARES and not GRAMMAR["all"].search(self.text)
         return named if is_share and named else named | {ALL}
 
     def _follows(self, figure: Figure, word: re.Match) -> bool:
@@ -176,41 +235,72 @@ class _Sentence:
         counted = GRAMMAR["between a number and what it counts"]
         return bool(counted.fullmatch(self.text, figure.end, word.start()))
 
-    def _measures(self, figure: Figure) -> set[str]:
-        """The measures that a figure may give: what follows it at once, else what is named."""
-        always = set(VOCABULARY["always"].get(figure.unit, []))
+    def _measures(self, figure: Figure, left: int, right: int) -> tuple[set[str], bool]:
+        """The measures that a figure may give, by its clause; and whether that is sure."""
         for cue in self.cues:
-            if self._follows(figure, cue) and cue.lastgroup != "size":
-                return _meant([cue])
+            if self._follows(figure, cue) and cue.lastgroup not in ("size", "whole"):
+                return _meant([cue]) | self.titles, True
+        always = set(VOCABULARY["always"].get(figure.unit, []))
         never = set(VOCABULARY["never"].get(figure.unit, []))
-        clauses = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
-        left, right = next((c for c in clauses if c[0] <= figure.start < c[1]), (0, 0))
-        for cues in ([cue for cue in self.cues if left <= cue.start() < right], self.cues):
-            named = _meant(cues) - never
-            if named - {"size"}:
-                return {"other"} if "other" in named else named | always
-            never |= named and {"other"}  # "30 viewers at 90 %, worth $5,000 each"
-        return {"size"} if figure.unit == "times" else always | set(VOCABULARY["main"])
+        by_distance = sorted(self.cues, key=lambda cue: _distance(figure, cue))
+        in_clause = [cue for cue in by_distance if left <= cue.start() < right]
+        for cues in (in_clause, by_distance):
+            meant = [_meant([cue]) - never for cue in cues]
+            telling = [names for names in meant if names - {"size"}]
+            others = [names for names in telling if "other" not in names]
+            if telling and "other" in telling[0] and (cues is in_clause or not others):
+                return {"other"}, True
+            if others:
+                return set().union(always, self.titles, *meant) - {"other"}, False
+            never |= {"other"} if any(meant) else set()  # "30 viewers at 90 %, worth $5,000 each"
+        usual = set(VOCABULARY["main"]) | self.topic - {"other"}
+        return ({"size"} if figure.unit == "times" else always | usual) | self.titles, False
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
-        """Sums, differences and ratios of one measure of the clusters that are named."""
-        named = {match.lastgroup for match in self.clusters} | self.they
-        by_kind: dict[tuple[str, str], dict[str, float]] = {}
+        """Sums, differences, ratios of one measure, or of videos or countries of a cluster."""
+        told = self.titles | {cue.lastgroup for cue in self.cues}
+        groups: dict[tuple[str, ...], dict[Any, float]] = {}
         for fact in known:  # the mean of a cluster stands before its percentiles
-            by_kind.setdefault((fact.measure, fact.kind), {}).setdefault(fact.cluster, fact.value)
-        for (measure, kind), values in by_kind.items():
-            picked = [value for name, value in values.items() if name in named]
-            adds_up = kind == "count" and figure.unit in ("", "hours")
+            if fact.cluster in self.said | self.they | {ALL}:
+                group = groups.setdefault((fact.kind, fact.measure), {})
+                group.setdefault(fact.cluster, fact.value)
+            if fact.cluster in self.said | self.they and fact.family and fact.measure in told:
+                group = groups.setdefault((fact.kind, fact.family, fact.cluster), {})
+                group.setdefault(fact.measure, fact.value)
+        if figure.unit == "points":  # 74 % of a video, 6 points over the cluster's mean
+            for fact in known:
+                if fact.kind == "percent" and fact.cluster in self.said | self.they:
+                    groups.setdefault(("percent", "", fact.cluster), {})[fact] = fact.value
+        for (kind, measure, *_), values in groups.items():
+            yield from self._rest(figure, kind, values)
+            total, unit = values.pop(ALL, 0), figure.unit
+            picked = list(values.values())
+            sums = {sum(picked), sum(value for name, value in values.items() if name in self.said)}
+            of_all = measure == "size" or GRAMMAR["all"].search(self.text)
+            adds_up = kind == "count" and unit in ("", "hours")
             if adds_up:
-                yield sum(picked)
-            of_all = kind == "count" and (measure == "size" or GRAMMAR["all"].search(self.text))
-            if of_all and figure.unit in ("percent", "fraction") and any(picked):
-                yield 100 * sum(picked) / values[ALL]
+                yield from sums
+            if kind == "count" and unit in SHARES and of_all and total:
+                yield from (100 * part / total for part in [*picked, *sums])
+            if kind == "percent" and unit in SHARES and measure in ("countries", "top_videos"):
+                yield from sums
             for one, other in permutations(picked, 2):
-                if figure.unit == "times" and other:
+                if unit == "times" and other:
                     yield one / other
-                if adds_up or (kind, figure.unit) in (("percent", "points"), ("number", "")):
+                if adds_up or (kind, unit) in COMPARED:
                     yield one - other
+
+    def _rest(self, figure: Figure, kind: str, values: dict[str, float]) -> Iterator[float]:
+        """Those who are not: 338 of 402 are not identified, if 64 are."""
+        if GRAMMAR["rest"].search(self.text):
+            if kind == "percent" and figure.unit in SHARES:
+                yield from (100 - value for value in values.values())
+            if kind == "count" and not figure.unit:
+                yield from (self.data.sizes.get(name, 0) - value for name, value in values.items())
+
+
+def _distance(figure: Figure, cue: re.Match) -> int:
+    return max(cue.start() - figure.end, figure.start - cue.end())
 
 
 def _meant(cues: list[re.Match]) -> set[str]:
@@ -219,8 +309,11 @@ def _meant(cues: list[re.Match]) -> set[str]:
 
 
 def _is_named(title: str, text: str) -> bool:
-    """Whether a text names a video: in quotes, or by the stem of one of its longer words."""
-    words, said = (set(re.findall(r"\b\w{4,6}", part.lower())) for part in (title, text))
+    """Whether a text names a video: in quotes, or by the stem of one of its words."""
+    words, said = (
+        {word.rstrip("s") for word in re.findall(r"\b\w{3,5}", part.lower())}
+        for part in (title, text)
+    )
     quoted = re.search(f"[“”\"‘’'*_]{re.escape(title)}[“”\"‘’'*_]", text, re.I)
     return bool(quoted or words & said - set(VOCABULARY["common"]))
 
@@ -232,6 +325,8 @@ def _close(figure: Figure, fact: float) -> str:
         away = abs(value - fact) - half - 1e-9 * abs(fact)
         if away <= 0 and not fraction and not figure.hedged:
             return FOUND
-        if away <= (CLOSE_SHARE if fraction else CLOSE * value) * (figure.hedged + fraction):
+        if away <= (
+            CLOSE_SHARE if fraction else CLOSE * value if figure.unit != "percent" else 1
+        ) * (figure.hedged + fraction):
             return DERIVED
     return ""

@@ -21,7 +21,10 @@ def _read_words() -> dict[str, Any]:
     text = resources.files("helpers.mavera").joinpath("texts", "words.yml").read_text("utf-8")
     words = YAML(typ="safe").load(text)
     parts = {"word": f"(?:{'|'.join(sorted(words['numbers'], key=len, reverse=True))})"}
-    parts |= {"number": rf"\b(?:\d+(?:\.\d+)?|{parts['word']})", "month": words["month"]}
+    parts |= {
+        "number": rf"(?<![$€£.,])\b(?:\d+(?:\.\d+)?|{parts['word']})",
+        "month": words["month"],
+    }
     parts["share"] = SHARE
     for group in ("measures", "units", "no_figures", "grammar"):
         for name, pattern in words[group].items():
@@ -100,6 +103,7 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
             is_share = not unit and re.match(r"0[.,]\d", number)  # 0.17 is 17 %
             times = 100 if is_share else scale
             readings = tuple((value * times, half * times) for value, half in _readings(number))
+            readings += tuple(_readings(number)) if is_share and "|" in plain else ()
             of = "percent" if is_share else unit
             written = text[slice(*match.span())]
             yield Figure(*match.span(), written, readings, of, bool(HEDGE.search(before)))
@@ -111,17 +115,23 @@ def _in_digits(plain: str, counted: re.Pattern) -> str:
     def number(match: re.Match) -> str:
         said = match.groupdict("")
         value = 100 * _value(said["hundreds"]) + _value(said["more"] or said["words"])
-        if value <= SMALL and not counted.match(plain, match.end()):
+        if value == 1 or value <= SMALL and not counted.match(plain, match.end()):
             return match[0]
         return f"{value}".ljust(len(match[0]), PAD)
 
     for pattern, digits in SPELT.items():
         said = digits.replace("F", SHARE)
         plain = pattern.sub(lambda match, said=said: said.ljust(len(match[0]), PAD), plain)
-    plain = ONE_IN.sub(
-        lambda m: f"{100 * _value(m[1]) / _value(m[2]):.3g}{SHARE}".ljust(len(m[0]), PAD), plain
-    )
+    plain = ONE_IN.sub(_share, plain)
     return NUMBER.sub(number, plain)
+
+
+def _share(match: re.Match) -> str:
+    """Two in five as a percent; 10 out of 15 are two counts."""
+    part, whole = _value(match[1]), _value(match[2])
+    if not part < whole <= 10 and whole != 100:
+        return match[0]
+    return f"{100 * part / whole:.3g}{SHARE}".ljust(len(match[0]), PAD)
 
 
 def _value(text: str) -> int:
