@@ -291,7 +291,7 @@ class _Sentence:
                     yield one - other
 
     def _rest(self, figure: Figure, kind: str, values: dict[str, float]) -> Iterator[float]:
-        """Those who are not: 338 of 402 are not identified, if 64 are."""
+        """Those who are not: 354 of 402 are not identified, if 48 are."""
         if GRAMMAR["rest"].search(self.text):
             if kind == "percent" and figure.unit in SHARES:
                 yield from (100 - value for value in values.values())
