@@ -172,7 +172,7 @@ class _Sentence:
     """
 
     def __init__(self, data: SentData, text: str, section: str, named: set[str], topic: set[str]):
-        self.data, self.text, self.topic = data, text, topic
+        self.data, self.text, self.section, self.topic = data, text, section, topic
         self.clusters = list(data.named.finditer(text))
         self.said = {match.lastgroup for match in self.clusters}
         taken = {place for match in self.clusters for place in range(*match.span())}
@@ -191,6 +191,8 @@ class _Sentence:
         limits = {(figure.unit == "percent", value) for value in values} & self.data.limits
         if near_limit and limits and not is_fraction:
             return ""
+        if figure.unit in SHARES and GRAMMAR["of some"].match(after):
+            return MISSING
         if is_fraction and values & {25, 50, 75} and GRAMMAR["percentile"].search(self.text):
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
         spans = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
@@ -209,7 +211,7 @@ class _Sentence:
         return MISSING if verdict == DERIVED and is_doubtful else verdict
 
     def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
-        in_cell = "|" in self.text and (not figure.unit or figure.text.startswith("0"))
+        in_cell = "|" in self.text and not figure.unit or figure.text.startswith("0")
         kinds = VOCABULARY["kinds"].get("cell" if in_cell else figure.unit, [])
         if figure.unit == "times" and any(fact.measure == "visits" for fact in known):
             kinds = ["number"]  # come back 3.5 times
@@ -228,7 +230,8 @@ class _Sentence:
         named = before | self.they if before else self.context
         named = named or {match.lastgroup for match in after[:1]}
         is_share = figure.unit in SHARES and not GRAMMAR["all"].search(self.text)
-        return named if is_share and named else named | {ALL}
+        is_clear = named and (before or self.section)
+        return named if is_share and is_clear else named | {ALL}
 
     def _follows(self, figure: Figure, word: re.Match) -> bool:
         """Whether a word is what the figure counts."""

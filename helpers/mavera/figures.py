@@ -103,7 +103,7 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
             is_share = not unit and re.match(r"0[.,]\d", number)  # 0.17 is 17 %
             times = 100 if is_share else scale
             readings = tuple((value * times, half * times) for value, half in _readings(number))
-            readings += tuple(_readings(number)) if is_share and "|" in plain else ()
+            readings += tuple(_readings(number)) if is_share else ()
             of = "percent" if is_share else unit
             written = text[slice(*match.span())]
             yield Figure(*match.span(), written, readings, of, bool(HEDGE.search(before)))
@@ -129,7 +129,7 @@ def _in_digits(plain: str, counted: re.Pattern) -> str:
 def _share(match: re.Match) -> str:
     """Two in five as a percent; 10 out of 15 are two counts."""
     part, whole = _value(match[1]), _value(match[2])
-    if not part < whole <= 10 and whole != 100:
+    if not part < whole <= 20 and whole != 100:
         return match[0]
     return f"{100 * part / whole:.3g}{SHARE}".ljust(len(match[0]), PAD)
 
