@@ -91,7 +91,7 @@ def compare_runs(
         pairs = engine.query(sql("moves").format(viewers=viewers_then))
         parts = {
             "news": count_news(
-                engine, rules, previous, pairs, people, people_then, min_cell=min_cell
+                engine, rules, previous, pairs, people, people_then, causes, min_cell=min_cell
             ),
             **parts,
             "causes": make_section("causes", pd.DataFrame({"setting": causes})),
@@ -111,6 +111,7 @@ def count_news(
     pairs: pd.DataFrame,
     people: pd.DataFrame,
     people_then: pd.DataFrame,
+    causes: list[str],
     *,
     min_cell: int,
 ) -> Section:
@@ -120,6 +121,8 @@ def count_news(
     ----------
     pairs : DataFrame
         Viewers of either run: cluster_then, cluster_now (missing: not in that run), viewers.
+    causes : list of str
+        The settings that differ.
 
     Returns
     -------
@@ -158,6 +161,7 @@ def count_news(
         new=totals["new"],
         gone=totals["gone"][0],
         run=previous.name,
+        others=[name.replace("_", " ") for name in causes if name != "rules"],
         end=previous.window.end,
         days=BACK_AFTER.days,
     )

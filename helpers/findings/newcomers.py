@@ -48,7 +48,7 @@ def compare_newcomers(
     first = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].min()
     first = middle if pd.isna(first) else pd.Timestamp(first).date()
     if middle - timedelta(2 * days) < min(window.start, first):
-        return Section(f"Too few days before {spans} to tell newcomers.", parts=parts)
+        return Section(f"Too short a history to compare newcomers of {spans}.", parts=parts)
     before = max(days, (middle - first).days - days + 1)
     past = {"middle": middle, "days": days, "before": before}
     engine.define(sql("newcomers").format(**past))

@@ -26,7 +26,7 @@ from helpers.store.engine import Engine
 LEVEL = 0.05
 PERIODS = 60  # the window is cut into at most so many
 MOST_VALUES = 300  # so many videos or pages, those with most viewers, are tested
-ROUNDS, TOLERANCE = 500, 1e-4  # of the fit of chances
+ROUNDS, TOLERANCE = 500, 1e-6  # of the fit of chances
 P_VALUES = (0.001, 0.01, 0.05, 0.1, 1.0)  # rounded up to these, lest a hidden count be solved
 TINY = 1e-9  # a variance under it is none
 
