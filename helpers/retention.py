@@ -89,8 +89,9 @@ def videos(run: Run) -> pd.DataFrame:
     left = curve[curve["second"] >= places.OPENING].groupby("media_id")["watching"].first()
     frame = curve[["media_id", "title"]].drop_duplicates().set_index("media_id")
     stats = _stored(run.store.media_stats_path, MEDIA_STATS).set_index("media_id")
-    stats = stats.reindex(frame.index).round({"play_rate": 2, "hours_watched": 1})
+    stats = stats.reindex(frame.index).round({"play_rate": 2})
     plays = stats["play_count"].fillna(0).astype("int64")
+    shown = publish_counts(plays, plays, run.params.min_cell, known=False).where(plays > 0)
     seconds = _most_watched(run)["duration"].reindex(frame.index)
     insights = run.find("insights.json")
     preferred = files.read_json(insights)["content"]["rows"] if insights else []
@@ -99,9 +100,10 @@ def videos(run: Run) -> pd.DataFrame:
     cluster = cluster.reindex(frame.index)  # a frame without rows would take the rows of a column
     return frame.assign(
         seconds=seconds,
-        plays=publish_counts(plays, plays, run.params.min_cell, known=False).where(plays > 0),
+        plays=shown,
         play_rate=stats["play_rate"],
-        hours_watched=stats["hours_watched"],
+        # Of the plays as published: all hours, by the curve, would tell how many plays.
+        hours_watched=(stats["hours_watched"] / plays * shown.astype(float)).round(1),
         opening=(1 - left).round(2),
         cluster=cluster,
         usual_percent=usual_percent(seconds),

@@ -280,11 +280,16 @@ class Published:
                 terms = {self.name("watched", (v, cluster)): 100 for v in self.medias.index}
                 self.attack.relate(terms, (mean - 0.051) * size, (mean + 0.051) * size)
         of_video = self.rows("people", "watch_time", "videos").set_index("title")["minutes"]
+        seen = self.plays.groupby("media_id").size()
         for video, length in lengths.items():
             shown = of_video.get(self.medias["name"][video])
-            if np.isscalar(shown) and pd.notna(shown):
-                terms = {self.name("watched", (video, c)): length for c in self.sizes}
-                self.attack.relate(terms, shown - 5.51, shown + 5.51)
+            if np.isscalar(shown) and pd.notna(shown):  # of published viewers: what one saw
+                minutes = min((seen[video] + STEP // 2) // STEP * STEP, self.total) * length
+                for sign in (-1, 1):
+                    mean = shown / minutes + sign * (5.01 / minutes + 0.0051)
+                    terms = {self.name("watched", (video, c)): 1 for c in self.sizes}
+                    terms |= {self.name("video", (video, c)): -mean for c in self.sizes}
+                    self.attack.relate(terms, *((-math.inf, 0) if sign > 0 else (0, math.inf)))
 
     def put_sources(self):
         """Where viewers came from: of each kind a viewer has one value, or none."""

@@ -123,7 +123,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Section
         table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of viewers
         whose videos have a known length], known (0 to 1 of sessions: those whose video has a known
-        length). Part videos: by media_id and title, its minutes in tens.
+        length). Part videos: by media_id and title, its minutes in tens, those of its published
+        viewers at its whole percent of completion.
     """
     summed = engine.counts(sql("watch_time"))
     if not summed["known_sessions"].any():
@@ -136,16 +137,17 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
     mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | shown["timed"].isna())
     shown["minutes_per_viewer"] = mean.round(1)
-    minutes = summed["minutes"].mask(few)
-    # Videos in tens: all together are as long as all clusters, a hidden one would be what is left.
-    shown["minutes"] = minutes.round().where(summed["media_id"].isna(), minutes.round(-1))
+    shown["minutes"] = summed["minutes"].mask(few).round()
     for name in ("known_sessions", "sessions"):
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
     clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
-    videos = shown.dropna(subset="media_id").merge(
-        engine.query("SELECT media_id, title FROM titles"), on="media_id"
-    )
+    shown["seen"] = summed["minutes"] / summed["viewers"]
+    videos = shown.dropna(subset="media_id").merge(engine.query("FROM titles"), on="media_id")
+    # Of published viewers: all minutes, by length and completion, would tell how many viewers.
+    length = videos["duration"] / 60
+    seen = (videos["seen"] / length).round(2) * length
+    videos["minutes"] = (videos["viewers"].astype(float) * seen).round(-1)
     hours = of_clusters["minutes"].sum() / 60
     by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
         "watch_time_videos",

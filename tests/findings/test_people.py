@@ -108,3 +108,10 @@ def test_minutes_of_a_video_are_rounded_to_tens_once():
     watched = listed(sessions, []).parts["watch_time"]
     assert watched.parts["videos"].table["minutes"].tolist() == [30]
     assert watched.table["minutes"].dropna().tolist() == [25]
+
+
+def test_minutes_of_a_video_do_not_tell_how_many_saw_it():
+    sessions = [session(f"z{n}", "v2", 1.0) for n in range(23)]
+    sessions += [session(f"y{n}", "v3", 1.0) for n in range(17)]
+    watched = listed(sessions, []).parts["watch_time"].parts["videos"].table.set_index("media_id")
+    assert watched.loc["v2", "minutes"] == 40  # of 25 viewers 37.5; those of 23 are 34.5
