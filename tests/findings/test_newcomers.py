@@ -144,7 +144,7 @@ def test_too_few_newcomers_days_or_history_give_no_verdict():
     for mostly in (one_day, pd.concat([one_day, now.head(30)])):
         assert compare(then, mostly).finding.startswith("Too few newcomers")
     short = compare(then, now, first=date(2026, 5, 4))
-    assert short.finding.startswith("Too few days before")
+    assert short.finding.startswith("Too short a history")
 
 
 def test_the_whole_history_before_says_who_is_new():
@@ -155,7 +155,7 @@ def test_the_whole_history_before_says_who_is_new():
         return compare(pd.concat([then, old]), now, first=date(2026, 5, 4)).finding
 
     assert "Too few" not in with_history("2026-02-01") + with_history("2026-05-03")
-    assert with_history("2026-05-04").startswith("Too few days before")
+    assert with_history("2026-05-04").startswith("Too short a history")
 
 
 @pytest.mark.parametrize(
