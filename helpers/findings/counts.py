@@ -105,7 +105,8 @@ def are_solved(
     rest_most = most.sum(axis=1, keepdims=True) - most
     high = np.minimum(most, np.reshape(sum_most, (-1, 1)) - rest_least)
     low = np.maximum(least, np.reshape(sum_least, (-1, 1)) - rest_most)
-    return (hidden & (high - low < np.minimum(most - least, 2))).any(axis=1)
+    # That there is nobody is no secret.
+    return (hidden & (high > 0) & (high - low < np.minimum(most - least, 2))).any(axis=1)
 
 
 def publish_parts(
