@@ -94,6 +94,9 @@ def test_a_hidden_count_is_solved_where_the_sum_leaves_two_values_for_it():
     assert are_solved(*read, 137, 137).tolist() == [True]  # 8 or 9
     assert are_solved(*read, 136, 136).tolist() == [False]  # 7 to 9
     assert are_solved(*read, 134, 140).tolist() == [False]
+    # Nobody is there, which is no hidden count.
+    all_of_it = read_counts(pd.DataFrame([[30, 0]]), pd.DataFrame([[True, False]]), 30, 10)
+    assert are_solved(*all_of_it, 30, 30).tolist() == [False]
     # Of two viewers it is 1 or 2, whatever the sum.
     assert not are_solved(*read_counts(pd.DataFrame([[2]]), True, 2, 10), 1, 2).any()
 
