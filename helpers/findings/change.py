@@ -17,6 +17,7 @@ from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 BACK_AFTER = timedelta(30)  # a company that is seen again after so long is news
+WORDS = {"window": "window length"}  # what a setting is called in a sentence
 MOST_WEEKS = 26  # a longer trend is shown by month
 
 
@@ -161,7 +162,7 @@ def count_news(
         new=totals["new"],
         gone=totals["gone"][0],
         run=previous.name,
-        others=[name.replace("_", " ") for name in causes if name != "rules"],
+        others=[WORDS.get(name, name.replace("_", " ")) for name in causes if name != "rules"],
         end=previous.window.end,
         days=BACK_AFTER.days,
     )

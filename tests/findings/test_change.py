@@ -128,7 +128,11 @@ def test_what_differs_between_runs_is_named_and_no_change_of_viewers(tmp_path, g
     found = two_runs(tmp_path, may, june, **given)
     assert found.parts["causes"].table["setting"].tolist() == told
     assert ("Clusters are not compared" in found.finding) == (told not in ([], ["window"]))
-    others = "" if told in ([], ["rules"]) else f" (other {told[0].replace('_', ' ')})"
+    others = (
+        ""
+        if told in ([], ["rules"])
+        else f" (other {told[0].replace('_', ' ').replace('window', 'window length')})"
+    )
     assert found.parts["news"].finding.startswith(f"New since run 2026-06-01{others}: ")
     assert ("rules differ" in found.parts["moves"].finding) == (told == ["rules"])
 
