@@ -7,6 +7,7 @@ for that cluster, not that the sentence is true. The words that name measures st
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -17,12 +18,13 @@ from babel import Locale
 from helpers.mavera.figures import VOCABULARY, Figure, find_figures
 
 FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
-ALL = "all"  # in the place of a cluster: all viewers
+ALL = "*"  # in the place of a cluster, none of which can be called so: all viewers
 CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
 CLOSE_SHARE = 2.6  # the same for a fraction [points]: 48 % is half in prose, and 45 % is not
+LONG = 2000  # characters of a row of a table that are read by cell; a longer one is prose
 SHARES = ("percent", "fraction")
+# Kind of numbers and unit of a figure that may be their difference, as of counts.
 COMPARED = (("percent", "points"), ("number", ""), ("minutes", "minutes"))
-"""Kind of numbers and unit of a figure that may be their difference, as of counts."""
 GRAMMAR = {name: re.compile(pattern, re.I) for name, pattern in VOCABULARY["grammar"].items()}
 
 
@@ -66,18 +68,20 @@ class SentData:
         self.sizes = sizes | {ALL: total}
         self.facts = [Fact(ALL, "size", "count", total), *sent]
         counts = [fact for fact in sent if fact.kind == "count" and fact.measure != "size"]
-        for measure in {fact.measure for fact in counts}:
+        for measure in dict.fromkeys(fact.measure for fact in counts):
             same = sum(fact.value for fact in counts if fact.measure == measure)
             counts.append(Fact(ALL, measure, "count", same, DERIVED))
         for fact in counts:
             share = 100 * fact.value / max(self.sizes.get(fact.cluster, total), 1)
             self.facts += [fact, replace(fact, kind="percent", value=share, verdict=DERIVED)]
-        others = {fact.measure for fact in sent} - set(VOCABULARY["measures"]) - {"new people"}
-        self.titles = {name for name in others if len(name) > 2}
-        self.names = self.titles | set(re.findall(r"[A-Z]\w+ \d+", "|".join(self.titles)))
-        countries = {name: _country(name) for name in others - self.titles if name.isalpha()}
+        self.titles = {fact.measure for fact in sent if fact.family == "top_videos"}
+        names = self.titles | set(re.findall(r"[A-Z]\w+ \d+", "|".join(self.titles)))
+        names |= {title for title in titles.values() if re.search(r"\d", title)}
+        self.names = sorted((name for name in names if not name.isdigit()), key=len, reverse=True)
+        codes = {fact.measure for fact in sent if fact.family == "countries"}
+        countries = {code: _country(code) for code in codes}
         self.cues = _named_groups(countries | VOCABULARY["measures"])
-        self.named = _named_groups({name: _pattern(title) for name, title in titles.items()})
+        self.named = _named_groups(_patterns(titles))
         rules = " ".join(str(row.get("rule")) for row in rows)
         limits = re.findall(r"(\w+)\s*[<>=]+\s*(\d+)", rules)
         self.limits = {("percent" in column, float(number)) for column, number in limits}
@@ -102,7 +106,7 @@ class SentData:
                     claims.append(Claim(figure.text, line, verdict, start + place))
             last, topic = line, said.titles | _meant(said.cues) or said.topic
             if said.clusters:
-                named = {match.lastgroup for match in said.clusters} | said.they
+                named = said.said | said.they
         return claims
 
 
@@ -110,7 +114,8 @@ def _passages(text: str) -> Iterator[tuple[str, int, str, str]]:
     """Sentences and cells of tables: line, place, what stands before and over a cell, the words."""
     heads: list[str] = []
     for line in re.finditer(r".+", text):
-        cells = list(re.finditer(r"(?<=\|)[^|]+", line[0])) if line[0].startswith("|") else []
+        is_row = line[0].startswith("|") and len(line[0]) < LONG
+        cells = list(re.finditer(r"(?<=(?<!\\)\|)(?:\\.|[^|\\])*", line[0])) if is_row else []
         if not (cells and heads):
             for match in GRAMMAR["sentence"].finditer(line[0]):
                 yield line[0].strip(), line.start() + match.start(), "", match[0]
@@ -118,7 +123,7 @@ def _passages(text: str) -> Iterator[tuple[str, int, str, str]]:
         for cell, head in zip(cells, heads, strict=False):
             lead = f"{label}|" * (label != cell[0]) + f"{head}|"
             yield line[0].strip(), line.start() + cell.start(), lead, cell[0]
-        heads = heads if heads and cells else [cell[0] for cell in cells]
+        heads = cells and (heads or [cell[0] for cell in cells])
 
 
 def _facts(
@@ -137,23 +142,36 @@ def _facts(
 
 
 def _named_groups(patterns: dict[str, str]) -> re.Pattern:
-    groups = (rf"(?P<{name}>\b(?:{pattern})\b)" for name, pattern in patterns.items())
+    groups = (rf"(?P<{name}>(?<!\w)(?:{pattern})(?!\w))" for name, pattern in patterns.items())
     return re.compile("|".join(groups) or "$^", re.I)
 
 
 def _country(code: str) -> str:
     """A country's code, its name and its people: IN, India, Indian."""
-    name = Locale("en").territories.get(code, code)
-    stem = name[:-1] if len(name) > 4 else name
+    name = re.sub(r" \(.*| SAR .*", "", Locale("en").territories.get(code, code))
+    stem = re.escape(name[:-1] if len(name) > 4 else name)
     return "|".join([rf"(?-i:{code}|{stem}\w*)", *VOCABULARY["countries"].get(code, [])])
 
 
-def _pattern(title: str) -> str:
-    """A title, in the singular too; its last word where no other text has it; "the X group"."""
-    *first, last = (re.escape(word.removesuffix("s")) for word in title.split())
-    words = "".join(rf"{word}s?\s" for word in first)
-    group = rf"|{first[0]}\s(?:group|cluster|segment|audience|viewers?)" if first else ""
-    return rf"(?:{words}){'?' if last.lower() not in VOCABULARY['common'] else ''}{last}s?{group}"
+def _patterns(titles: dict[str, str]) -> dict[str, str]:
+    """Of each title, the longest first, so that none is taken for one that it begins with.
+
+    In the singular too; its last word, or "the X group", where no other title or text has the word.
+    """
+    words = {
+        name: [word.removesuffix("s") for word in title.lower().split()]
+        for name, title in sorted(titles.items(), key=lambda item: -len(item[1]))
+        if title
+    }
+    told = Counter(word for title in words.values() for word in set(title))
+    common, patterns = {*VOCABULARY["common"], *(word for word in told if told[word] > 1)}, {}
+    for name, title in words.items():
+        *first, last = map(re.escape, title)
+        whole = "".join(rf"{word}s?\s" for word in first)
+        patterns[name] = rf"(?:{whole}){'?' * (title[-1] not in common)}{last}s?"
+        if first and title[0] not in common:
+            patterns[name] += rf"|{first[0]}\s(?:group|cluster|segment|audience|viewers?)"
+    return patterns
 
 
 class _Sentence:
@@ -173,6 +191,8 @@ class _Sentence:
 
     def __init__(self, data: SentData, text: str, section: str, named: set[str], topic: set[str]):
         self.data, self.text, self.section, self.topic = data, text, section, topic
+        self.holds = {name for name, pattern in GRAMMAR.items() if pattern.search(text)}
+        self.clauses = [match.span() for match in GRAMMAR["clause"].finditer(text)]
         self.clusters = list(data.named.finditer(text))
         self.said = {match.lastgroup for match in self.clusters}
         taken = {place for match in self.clusters for place in range(*match.span())}
@@ -180,12 +200,12 @@ class _Sentence:
         self.titles = {title for title in data.titles if _is_named(title, text)}
         self.titles |= topic & data.titles
         self.context = {section} if section else named
-        about_them = section or GRAMMAR["they"].search(text) or not self.clusters
+        about_them = section or "they" in self.holds or not self.clusters
         self.they = self.context if about_them else set()
 
     def judge(self, figure: Figure) -> str:
         """The verdict on a figure; "" for a limit of the rules."""
-        before, after = self.text[: figure.start], self.text[figure.end :]
+        before, after = self.text[max(0, figure.start - 30) : figure.start], self.text[figure.end :]
         is_fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
         near_limit = GRAMMAR["limit before"].search(before) or GRAMMAR["limit after"].match(after)
         limits = {(figure.unit == "percent", value) for value in values} & self.data.limits
@@ -193,13 +213,12 @@ class _Sentence:
             return ""
         if figure.unit in SHARES and GRAMMAR["of some"].match(after):
             return MISSING
-        if is_fraction and values & {25, 50, 75} and GRAMMAR["percentile"].search(self.text):
+        if is_fraction and values & {25, 50, 75} and "percentile" in self.holds:
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
-        spans = [match.span() for match in GRAMMAR["clause"].finditer(self.text)]
-        left, right = next((s for s in spans if s[0] <= figure.start < s[1]), (0, 0))
+        left, right = next((c for c in self.clauses if c[0] <= figure.start < c[1]), (0, 0))
         clusters, (measures, is_sure) = self._whose(figure), self._measures(figure, left, right)
         known = [fact for fact in self.data.facts if fact.measure in measures]
-        if GRAMMAR["mean"].search(self.text):  # the mean of a cluster stands before its percentiles
+        if "mean" in self.holds:  # the mean of a cluster stands before its percentiles
             means = {(f.cluster, f.measure, f.kind, f.family and f.value): f for f in known[::-1]}
             known = list(means.values())
         verdict = self._look_up(figure, known, clusters)
@@ -229,9 +248,8 @@ class _Sentence:
             return {after[0].lastgroup}  # 64 of the 402 Bouncers
         named = before | self.they if before else self.context
         named = named or {match.lastgroup for match in after[:1]}
-        is_share = figure.unit in SHARES and not GRAMMAR["all"].search(self.text)
-        is_clear = named and (before or self.section)
-        return named if is_share and is_clear else named | {ALL}
+        is_share = figure.unit in SHARES and "all" not in self.holds
+        return named if is_share and (before or self.section) else named | {ALL}
 
     def _follows(self, figure: Figure, word: re.Match) -> bool:
         """Whether a word is what the figure counts."""
@@ -245,7 +263,8 @@ class _Sentence:
                 return _meant([cue]) | self.titles, True
         always = set(VOCABULARY["always"].get(figure.unit, []))
         never = set(VOCABULARY["never"].get(figure.unit, []))
-        by_distance = sorted(self.cues, key=lambda cue: _distance(figure, cue))
+        far = {cue: max(cue.start() - figure.end, figure.start - cue.end()) for cue in self.cues}
+        by_distance = sorted(far, key=far.get)
         in_clause = [cue for cue in by_distance if left <= cue.start() < right]
         for cues in (in_clause, by_distance):
             meant = [_meant([cue]) - never for cue in cues]
@@ -263,7 +282,7 @@ class _Sentence:
         """Sums, differences, ratios of one measure, or of videos or countries of a cluster."""
         told = self.titles | {cue.lastgroup for cue in self.cues}
         groups: dict[tuple[str, ...], dict[Any, float]] = {}
-        for fact in known:  # the mean of a cluster stands before its percentiles
+        for fact in known:
             if fact.cluster in self.said | self.they | {ALL}:
                 group = groups.setdefault((fact.kind, fact.measure), {})
                 group.setdefault(fact.cluster, fact.value)
@@ -278,8 +297,9 @@ class _Sentence:
             yield from self._rest(figure, kind, values)
             total, unit = values.pop(ALL, 0), figure.unit
             picked = list(values.values())
-            sums = {sum(picked), sum(value for name, value in values.items() if name in self.said)}
-            of_all = measure == "size" or GRAMMAR["all"].search(self.text)
+            of_said = [value for name, value in values.items() if name in self.said]
+            sums = {sum(part) for part in (picked, of_said) if part}
+            of_all = measure == "size" or "all" in self.holds
             adds_up = kind == "count" and unit in ("", "hours")
             if adds_up:
                 yield from sums
@@ -295,15 +315,11 @@ class _Sentence:
 
     def _rest(self, figure: Figure, kind: str, values: dict[str, float]) -> Iterator[float]:
         """Those who are not: 354 of 402 are not identified, if 48 are."""
-        if GRAMMAR["rest"].search(self.text):
+        if "rest" in self.holds:
             if kind == "percent" and figure.unit in SHARES:
                 yield from (100 - value for value in values.values())
             if kind == "count" and not figure.unit:
                 yield from (self.data.sizes.get(name, 0) - value for name, value in values.items())
-
-
-def _distance(figure: Figure, cue: re.Match) -> int:
-    return max(cue.start() - figure.end, figure.start - cue.end())
 
 
 def _meant(cues: list[re.Match]) -> set[str]:
@@ -313,12 +329,11 @@ def _meant(cues: list[re.Match]) -> set[str]:
 
 def _is_named(title: str, text: str) -> bool:
     """Whether a text names a video: in quotes, or by the stem of one of its words."""
-    words, said = (
-        {word.rstrip("s") for word in re.findall(r"\b\w{3,5}", part.lower())}
-        for part in (title, text)
-    )
-    quoted = re.search(f"[“”\"‘’'*_]{re.escape(title)}[“”\"‘’'*_]", text, re.I)
-    return bool(quoted or words & said - set(VOCABULARY["common"]))
+    text = text.replace("\\|", "|")  # as a table writes it
+    stems = [re.findall(r"\b\w{3,5}", part.lower()) for part in (title, text)]
+    words, said = ({stem.rstrip("s") for stem in part} for part in stems)
+    is_quoted = re.search(f"[“”\"‘’'*_]{re.escape(title)}[“”\"‘’'*_]", text, re.I)
+    return bool(is_quoted or words & said - set(VOCABULARY["common"]))
 
 
 def _close(figure: Figure, fact: float) -> str:
@@ -328,8 +343,7 @@ def _close(figure: Figure, fact: float) -> str:
         away = abs(value - fact) - half - 1e-9 * abs(fact)
         if away <= 0 and not fraction and not figure.hedged:
             return FOUND
-        if away <= (
-            CLOSE_SHARE if fraction else CLOSE * value if figure.unit != "percent" else 1
-        ) * (figure.hedged + fraction):
+        about = CLOSE_SHARE if fraction else 1 if figure.unit == "percent" else CLOSE * value
+        if away <= about * (figure.hedged + fraction):
             return DERIVED
     return ""

@@ -20,12 +20,9 @@ GONE, PAD, SHARE = "\x00", "\x01", "\x02"  # what is no figure; the rest of a wo
 def _read_words() -> dict[str, Any]:
     text = resources.files("helpers.mavera").joinpath("texts", "words.yml").read_text("utf-8")
     words = YAML(typ="safe").load(text)
-    parts = {"word": f"(?:{'|'.join(sorted(words['numbers'], key=len, reverse=True))})"}
-    parts |= {
-        "number": rf"(?<![$€£.,])\b(?:\d+(?:\.\d+)?|{parts['word']})",
-        "month": words["month"],
-    }
-    parts["share"] = SHARE
+    parts = {"word": f"(?a:{'|'.join(sorted(words['numbers'], key=len, reverse=True))})"}
+    parts["number"] = rf"(?<![$€£.,])\b(?:\d+(?:\.\d+)?|{parts['word']})"
+    parts |= {"month": words["month"], "share": SHARE}
     for group in ("measures", "units", "no_figures", "grammar"):
         for name, pattern in words[group].items():
             pattern = re.sub(r"\{(\w+)\}", lambda m: parts.get(m[1], m[0]), pattern)
@@ -39,7 +36,9 @@ _DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?
 HEDGE = re.compile(VOCABULARY["grammar"]["hedge"], re.I)
 NO_FIGURES = [re.compile(p, re.I | re.M) for p in VOCABULARY["no_figures"].values()]
 SPELT = {re.compile(rf"\b(?:{p})\b", re.I): said for p, said in VOCABULARY["spelt"].items()}
-ONE_IN = re.compile(rf"\b(\d+|{_WORD})\s(?:in|out\sof)\s(?:every\s)?([1-9]\d*|{_WORD})\b", re.I)
+ONE_IN = re.compile(
+    rf"\b(\d{{1,3}}|{_WORD})\s(?:in|out\sof)\s(?:every\s)?([1-9]\d{{,2}}|{_WORD})\b", re.I
+)
 NUMBER = re.compile(
     rf"\b(?:(?P<hundreds>an?|{_WORD})\shundred(?:\s(?:and\s)?(?P<more>{_WORD}(?:-{_WORD})?))?"
     rf"|(?P<words>{_WORD}(?:-{_WORD})?))\b",
@@ -91,7 +90,9 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
         Regular expression of what is counted: a small number in words is a figure before it alone.
     """
     plain = text
-    for pattern in [re.compile(re.escape(name), re.I) for name in names] + NO_FIGURES:
+    escaped = [re.escape(name).replace("\\|", r"\\?\|") for name in names if name]  # as in a table
+    called = [re.compile(rf"(?<!\w){name}(?!\w)", re.I) for name in escaped]
+    for pattern in called + NO_FIGURES:
         plain = pattern.sub(lambda match: GONE * len(match[0]), plain)
     plain = _in_digits(plain, re.compile(rf"\s(?:percent|times|to\sone|{counted})", re.I))
     for match in FIGURE.finditer(plain):

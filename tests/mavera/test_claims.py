@@ -141,6 +141,34 @@ def test_edits_are_looked_up_by_video():
     assert [claim.verdict for claim in claims] == [FOUND, MISSING] * 2
 
 
+ODD = {"alone": "C++ (fans)", "short": "Deep Users", "longer": "Deep Users Plus", "tier": "Tier 9"}
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ("We have 40 C++ (fans).", [FOUND]), ("20 Deep Users, 30 Deep Users Plus.", [FOUND] * 2),
+        ("The 10 of Tier 9.", [FOUND]), ("0 are identified.", [MISSING]),
+        ("15 watched “A | 3”, 15 saw “12” and 15 saw “Q1”.", [FOUND] * 3),
+        ("8 are in Myanmar, 9 in Hong Kong.", [FOUND] * 2),
+        ("| Video || Viewers |\n|---|---|---|\n| “A \\| 3” || 15 |", [FOUND]),
+        ("ſixty of fıve, " + "9" * 400 + " in 10.", [MISSING] * 2),
+    ],
+)  # fmt: skip
+def test_odd_titles_and_texts_are_read(text, verdicts):
+    sizes = zip(ODD.items(), (40, 20, 30, 10), strict=True)
+    rows = [{"cluster": name, "title": title, "viewers": n} for (name, title), n in sizes]
+    rows[0]["countries"] = [{"name": "MM", "viewers": 8}, {"name": "HK", "viewers": 9}]
+    rows[0]["top_videos"] = [{"title": title, "viewers": 15} for title in ("A | 3", "12", "Q1")]
+    sent = SentData({"clusters": [*rows, {"cluster": "all", "title": ""}]})
+    assert [claim.verdict for claim in sent.check(text, "alone") if claim.text != "12"] == verdicts
+
+
+def test_a_text_without_an_end_is_read_in_parts():
+    claims = SENT.check("89 Binge Watchers, " * 1000)
+    assert {claim.verdict for claim in claims} == {FOUND} and len(claims) >= 990
+
+
 @given(st.text(max_size=200), st.sampled_from(["", "bouncers"]))
 def test_any_text_can_be_read_and_each_claim_stands_in_it(text, cluster):
     for claim in SENT.check(text, cluster):
