@@ -273,9 +273,9 @@ class _Sentence:
             if telling and "other" in telling[0] and (cues is in_clause or not others):
                 return {"other"}, True
             if others:
-                return set().union(always, self.titles, *meant) - {"other"}, False
+                return set().union(always, self.titles, *meant), False
             never |= {"other"} if any(meant) else set()  # "30 viewers at 90 %, worth $5,000 each"
-        usual = set(VOCABULARY["main"]) | self.topic - {"other"}
+        usual = set(VOCABULARY["main"]) | self.topic
         return ({"size"} if figure.unit == "times" else always | usual) | self.titles, False
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
