@@ -100,7 +100,10 @@ def test_the_run_before_is_compared_if_it_is_of_the_same_source(new_run):  # noq
     run = clustered(new_run)
     assert "news" not in cluster.change(run).parts
     as_done(run, "2026-06-20", window={"end_date": "2026-06-19"})
-    assert "run 2026-06-20: 0 viewers" in cluster.change(run).parts["news"].finding
+    assert (
+        "run 2026-06-20 (other window length): 0 viewers"
+        in cluster.change(run).parts["news"].finding
+    )
     other = {"window": {"end_date": "2026-06-21"}, "source": {"wistia": "live", "mavera": "live"}}
     as_done(run, "2026-06-22", **other)
     assert "news" not in cluster.change(run).parts
