@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import threading
 from datetime import UTC, date, datetime, timedelta
 
 import fetching
@@ -242,6 +243,9 @@ def test_a_fetch_that_fails_half_way_keeps_the_days_before_and_goes_on(served, f
     served.app.faults = Faults(script=dict.fromkeys(range(26, 999), fault))
     with pytest.raises(error, match="401 on|Check the network"):
         go(**WINDOW)
+    for thread in threading.enumerate():  # what was under way when the first one failed
+        if thread.name.startswith("ThreadPool"):
+            thread.join(60)
     kept = {f"{day}" for day in store().days()}
     assert 3 <= len(kept) < 30
     served.app.faults = None
