@@ -363,7 +363,7 @@ def main(seeds: int) -> None:
         "Of a video, theory knows the variance. The test takes the larger of two estimates, that "
         "between viewers and that between times of first visit, lest campaigns be taken for taste: "
         "that costs about two points of power. Of the rate of sessions, too, the variance is "
-        "estimated, that between viewers: theory, which knows it, finds four points more.",
+        "estimated, that between viewers, where theory knows it.",
     ]
     (HERE / "analysis.md").write_text("\n".join(lines) + "\n", "utf-8")
     print("\n".join(lines))
