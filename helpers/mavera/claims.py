@@ -20,7 +20,7 @@ from helpers.mavera.figures import VOCABULARY, Figure, find_figures
 FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
 ALL = "*"  # in the place of a cluster, none of which can be called so: all viewers
 CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
-CLOSE_SHARE = 2.6  # the same for a fraction [points]: 48 % is half in prose, and 45 % is not
+CLOSE_SHARES = {"fraction": 2.6, "percent": 1}  # the same [points]: 48 % is half, 45 % is not
 LONG = 2000  # characters of a row of a table that are read by cell; a longer one is prose
 SHARES = ("percent", "fraction")
 # Kind of numbers and unit of a figure that may be their difference, as of counts.
@@ -230,8 +230,9 @@ class _Sentence:
         return MISSING if verdict == DERIVED and is_doubtful else verdict
 
     def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
-        in_cell = "|" in self.text and not figure.unit or figure.text.startswith("0")
-        kinds = VOCABULARY["kinds"].get("cell" if in_cell else figure.unit, [])
+        # The unit may stand at a column's head, and 0.7 is a share or some minutes.
+        is_open = ("|" in self.text and not figure.unit) or figure.text.startswith("0")
+        kinds = VOCABULARY["kinds"].get("cell" if is_open else figure.unit, [])
         if figure.unit == "times" and any(fact.measure == "visits" for fact in known):
             kinds = ["number"]  # come back 3.5 times
         for fact in known:
@@ -343,7 +344,7 @@ def _close(figure: Figure, fact: float) -> str:
         away = abs(value - fact) - half - 1e-9 * abs(fact)
         if away <= 0 and not fraction and not figure.hedged:
             return FOUND
-        about = CLOSE_SHARE if fraction else 1 if figure.unit == "percent" else CLOSE * value
+        about = CLOSE_SHARES.get(figure.unit, CLOSE * value)
         if away <= about * (figure.hedged + fraction):
             return DERIVED
     return ""

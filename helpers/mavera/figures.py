@@ -130,7 +130,7 @@ def _in_digits(plain: str, counted: re.Pattern) -> str:
 def _share(match: re.Match) -> str:
     """Two in five as a percent; 10 out of 15 are two counts."""
     part, whole = _value(match[1]), _value(match[2])
-    if not part < whole <= 20 and whole != 100:
+    if part >= whole or 20 < whole != 100:
         return match[0]
     return f"{100 * part / whole:.3g}{SHARE}".ljust(len(match[0]), PAD)
 

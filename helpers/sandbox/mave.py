@@ -140,13 +140,8 @@ def _section(row: dict) -> str:
     persona = persona.get("name", "") if isinstance(persona, dict) else persona
     profile = f"{_line(persona)}: {role}" if persona and isinstance(persona, str) else role
     titles = _titles(row)
-    affinity = f"They watch {titles} most"
-    folders = row.get("top_folders") or row.get("folders")
-    if isinstance(folders, list) and folders and isinstance(folders[0], str):
-        affinity += f", mostly of {_line(folders[0])}"
-    affinity += "; more of that kind will be watched"
-    if not titles:
-        affinity = "The numbers sent name no video"
+    affinity = f"They watch {titles} most; more of that kind will be watched"
+    affinity = affinity if titles else "The numbers sent name no video"
     return "\n".join(
         (
             f"## {_title(row)}",

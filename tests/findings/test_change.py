@@ -114,25 +114,20 @@ def test_a_company_is_new_or_back_after_thirty_days(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "told", "others"),
     [
-        ({"chosen": RULES.replace("bouncers", "avg_percent_watched", 40)}, ["rules"]),
-        ({"settings": {"media_ids": ["v0", "v1"]}}, ["media_ids"]),
-        ({"period": window(date(2026, 5, 1), JUNE.end)}, ["window"]),
-        ({}, []),
+        ({"chosen": RULES.replace("bouncers", "avg_percent_watched", 40)}, ["rules"], ""),
+        ({"settings": {"media_ids": ["v0", "v1"]}}, ["media_ids"], " (other media ids)"),
+        ({"period": window(date(2026, 5, 1), JUNE.end)}, ["window"], " (other window length)"),
+        ({}, [], ""),
     ],
 )
-def test_what_differs_between_runs_is_named_and_no_change_of_viewers(tmp_path, given, told):
+def test_what_differs_between_runs_is_named_and_no_change_of_viewers(tmp_path, given, told, others):
     may = [row for n in range(40) for row in finished(f"p{n}", 1, day=-n % 20 - 2)]
     june = [row for n in range(40) for row in finished(f"q{n}", 1, day=n % 20)]
     found = two_runs(tmp_path, may, june, **given)
     assert found.parts["causes"].table["setting"].tolist() == told
     assert ("Clusters are not compared" in found.finding) == (told not in ([], ["window"]))
-    others = (
-        ""
-        if told in ([], ["rules"])
-        else f" (other {told[0].replace('_', ' ').replace('window', 'window length')})"
-    )
     assert found.parts["news"].finding.startswith(f"New since run 2026-06-01{others}: ")
     assert ("rules differ" in found.parts["moves"].finding) == (told == ["rules"])
 
