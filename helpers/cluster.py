@@ -308,9 +308,9 @@ def _read_opt_out(run: Run) -> frozenset[str]:
 
 
 def _small_clusters(run: Run) -> list[str]:
-    """Exact sizes and means of so few viewers would tell what a finding hides of them."""
+    """Clusters without two groups that may be shown: sizes and means would tell what is hidden."""
     sizes = read_table(run)["viewers"]
-    return [*sizes.index[sizes.between(1, run.params.min_cell - 1)]]
+    return [*sizes.index[sizes.between(1, 2 * (run.params.min_cell - 1))]]
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -231,6 +231,10 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     known = pairs.dropna()
     moved = known[known["cluster_then"] != known["cluster_now"]]
     total, count = int(known["viewers"].sum()), int(moved["viewers"].sum())
+    reason = "" if same_rules else "the rules differ"
+    both = {*known["cluster_then"], *known["cluster_now"]}
+    if len(both) == 2 and moved["viewers"].min() < min_cell <= count:
+        reason = "the sizes of two clusters would tell hidden ones"
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
     table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell, known=False))
@@ -240,13 +244,13 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
         shown = None  # sizes are exact in both runs: where nobody moved they tell who came
     return make_section(
         "moves",
-        table.reset_index(drop=True) if same_rules else pd.DataFrame(),
+        pd.DataFrame() if reason else table.reset_index(drop=True),
         came=int(pairs["viewers"][pairs["cluster_then"].isna()].sum()),
         left=int(pairs["viewers"][pairs["cluster_now"].isna()].sum()),
         total=total,
         moved=count,
         shown=shown,
-        same_rules=same_rules,
+        reason=reason,
         min_cell=min_cell,
     )
 

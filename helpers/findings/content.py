@@ -53,7 +53,7 @@ def compare_content(
         "videos": _describe_videos(shown, titles, rules),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
         "next_video": _describe_next(next_videos, rules, min_cell),
-        "lengths": compare_lengths(engine, min_cell),
+        "lengths": compare_lengths(engine, min_cell, sizes["viewers"].sum()),
     }
     words = {"listed": len(shown), "titles": rules.titles}
     return make_section("content", _with_titles(clear, titles), parts, **words)
@@ -174,8 +174,13 @@ def usual_percent(seconds: pd.Series) -> np.ndarray:
     return np.where(np.isnan(lengths), np.nan, usual)
 
 
-def compare_lengths(engine: Engine, min_cell: int) -> Section:
+def compare_lengths(engine: Engine, min_cell: int, viewers: float = np.inf) -> Section:
     """Completion of each video beside what is usual for its length.
+
+    Parameters
+    ----------
+    viewers : int, optional
+        All there are; of few of them, a row would tell how many watched a video.
 
     Returns
     -------
@@ -184,7 +189,8 @@ def compare_lengths(engine: Engine, min_cell: int) -> Section:
         media_id, title, minutes, percent (mean over sessions, whole), usual_percent, verdict.
     """
     counted = engine.counts(sql("video_lengths")).merge(read_titles(engine), on="media_id")
-    counted = counted[(counted["viewers"] >= max(min_cell, 2)) & (counted["duration"] > 0)]
+    least = max(min_cell, 2) if viewers > 2 * (min_cell - 1) else np.inf
+    counted = counted[(counted["viewers"] >= least) & (counted["duration"] > 0)]
     frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
     # Viewers are drawn, not sessions: those of one viewer hang together.

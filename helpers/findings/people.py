@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.counts import publish, publish_counts, publish_parts, with_share
+from helpers.findings.counts import LEAST_STEP, publish, publish_counts, publish_parts, with_share
 from helpers.findings.scoring import FULL_DEPTH, FULL_VISITS
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
@@ -123,8 +123,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Section
         table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of viewers
         whose videos have a known length], known (0 to 1 of sessions: those whose video has a known
-        length). Part videos: by media_id and title, its minutes in tens, those of its published
-        viewers at its whole percent of completion.
+        length). Part videos: by media_id and title, its minutes, those of its published viewers,
+        rounded to multiples of five times its length.
     """
     summed = engine.counts(sql("watch_time"))
     if not summed["known_sessions"].any():
@@ -142,12 +142,12 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
     clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
-    shown["seen"] = summed["minutes"] / summed["viewers"]
+    shown["mean"] = summed["minutes"] / summed["viewers"]
     videos = shown.dropna(subset="media_id").merge(engine.query("FROM titles"), on="media_id")
-    # Of published viewers: all minutes, by length and completion, would tell how many viewers.
-    length = videos["duration"] / 60
-    seen = (videos["seen"] / length).round(2) * length
-    videos["minutes"] = (videos["viewers"].astype(float) * seen).round(-1)
+    videos["minutes"] = videos["viewers"].astype(float) * videos["mean"]
+    if min_cell > 1:  # in times of five viewers who see it whole: a sum would tell hidden ones
+        whole = LEAST_STEP * videos["duration"] / 60
+        videos["minutes"] = ((videos["minutes"] / whole).round() * whole).round()
     hours = of_clusters["minutes"].sum() / 60
     by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
         "watch_time_videos",

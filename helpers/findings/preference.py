@@ -222,7 +222,7 @@ def publish_shares(
     Parameters
     ----------
     cells : DataFrame
-        value, cluster, count [viewers].
+        value, cluster, count [viewers]; kind, where a viewer has one value of each at most.
     sizes : DataFrame, index cluster
         viewers, and choices that shares are of (a viewer's several videos, or one page).
     sums : bool
@@ -244,9 +244,12 @@ def publish_shares(
     # A row of nearly all would tell that it is of `min_cell` or more: of 11 viewers, 10.
     others = sizes["viewers"] - grid
     listed = (grid >= max(min_cell, 1)) & ((others == 0) | (others >= min_cell))
-    for cluster, size, total in sizes[["viewers", "choices"]].itertuples() if sums else ():
-        known_sum = _read_sum(size, total)
-        listed[cluster] = _list_safely(grid[cluster], listed[cluster], size, known_sum, min_cell)
+    kinds = cells.groupby("value")["kind"].first() if "kind" in cells else pd.Series("", grid.index)
+    for cluster, size, total in sizes[["viewers", "choices"]].itertuples():
+        known_sum = _read_sum(size, total) if sums else (0, size if "kind" in cells else np.inf)
+        for _, own in grid[cluster].groupby(kinds):
+            cell = own.index, cluster
+            listed.loc[cell] = _list_safely(own, listed.loc[cell], size, known_sum, min_cell)
     total = counts.publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
     readings = counts.read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
     sums = counts.read_counts(

@@ -29,7 +29,8 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     chosen = engine.counts(sql("first_sources"), days).assign(stratum="all")
     sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
     cells = chosen.groupby(["value", "cluster"], as_index=False)["viewers"].sum()
-    shown = publish_shares(cells.rename(columns={"viewers": "count"}), sizes, min_cell)
+    cells = cells.assign(count=cells.pop("viewers"), kind=cells["value"].str.split(" ").str[0])
+    shown = publish_shares(cells, sizes, min_cell)
     clear = _with_kinds(find_preferences(chosen, viewers, shown, min_cell))
     listed = _with_kinds(shown).sort_values(["kind", "value", "cluster"], ignore_index=True)
     parts = {"all": make_section("all_sources", listed)}
