@@ -10,22 +10,27 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 from babel import Locale
 
-from helpers.mavera.figures import VOCABULARY, Figure, find_figures
+from helpers.mavera.figures import (
+    DERIVED,
+    FOUND,
+    GRAMMAR,
+    MISSING,
+    VOCABULARY,
+    Figure,
+    compare,
+    find_figures,
+    find_passages,
+)
 
-FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
 ALL = "*"  # in the place of a cluster, none of which can be called so: all viewers
-CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
-CLOSE_SHARES = {"fraction": 2.6, "percent": 1}  # the same [points]: 48 % is half, 45 % is not
-LONG = 2000  # characters of a row of a table that are read by cell; a longer one is prose
 SHARES = ("percent", "fraction")
 # Kind of numbers and unit of a figure that may be their difference, as of counts.
 COMPARED = (("percent", "points"), ("number", ""), ("minutes", "minutes"))
-GRAMMAR = {name: re.compile(pattern, re.I) for name, pattern in VOCABULARY["grammar"].items()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class SentData:
         total = data.get("total_viewers") or sum(sizes.values())
         self.sizes = sizes | {ALL: total}
         self.facts = [Fact(ALL, "size", "count", total), *sent]
-        counts = [fact for fact in sent if fact.kind == "count" and fact.measure != "size"]
+        self.counts = [fact for fact in sent if fact.kind == "count"]
+        counts = [fact for fact in self.counts if fact.measure != "size"]
         for measure in dict.fromkeys(fact.measure for fact in counts):
             same = sum(fact.value for fact in counts if fact.measure == measure)
             counts.append(Fact(ALL, measure, "count", same, DERIVED))
@@ -98,8 +104,9 @@ class SentData:
         """
         claims, named, topic, last = [], set(), set(), ""
         counted = "|".join(("videos", "visits", self.named.pattern))
-        for line, start, lead, words in _passages(text):
-            said = _Sentence(self, lead + words, cluster, named, topic if line == last else set())
+        for line, start, lead, words in find_passages(text):
+            goes_on = line == last or GRAMMAR["goes on"].search(words)
+            said = _Sentence(self, lead + words, cluster, named, topic if goes_on else set())
             for figure in find_figures(said.text, names=self.names, counted=counted):
                 place = figure.start - len(lead)
                 if place >= 0 and (verdict := said.judge(figure)):
@@ -108,22 +115,6 @@ class SentData:
             if said.clusters:
                 named = said.said | said.they
         return claims
-
-
-def _passages(text: str) -> Iterator[tuple[str, int, str, str]]:
-    """Sentences and cells of tables: line, place, what stands before and over a cell, the words."""
-    heads: list[str] = []
-    for line in re.finditer(r".+", text):
-        is_row = line[0].startswith("|") and len(line[0]) < LONG
-        cells = list(re.finditer(r"(?<=(?<!\\)\|)(?:\\.|[^|\\])*", line[0])) if is_row else []
-        if not (cells and heads):
-            for match in GRAMMAR["sentence"].finditer(line[0]):
-                yield line[0].strip(), line.start() + match.start(), "", match[0]
-        label = next((cell[0] for cell in cells if re.search(r"[a-z]{2}", cell[0])), "")
-        for cell, head in zip(cells, heads, strict=False):
-            lead = f"{label}|" * (label != cell[0]) + f"{head}|"
-            yield line[0].strip(), line.start() + cell.start(), lead, cell[0]
-        heads = cells and (heads or [cell[0] for cell in cells])
 
 
 def _facts(
@@ -226,7 +217,9 @@ class _Sentence:
         is_precise = re.search(r"\d{3}|[1-9][.,]\d", figure.text)
         if verdict == MISSING and is_precise and not is_sure:
             verdict = self._look_up(figure, self.data.facts, clusters | self.they | {ALL})
-        is_doubtful = not is_precise and GRAMMAR["supposed"].search(self.text, left, right)
+        digits = re.sub(r"\D", "", figure.text).strip("0")
+        is_sure = len(digits) >= 3 or GRAMMAR["baseline"].search(before)
+        is_doubtful = not is_sure and GRAMMAR["supposed"].search(self.text, left, right)
         return MISSING if verdict == DERIVED and is_doubtful else verdict
 
     def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
@@ -236,10 +229,10 @@ class _Sentence:
         if figure.unit == "times" and any(fact.measure == "visits" for fact in known):
             kinds = ["number"]  # come back 3.5 times
         for fact in known:
-            close = _close(figure, fact.value) if fact.kind in kinds else ""
+            close = compare(figure, fact.value) if fact.kind in kinds else ""
             if close and fact.cluster in clusters:
                 return DERIVED if DERIVED in (close, fact.verdict) else FOUND
-        return DERIVED if any(_close(figure, x) for x in self._results(figure, known)) else MISSING
+        return DERIVED if any(compare(figure, x) for x in self._results(figure, known)) else MISSING
 
     def _whose(self, figure: Figure) -> set[str]:
         """The clusters that a figure is about."""
@@ -259,11 +252,12 @@ class _Sentence:
 
     def _measures(self, figure: Figure, left: int, right: int) -> tuple[set[str], bool]:
         """The measures that a figure may give, by its clause; and whether that is sure."""
-        for cue in self.cues:
-            if self._follows(figure, cue) and cue.lastgroup not in ("size", "whole"):
-                return _meant([cue]) | self.titles, True
-        always = set(VOCABULARY["always"].get(figure.unit, []))
         never = set(VOCABULARY["never"].get(figure.unit, []))
+        for cue in self.cues:
+            counted = cue.lastgroup not in ("size", "whole") and _meant([cue]) - never
+            if counted and self._follows(figure, cue):
+                return counted | self.titles, True
+        always = set(VOCABULARY["always"].get(figure.unit, []))
         far = {cue: max(cue.start() - figure.end, figure.start - cue.end()) for cue in self.cues}
         by_distance = sorted(far, key=far.get)
         in_clause = [cue for cue in by_distance if left <= cue.start() < right]
@@ -272,6 +266,8 @@ class _Sentence:
             telling = [names for names in meant if names - {"size"}]
             others = [names for names in telling if "other" not in names]
             if telling and "other" in telling[0] and (cues is in_clause or not others):
+                if figure.unit and GRAMMAR["baseline"].search(self.text, 0, figure.start):
+                    return set().union(always, self.titles, *meant), False
                 return {"other"}, True
             if others:
                 return set().union(always, self.titles, *meant), False
@@ -300,6 +296,9 @@ class _Sentence:
             picked = list(values.values())
             of_said = [value for name, value in values.items() if name in self.said]
             sums = {sum(part) for part in (picked, of_said) if part}
+            if "several" in self.holds and kind == "count":  # the first two clusters
+                every = [f.value for f in self.data.counts if f.measure == measure]
+                sums |= {sum(some) for size in (2, 3) for some in combinations(every, size)}
             of_all = measure == "size" or "all" in self.holds
             adds_up = kind == "count" and unit in ("", "hours")
             if adds_up:
@@ -309,8 +308,8 @@ class _Sentence:
             if kind == "percent" and unit in SHARES and measure in ("countries", "top_videos"):
                 yield from sums
             for one, other in permutations(picked, 2):
-                if unit == "times" and other:
-                    yield one / other
+                if other and (unit == "times" or "of what" in self.holds):
+                    yield (100 if unit in SHARES else 1) * one / other
                 if adds_up or (kind, unit) in COMPARED:
                     yield one - other
 
@@ -335,16 +334,3 @@ def _is_named(title: str, text: str) -> bool:
     words, said = ({stem.rstrip("s") for stem in part} for part in stems)
     is_quoted = re.search(f"[“”\"‘’'*_]{re.escape(title)}[“”\"‘’'*_]", text, re.I)
     return bool(is_quoted or words & said - set(VOCABULARY["common"]))
-
-
-def _close(figure: Figure, fact: float) -> str:
-    """Whether a figure says a number as it is written, or about it; "" if neither."""
-    fraction = figure.unit == "fraction"
-    for value, half in figure.readings:
-        away = abs(value - fact) - half - 1e-9 * abs(fact)
-        if away <= 0 and not fraction and not figure.hedged:
-            return FOUND
-        about = CLOSE_SHARES.get(figure.unit, CLOSE * value)
-        if away <= about * (figure.hedged + fraction):
-            return DERIVED
-    return ""

@@ -13,6 +13,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
+CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
+CLOSE_SHARES = {"fraction": 2.6, "percent": 1}  # the same [points]: 48 % is half, 45 % is not
+LONG = 2000  # characters of a row of a table that are read by cell; a longer one is prose
 SMALL = 12  # "two reasons" is prose: words up to this are figures only before what is counted
 GONE, PAD, SHARE = "\x00", "\x01", "\x02"  # what is no figure; the rest of a word; a fraction's %
 
@@ -33,7 +37,7 @@ def _read_words() -> dict[str, Any]:
 VOCABULARY = _read_words()
 _WORD = VOCABULARY["word"]
 _DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f ]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?)"
-HEDGE = re.compile(VOCABULARY["grammar"]["hedge"], re.I)
+GRAMMAR = {name: re.compile(pattern, re.I) for name, pattern in VOCABULARY["grammar"].items()}
 NO_FIGURES = [re.compile(p, re.I | re.M) for p in VOCABULARY["no_figures"].values()]
 SPELT = {re.compile(rf"\b(?:{p})\b", re.I): said for p, said in VOCABULARY["spelt"].items()}
 ONE_IN = re.compile(
@@ -77,6 +81,22 @@ class Figure:
     hedged: bool = False
 
 
+def find_passages(text: str) -> Iterator[tuple[str, int, str, str]]:
+    """Sentences and cells of tables: line, place, what stands before and over a cell, the words."""
+    heads: list[str] = []
+    for line in re.finditer(r".+", text):
+        is_row = line[0].startswith("|") and len(line[0]) < LONG
+        cells = list(re.finditer(r"(?<=(?<!\\)\|)(?:\\.|[^|\\])*", line[0])) if is_row else []
+        if not (cells and heads):
+            for match in GRAMMAR["sentence"].finditer(line[0]):
+                yield line[0].strip(), line.start() + match.start(), "", match[0]
+        label = next((cell[0] for cell in cells if re.search(r"[a-z]{2}", cell[0])), "")
+        for cell, head in zip(cells, heads, strict=False):
+            lead = f"{label}|" * (label != cell[0]) + f"{head}|"
+            yield line[0].strip(), line.start() + cell.start(), lead, cell[0]
+        heads = cells and (heads or [cell[0] for cell in cells])
+
+
 def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") -> Iterator[Figure]:
     """The figures of a text, in order; a range is two figures of one place.
 
@@ -107,7 +127,22 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
             readings += tuple(_readings(number)) if is_share else ()
             of = "percent" if is_share else unit
             written = text[slice(*match.span())]
-            yield Figure(*match.span(), written, readings, of, bool(HEDGE.search(before)))
+            yield Figure(
+                *match.span(), written, readings, of, bool(GRAMMAR["hedge"].search(before))
+            )
+
+
+def compare(figure: Figure, fact: float) -> str:
+    """Whether a figure says a number as it is written, or about it; "" if neither."""
+    fraction = figure.unit == "fraction"
+    for value, half in figure.readings:
+        away = abs(value - fact) - half - 1e-9 * abs(fact)
+        if away <= 0 and not fraction and not figure.hedged:
+            return FOUND
+        about = CLOSE_SHARES.get(figure.unit, CLOSE * value)
+        if away <= about * (figure.hedged + fraction):
+            return DERIVED
+    return ""
 
 
 def _in_digits(plain: str, counted: re.Pattern) -> str:
