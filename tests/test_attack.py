@@ -174,7 +174,9 @@ class Published:
         self.people.columns = [name.strip("\ufeff").lower() for name in self.people]
         self.clusters = pd.read_csv(folder / "data" / "clusters.csv").set_index("cluster")
         self.sizes = {name: int(size) for name, size in self.clusters["viewers"].items()}
-        self.small = {name for name, size in self.sizes.items() if 0 < size < LEAST}  # without rows
+        self.small = {
+            name for name, size in self.sizes.items() if 0 < size < 2 * LEAST - 1
+        }  # without rows
         self.total = sum(self.sizes.values())
         self.known = int(self.clusters["identified_viewers"].sum())
 
@@ -284,9 +286,10 @@ class Published:
         for video, length in lengths.items():
             shown = of_video.get(self.medias["name"][video])
             if np.isscalar(shown) and pd.notna(shown):  # of published viewers: what one saw
-                minutes = min((seen[video] + STEP // 2) // STEP * STEP, self.total) * length
+                published = min((seen[video] + STEP // 2) // STEP * STEP, self.total)
                 for sign in (-1, 1):
-                    mean = shown / minutes + sign * (5.01 / minutes + 0.0051)
+                    views = STEP * round(shown / length / STEP) + sign * (STEP / 2 + 0.01)
+                    mean = views / published
                     terms = {self.name("watched", (video, c)): 1 for c in self.sizes}
                     terms |= {self.name("video", (video, c)): -mean for c in self.sizes}
                     self.attack.relate(terms, *((-math.inf, 0) if sign > 0 else (0, math.inf)))

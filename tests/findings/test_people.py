@@ -95,7 +95,7 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     assert row["minutes"] == 10 and row["minutes_per_viewer"] == pytest.approx(10 / 13, abs=0.05)
     assert row["known"] == pytest.approx(1 / 2, abs=0.1)  # 25 of 49 sessions
     videos = found.parts["videos"].table.set_index("title")
-    assert videos.loc["Pricing demo", "minutes"] == 10
+    assert videos.loc["Pricing demo", "minutes"] == 8  # five whole views of 90 seconds
     assert pd.isna(videos.loc["Team day", "minutes"])  # one viewer's
     assert videos.loc["Video w1", "known"] == 0 and videos["minutes"].isna()["Video w1"]
     found = listed([session("z", "w1", 1.0)], []).parts["watch_time"]
@@ -103,10 +103,10 @@ def test_watch_time_is_length_times_the_largest_share_seen():
     assert found.table.empty and not found.parts
 
 
-def test_minutes_of_a_video_are_rounded_to_tens_once():
-    sessions = [session(f"z{n}", "v2", 0.6) for n in range(28)]  # 25.2 minutes
+def test_minutes_of_a_video_are_rounded_to_five_whole_views():
+    sessions = [session(f"z{n}", "v2", 0.6) for n in range(28)]  # 16.8 views of 90 seconds
     watched = listed(sessions, []).parts["watch_time"]
-    assert watched.parts["videos"].table["minutes"].tolist() == [30]
+    assert watched.parts["videos"].table["minutes"].tolist() == [22]
     assert watched.table["minutes"].dropna().tolist() == [25]
 
 
@@ -114,4 +114,4 @@ def test_minutes_of_a_video_do_not_tell_how_many_saw_it():
     sessions = [session(f"z{n}", "v2", 1.0) for n in range(23)]
     sessions += [session(f"y{n}", "v3", 1.0) for n in range(17)]
     watched = listed(sessions, []).parts["watch_time"].parts["videos"].table.set_index("media_id")
-    assert watched.loc["v2", "minutes"] == 40  # of 25 viewers 37.5; those of 23 are 34.5
+    assert watched.loc["v2", "minutes"] == 38  # of 25 viewers; those of 23 are 34.5
