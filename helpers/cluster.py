@@ -309,8 +309,8 @@ def _read_opt_out(run: Run) -> frozenset[str]:
 
 def _small_clusters(run: Run) -> list[str]:
     """Clusters without two groups that may be shown: sizes and means would tell what is hidden."""
-    sizes = read_table(run)["viewers"]
-    return [*sizes.index[sizes.between(1, 2 * (run.params.min_cell - 1))]]
+    sizes, least = read_table(run)["viewers"], run.params.min_cell
+    return [*sizes.index[sizes.between(1, 2 * least - 1)]] if least > 1 else []
 
 
 def _settings(run: Run) -> dict[str, Any]:

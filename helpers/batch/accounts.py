@@ -17,7 +17,6 @@ from helpers.core.folders import Manifest, make_outputs, newest_first, read_mani
 from helpers.core.privacy import clean_text
 from helpers.report import report
 
-"""Settings that begin so are an account's own: none is handed on from here."""
 INTERRUPTED = 130
 WORDS = {
     1: "unexpected",

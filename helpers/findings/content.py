@@ -189,7 +189,7 @@ def compare_lengths(engine: Engine, min_cell: int, viewers: float = np.inf) -> S
         media_id, title, minutes, percent (mean over sessions, whole), usual_percent, verdict.
     """
     counted = engine.counts(sql("video_lengths")).merge(read_titles(engine), on="media_id")
-    least = max(min_cell, 2) if viewers > 2 * (min_cell - 1) else np.inf
+    least = max(min_cell, 2) if viewers >= 2 * min_cell else np.inf
     counted = counted[(counted["viewers"] >= least) & (counted["duration"] > 0)]
     frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
