@@ -252,9 +252,12 @@ class _Sentence:
 
     def _measures(self, figure: Figure, left: int, right: int) -> tuple[set[str], bool]:
         """The measures that a figure may give, by its clause; and whether that is sure."""
-        never = set(VOCABULARY["never"].get(figure.unit, []))
+        never = set(VOCABULARY["never"].get(figure.unit * (figure.text[0] != "0"), []))
         for cue in self.cues:
-            counted = cue.lastgroup not in ("size", "whole") and _meant([cue]) - never
+            is_verb = figure.unit == "fraction" and cue.lastgroup == "completion"
+            counted = (
+                not is_verb and cue.lastgroup not in ("size", "whole") and _meant([cue]) - never
+            )
             if counted and self._follows(figure, cue):
                 return counted | self.titles, True
         always = set(VOCABULARY["always"].get(figure.unit, []))
@@ -278,6 +281,8 @@ class _Sentence:
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
         """Sums, differences, ratios of one measure, or of videos or countries of a cluster."""
         told = self.titles | {cue.lastgroup for cue in self.cues}
+        if "several" in self.holds:
+            told |= {fact.measure for fact in known if fact.family}
         groups: dict[tuple[str, ...], dict[Any, float]] = {}
         for fact in known:
             if fact.cluster in self.said | self.they | {ALL}:
@@ -297,7 +302,7 @@ class _Sentence:
             of_said = [value for name, value in values.items() if name in self.said]
             sums = {sum(part) for part in (picked, of_said) if part}
             if "several" in self.holds and kind == "count":  # the first two clusters
-                every = [f.value for f in self.data.counts if f.measure == measure]
+                every = [f.value for f in self.data.counts if f.measure == measure] or picked
                 sums |= {sum(some) for size in (2, 3) for some in combinations(every, size)}
             of_all = measure == "size" or "all" in self.holds
             adds_up = kind == "count" and unit in ("", "hours")

@@ -92,7 +92,8 @@ def find_passages(text: str) -> Iterator[tuple[str, int, str, str]]:
                 yield line[0].strip(), line.start() + match.start(), "", match[0]
         label = next((cell[0] for cell in cells if re.search(r"[a-z]{2}", cell[0])), "")
         for cell, head in zip(cells, heads, strict=False):
-            lead = f"{label}|" * (label != cell[0]) + f"{head}|"
+            both = " ".join(heads) if GRAMMAR["difference"].search(head) else head
+            lead = f"{label}|" * (label != cell[0]) + f"{both}|"
             yield line[0].strip(), line.start() + cell.start(), lead, cell[0]
         heads = cells and (heads or [cell[0] for cell in cells])
 
@@ -126,6 +127,8 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
             readings = tuple((value * times, half * times) for value, half in _readings(number))
             readings += tuple(_readings(number)) if is_share else ()
             of = "percent" if is_share else unit
+            if number == match["low"] and re.search(r"\sand\s", match[0]):
+                of = "either"
             written = text[slice(*match.span())]
             yield Figure(
                 *match.span(), written, readings, of, bool(GRAMMAR["hedge"].search(before))
