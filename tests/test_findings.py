@@ -73,6 +73,17 @@ def test_findings_are_the_same_again_and_in_shards(new_run, monkeypatch):  # noq
         assert written(Run.open("03_cluster", source="sandbox")) == whole
 
 
+def test_a_cluster_without_two_groups_has_rows_in_no_finding(new_run):  # noqa: F811
+    run = clustered(new_run)
+    sizes = cluster.read_table(run)["viewers"].loc[lambda viewers: viewers > 0]
+    least = int(sizes.min()) // 2 + 1  # of the smallest cluster one group may be shown, not two
+    small = {*sizes.index[sizes < 2 * least]}
+    run = Run.open("03_cluster", source="sandbox", min_cell=least)
+    tables = [section.table for section in sections_of(written(run))]
+    named = {name for table in tables if "cluster" in table for name in table["cluster"]}
+    assert small and named >= {*sizes.index} - small and not named & small
+
+
 def test_no_viewers_get_whole_sentences(new_run):  # noqa: F811
     enrich.features(new_run([session("e", "a", "m1", "2019-01-01T10:00:00", 0.5)]))
     run = Run.open("03_cluster", source="sandbox")

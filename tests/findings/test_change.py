@@ -47,6 +47,17 @@ def two_runs(folder, may, june, visitors=(), *, chosen=RULES, period=JUNE, **giv
     return compare(now, previous, chosen=chosen, period=period, **given)
 
 
+def test_moves_between_two_clusters_are_not_counted_where_a_few_went_the_other_way(tmp_path):
+    may = crowd("s", 40, day=-9) + crowd("b", 30, videos=6, day=-9) + crowd("m", 12, day=-9)
+    june = crowd("s", 40) + crowd("b", 30, videos=6) + crowd("m", 12, videos=6)
+    moves = two_runs(tmp_path, may, june).parts["moves"]
+    assert moves.table.values.tolist() == [["casual_viewers", "binge_watchers", 10]]
+    one = crowd("r", 1, videos=6, day=-9), crowd("r", 1)
+    moves = two_runs(tmp_path, may + one[0], june + one[1]).parts["moves"]
+    assert moves.table.empty  # sizes: 11 more went there than back
+    assert moves.finding.endswith("the sizes of two clusters would tell hidden ones.")
+
+
 def test_joined_left_and_moved_are_told_as_they_are(tmp_path):
     may = crowd("s", 870, day=-9) + crowd("m", 4, day=-9)
     stayed, moved, joined = crowd("s", 870), crowd("m", 4, videos=6), crowd("j", 207)

@@ -49,3 +49,13 @@ def test_without_pages_there_is_one_sentence():
     for sessions in ([], came("b", 30, 0.1, None)):
         section = compare_sources(tables(sessions), RULES, 10)
         assert section.table.empty and section.finding.startswith("No page")
+
+
+def test_a_page_is_left_out_where_the_others_and_the_size_would_tell_a_hidden_one():
+    sessions = came("a", 13, 0.9, "acme.example/a") + came("b", 10, 0.9, "acme.example/b")
+    others = came("o", 40, 0.1, "acme.example/c")
+    for hidden, pages in ((3, ["a", "b"]), (1, ["a"])):  # of 24: 0 or 1 would be left for c
+        rest = came("c", hidden, 0.9, "acme.example/c")
+        found = compare_sources(tables([*sessions, *rest, *others]), RULES, 10).parts["all"].table
+        listed = found.loc[found["cluster"] == "casual_viewers", "value"]
+        assert listed.tolist() == [f"acme.example/{page}" for page in pages]
