@@ -81,6 +81,7 @@ class SentData:
             share = 100 * fact.value / max(self.sizes.get(fact.cluster, total), 1)
             self.facts += [fact, replace(fact, kind="percent", value=share, verdict=DERIVED)]
         self.titles = {fact.measure for fact in sent if fact.family == "top_videos"}
+        self.titled = re.compile("|".join(map(re.escape, self.titles)) or "$^", re.I)
         names = self.titles | set(re.findall(r"[A-Z]\w+ \d+", "|".join(self.titles)))
         names |= {title for title in titles.values() if re.search(r"\d", title)}
         self.names = sorted((name for name in names if not name.isdigit()), key=len, reverse=True)
@@ -186,7 +187,8 @@ class _Sentence:
         self.clauses = [match.span() for match in GRAMMAR["clause"].finditer(text)]
         self.clusters = list(data.named.finditer(text))
         self.said = {match.lastgroup for match in self.clusters}
-        taken = {place for match in self.clusters for place in range(*match.span())}
+        covered = [*self.clusters, *data.titled.finditer(text)]
+        taken = {place for match in covered for place in range(*match.span())}
         self.cues = [cue for cue in data.cues.finditer(text) if cue.start() not in taken]
         self.titles = {title for title in data.titles if _is_named(title, text)}
         self.titles |= topic & data.titles
