@@ -255,11 +255,10 @@ class _Sentence:
     def _measures(self, figure: Figure, left: int, right: int) -> tuple[set[str], bool]:
         """The measures that a figure may give, by its clause; and whether that is sure."""
         never = set(VOCABULARY["never"].get(figure.unit * (figure.text[0] != "0"), []))
+        # "Half of them watch on a phone": the verb is not what is counted.
+        uncounted = {"size", "whole"} | ({"completion"} if figure.unit == "fraction" else set())
         for cue in self.cues:
-            is_verb = figure.unit == "fraction" and cue.lastgroup == "completion"
-            counted = (
-                not is_verb and cue.lastgroup not in ("size", "whole") and _meant([cue]) - never
-            )
+            counted = cue.lastgroup not in uncounted and _meant([cue]) - never
             if counted and self._follows(figure, cue):
                 return counted | self.titles, True
         always = set(VOCABULARY["always"].get(figure.unit, []))
