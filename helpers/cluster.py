@@ -14,7 +14,7 @@ from helpers.findings import change as changes
 from helpers.findings import crm, scoring
 from helpers.findings.content import compare_content, suggest_next_videos
 from helpers.findings.conversions import compare_conversions
-from helpers.findings.counts import publish_counts, publish_parts
+from helpers.findings.counts import have_two_groups, publish_counts, publish_parts
 from helpers.findings.coverage import describe_coverage
 from helpers.findings.groups import find_groups
 from helpers.findings.groups import label_viewers as label_viewers
@@ -308,9 +308,9 @@ def _read_opt_out(run: Run) -> frozenset[str]:
 
 
 def _small_clusters(run: Run) -> list[str]:
-    """Clusters without two groups that may be shown: sizes and means would tell what is hidden."""
-    sizes, least = read_table(run)["viewers"], run.params.min_cell
-    return [*sizes.index[sizes.between(1, 2 * least - 1)]] if least > 1 else []
+    """Those with viewers that have rows in no table below that of the clusters."""
+    sizes = read_table(run)["viewers"]
+    return [*sizes.index[(sizes > 0) & ~have_two_groups(sizes, run.params.min_cell)]]
 
 
 def _settings(run: Run) -> dict[str, Any]:

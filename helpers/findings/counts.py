@@ -51,6 +51,14 @@ def publish_counts(
     return rounded.clip(upper=of if known else None).mask((counts > 0) & (few | near))
 
 
+def have_two_groups(sizes: pd.Series, min_cell: int) -> pd.Series:
+    """Whether two groups that may be shown fit into each whole; else it has one size to tell.
+
+    Of a smaller one exact size and means would tell what is hidden, so it has rows in no table.
+    """
+    return (sizes >= 2 * min_cell) | (min_cell <= 1)
+
+
 def read_counts(
     counts: pd.DataFrame, listed: pd.DataFrame | bool, of: np.ndarray | int, min_cell: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

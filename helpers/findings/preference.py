@@ -244,6 +244,7 @@ def publish_shares(
     # A row of nearly all would tell that it is of `min_cell` or more: of 11 viewers, 10.
     others = sizes["viewers"] - grid
     listed = (grid >= max(min_cell, 1)) & ((others == 0) | (others >= min_cell))
+    listed &= counts.have_two_groups(sizes["viewers"], min_cell)
     kinds = cells.groupby("value")["kind"].first() if "kind" in cells else pd.Series("", grid.index)
     for cluster, size, total in sizes[["viewers", "choices"]].itertuples():
         known_sum = _read_sum(size, total) if sums else (0, size if "kind" in cells else np.inf)

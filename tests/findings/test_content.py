@@ -191,6 +191,12 @@ def test_cells_are_those_counted_by_hand():
     assert "“Video v2” was seen by" in section.parts["videos"].finding
 
 
+def test_a_cluster_without_two_groups_is_named_in_no_sentence():
+    for viewers, named in ((14, "Bouncers"), (20, "Casual Viewers")):
+        section = compare(tables(crowd({("b", "v1"): 30, ("b", "v2"): 20, ("f", "v3"): viewers})))
+        assert f"of {named}, the largest share" in section.parts["videos"].finding
+
+
 def test_nearly_all_of_a_cluster_have_no_row():
     counts = {("b", "v1"): 44, ("b", "v2"): 6, ("f", "v1"): 30}
     videos = compare(tables(crowd(counts))).parts["videos"].table
@@ -198,14 +204,14 @@ def test_nearly_all_of_a_cluster_have_no_row():
 
 
 def test_viewings_of_a_folder_are_described_and_videos_of_one_title_told_apart():
-    sessions = [session(f"a{n}", m, 0.9) for n in range(15) for m in ("v1", "v2")]
+    sessions = [session(f"a{n}", m, 0.9) for n in range(25) for m in ("v1", "v2")]
     known = {"name": "Demo", "duration": 60.0, "folder": "Demos"}
     medias = [known | {"media_id": media} for media in ("v1", "v2")]
     section = compare(tables([*sessions, *crowd({("b", "v3"): 20})], medias=medias))
     assert {"Demo (v1)", "Demo (v2)"} <= set(section.parts["videos"].table["title"])
     row = section.parts["folders"].table.iloc[0]
-    assert (row["cluster"], row["folder"], row["viewings"]) == ("casual_viewers", "Demos", 30)
-    assert row["share_of_viewings"] == 1 and row["share_of_all"] == 30 / 50
+    assert (row["cluster"], row["folder"], row["viewings"]) == ("casual_viewers", "Demos", 50)
+    assert row["share_of_viewings"] == 1 and row["share_of_all"] == 50 / 70
 
 
 def one_after_the_other(viewers, *steps, prefix="a"):
