@@ -204,14 +204,15 @@ def test_nearly_all_of_a_cluster_have_no_row():
 
 
 def test_viewings_of_a_folder_are_described_and_videos_of_one_title_told_apart():
-    sessions = [session(f"a{n}", m, 0.9) for n in range(25) for m in ("v1", "v2")]
+    sessions = [session(f"a{n}", m, 0.9) for n in range(40) for m in ("v1", "v2")]
+    sessions += [session(f"c{n}", "v3", 0.9) for n in range(20)]
     known = {"name": "Demo", "duration": 60.0, "folder": "Demos"}
     medias = [known | {"media_id": media} for media in ("v1", "v2")]
     section = compare(tables([*sessions, *crowd({("b", "v3"): 20})], medias=medias))
     assert {"Demo (v1)", "Demo (v2)"} <= set(section.parts["videos"].table["title"])
     row = section.parts["folders"].table.iloc[0]
-    assert (row["cluster"], row["folder"], row["viewings"]) == ("casual_viewers", "Demos", 50)
-    assert row["share_of_viewings"] == 1 and row["share_of_all"] == 50 / 70
+    assert (row["cluster"], row["folder"], row["viewings"]) == ("casual_viewers", "Demos", 80)
+    assert row["share_of_viewings"] == 80 / 100 and row["share_of_all"] == 80 / 120
 
 
 def one_after_the_other(viewers, *steps, prefix="a"):

@@ -75,7 +75,7 @@ def test_answers_about_other_accounts_reach_nine_tenths_together_and_eight_each(
         assert told["right"] / told["wrong"] >= 0.8, f"recall, {sentences}"
         assert told["right"] / told["flagged"] >= 0.8, f"precision, {sentences}"
         pooled += told
-    assert pooled["figures"] > 8500 and pooled["wrong"] > 2300
+    assert pooled["figures"] > 9500 and pooled["wrong"] > 2600
     assert pooled["right"] / pooled["wrong"] >= 0.9, "recall"
     assert pooled["right"] / pooled["flagged"] >= 0.9, "precision"
 
