@@ -232,8 +232,8 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     moved = known[known["cluster_then"] != known["cluster_now"]]
     total, count = int(known["viewers"].sum()), int(moved["viewers"].sum())
     reason = "" if same_rules else "the rules differ"
-    both = {*known["cluster_then"], *known["cluster_now"]}
-    if len(both) == 2 and moved["viewers"].min() < min_cell <= count:
+    clusters = pairs[["cluster_then", "cluster_now"]].stack().nunique()
+    if clusters == 2 and min_cell > 1 and not moved["viewers"].min() >= min_cell:
         reason = "the sizes of two clusters would tell hidden ones"
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.

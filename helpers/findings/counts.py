@@ -87,9 +87,11 @@ def read_counts(
     # Nearly all would be hidden: it is all of them, or not so many.
     low = np.where(low > of - min_cell, of, low)
     high = np.where((low < of) & (high < of), np.minimum(high, of - min_cell), of)
-    least = np.select([~is_listed | nobody, few, near], [0, 1, of - min_cell + 1], low)
+    least = np.select(
+        [nobody | small & ~is_listed, few, near, ~is_listed], [0, 1, of - min_cell + 1, 0], low
+    )
     most = np.select(
-        [nobody, small, ~is_listed, near], [0, np.minimum(min_cell - 1, of), of, of - 1], high
+        [nobody, small, near, ~is_listed], [0, np.minimum(min_cell - 1, of), of - 1, of], high
     )
     return least, most, ~is_listed | ((near | few) & ~nobody)
 

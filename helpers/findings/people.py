@@ -121,7 +121,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Returns
     -------
     Section
-        table: cluster, minutes [of min_cell viewers or more], minutes_per_viewer [mean of viewers
+        table: cluster, minutes [of min_cell viewers or more who left as much as min_cell videos
+        unseen, together], minutes_per_viewer [mean of viewers
         whose videos have a known length], known (0 to 1 of sessions: those whose video has a known
         length). Part videos: by media_id and title, its minutes, those of its published viewers,
         rounded to multiples of five times its length.
@@ -135,6 +136,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         timed=publish_counts(summed["timed_viewers"], summed["viewers"], min_cell),
     )
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
+    # Where nearly all is seen to the end, lengths and minutes would tell who saw what.
+    few |= summed["unseen"] < min_cell if min_cell > 1 else False
     mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | shown["timed"].isna())
     shown["minutes_per_viewer"] = mean.round(1)
     shown["minutes"] = summed["minutes"].mask(few).round()

@@ -247,7 +247,9 @@ def publish_shares(
     listed &= counts.have_two_groups(sizes["viewers"], min_cell)
     kinds = cells.groupby("value")["kind"].first() if "kind" in cells else pd.Series("", grid.index)
     for cluster, size, total in sizes[["viewers", "choices"]].itertuples():
-        known_sum = _read_sum(size, total) if sums else (0, size if "kind" in cells else np.inf)
+        known_sum = (
+            _read_sum(size, total, min_cell) if sums else (0, size if "kind" in cells else np.inf)
+        )
         for _, own in grid[cluster].groupby(kinds):
             cell = own.index, cluster
             listed.loc[cell] = _list_safely(own, listed.loc[cell], size, known_sum, min_cell)
@@ -275,12 +277,17 @@ def publish_shares(
     return frame
 
 
-def _read_sum(size: int, choices: int) -> tuple[float, float]:
-    """What a reader knows of a cluster's choices by its mean, to a tenth; one each is a rule."""
+def _read_sum(size: int, choices: int, min_cell: int) -> tuple[float, float]:
+    """What a reader knows of a cluster's choices: their mean, to a tenth, and what shares are of.
+
+    One each is a rule.
+    """
     if choices <= size:
         return choices, choices
     mean = round(choices / size, 1)
-    return np.ceil((mean - 0.05) * size), np.floor((mean + 0.05) * size)
+    least, most, _ = counts.read_counts(pd.DataFrame([[choices]]), True, 10**9, min_cell)
+    low, high = np.ceil((mean - 0.05) * size), np.floor((mean + 0.05) * size)
+    return max(low, least.item()), min(high, most.item())
 
 
 def _list_safely(

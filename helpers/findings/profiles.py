@@ -55,7 +55,8 @@ def describe_profiles(engine: Engine, clusters: pd.DataFrame, min_cell: int) -> 
     measured = engine.query(sql("profiles")).set_index("cluster")
     table = filled.join(measured)
     timed = publish_counts(table.pop("timed_viewers"), table["viewers"], min_cell)
-    table[WATCH_TIME] = table[WATCH_TIME].mask(timed.isna() | (timed == 0))
+    told = table.pop("unseen").lt(min_cell) & (min_cell > 1)  # see people.sum_watch_time
+    table[WATCH_TIME] = table[WATCH_TIME].mask(timed.isna() | (timed == 0) | told)
     few = table["viewers"] < QUARTILES_NEED * min_cell
     table[QUARTILES] = table[QUARTILES].astype(object).mask(few, None)
     small = table["viewers"] < min_cell

@@ -9,6 +9,7 @@ from helpers.findings import change, crm, scoring
 from helpers.store import rules
 
 RULES = rules.load()
+CASUAL_TO_BINGE = "casual_viewers", "binge_watchers"
 JUNE = window()
 MAY = window(date(2026, 5, 4), date(2026, 5, 31))
 SETTINGS = {"rules": RULES.fingerprint, "window": 28, "media_ids": []}
@@ -65,17 +66,18 @@ def test_joined_left_and_moved_are_told_as_they_are(tmp_path):
     totals = news.parts["totals"].table.set_index("kind")
     assert totals.loc["viewers", ["new", "gone", "now"]].tolist() == [207, 0, 1081]
     assert news.table.set_index("cluster")["viewers"].tolist() == [0, 0, 0, 0, 205]
-    few = "fewer than 10"  # of none too: else sizes would tell who came
-    for june, came, left, both, changed, moves in (
-        (stayed + moved + joined, 207, 0, 874, few, []),
-        (crowd("s", 870, videos=6), 0, 4, 870, 870, [["casual_viewers", "binge_watchers", 870]]),
-        (stayed + joined, 207, 4, 870, few, []),
+    few = "of {} in both runs fewer than 10 moved to another cluster."
+    hidden = "moves are not counted, for the sizes of two clusters would tell hidden ones."
+    all_moved = "of 870 in both runs 870 moved to another cluster."
+    skimmer = [row | {"percent_viewed": 0.1} for row in crowd("k", 1, videos=2, day=-9)]
+    for before, june, came, left, said, moves in (
+        (may, stayed + moved + joined, 207, 0, hidden, []),  # by the sizes 4 or 6, not 5
+        (may, crowd("s", 870, videos=6), 0, 4, all_moved, [[*CASUAL_TO_BINGE, 870]]),
+        (may, stayed + joined, 207, 4, few.format(870), []),  # there is one cluster alone
+        (may + skimmer, stayed + moved, 0, 1, few.format(874), []),
     ):
-        found = two_runs(tmp_path, may, june).parts["moves"]
-        assert found.finding == (
-            f"{came} viewers joined, {left} left; "
-            f"of {both} in both runs {changed} moved to another cluster."
-        )
+        found = two_runs(tmp_path, before, june).parts["moves"]
+        assert found.finding == f"{came} viewer{'s' * (came != 1)} joined, {left} left; {said}"
         assert found.table.to_numpy().tolist() == moves
 
 

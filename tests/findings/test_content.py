@@ -158,6 +158,19 @@ def test_the_smallest_row_goes_where_a_sum_would_tell_what_is_hidden():
     assert shown["viewers"].tolist() == [50, 20] and shown["share_of_all"].isna().all()
 
 
+def test_nearly_all_is_read_as_that_where_a_sum_would_tell_it():
+    # Of 12 viewers 12, 11, 11 and 7, by the mean 41: 11 are told by 12 and 5 to 7 of the others.
+    cells = pd.DataFrame({"value": [*"abcd"], "cluster": "x", "count": [12, 11, 11, 7]})
+    sizes = pd.DataFrame({"viewers": 12, "choices": 41}, index=pd.Index(["x"], name="cluster"))
+    assert preference.publish_shares(cells, sizes, 5, sums=True)["value"].tolist() == ["a"]
+
+
+def test_what_shares_are_of_tells_the_sum_too():
+    # Of 59 viewers 53 viewings are by the mean 51 to 56, by the shares 53 to 57: all others are 4.
+    assert preference._read_sum(59, 65, 5) == (63, 67)
+    assert preference._read_sum(59, 59, 5) == (59, 59)
+
+
 def test_shares_are_those_of_published_counts():
     shown = shares_of({("v", "a"): 42}, {"a": 100}, {"a": 203}).iloc[0]
     shares = shown[["viewers", "reach", "share", "share_of_all"]].tolist()

@@ -88,7 +88,7 @@ def test_the_catch_says_which_share_of_those_with_a_click_a_list_holds():
 def test_watch_time_is_length_times_the_largest_share_seen():
     sessions = [session(f"z{n}", "v2", 0.5, minutes=m) for n in range(12) for m in (0, 90)]
     sessions += [session(f"z{n}", "w1", 1.0) for n in range(12)]
-    sessions += [session(f"u{n}", "w1", 1.0) for n in range(12)]  # of no known length alone
+    sessions += [session(f"u{n}", "w1", 0.5) for n in range(12)]  # of no known length alone
     found = listed([*sessions, session("lone", "v3", 1.0)], []).parts["watch_time"]
     assert found.finding.startswith("0 hours were watched")  # ten minutes
     row = found.table.set_index("cluster").loc["casual_viewers"]
@@ -115,3 +115,13 @@ def test_minutes_of_a_video_do_not_tell_how_many_saw_it():
     sessions += [session(f"y{n}", "v3", 1.0) for n in range(17)]
     watched = listed(sessions, []).parts["watch_time"].parts["videos"].table.set_index("media_id")
     assert watched.loc["v2", "minutes"] == 38  # of 25 viewers; those of 23 are 34.5
+
+
+def test_minutes_of_a_cluster_that_sees_nearly_all_to_the_end_are_hidden():
+    # Of 120 and 180 seconds; all who watched to the end: minutes would tell how many saw which.
+    sessions = [session(f"z{n}", "v2" if n < 14 else "v3", 1.0) for n in range(41)]
+    watched = listed(sessions, []).parts["watch_time"].table.set_index("cluster")
+    assert watched.loc["casual_viewers", ["minutes", "minutes_per_viewer"]].isna().all()
+    sessions += [session(f"y{n}", "v2", 0.4) for n in range(20)]  # 12 views were not seen
+    watched = listed(sessions, []).parts["watch_time"].table.set_index("cluster")
+    assert watched.loc["casual_viewers", ["minutes", "minutes_per_viewer"]].notna().all()

@@ -8,6 +8,7 @@ SELECT
     [round(q)::BIGINT FOR q IN quantile_cont(total_visits, [0.25, 0.5, 0.75])] AS visits_per_viewer,
     round(favg(minutes_watched), 1) AS avg_minutes_watched,
     round(fsum(minutes_watched) / 60)::BIGINT AS hours_watched,
-    count(minutes_watched) AS timed_viewers
+    count(minutes_watched) AS timed_viewers,
+    fsum(video_count * (1 - avg_percent_watched / 100)) AS unseen
 FROM viewers
 GROUP BY cluster

@@ -1,5 +1,6 @@
 -- Minutes watched: of each viewer and video its length times the largest share seen; by cluster, and
--- by video. known_sessions and timed_viewers are of videos with a known length.
+-- by video. known_sessions and timed_viewers are of videos with a known length; unseen is what was
+-- not seen of the videos begun, in whole videos.
 WITH watched AS (
     SELECT cluster, media_id, count(*) AS viewers, sum(sessions) AS sessions, fsum(best) AS best
     FROM plays
@@ -27,7 +28,8 @@ SELECT
     any_value(clusters.timed_viewers) AS timed_viewers,
     sum(sessions)::BIGINT AS sessions,
     sum(known_sessions)::BIGINT AS known_sessions,
-    fsum(minutes) AS minutes
+    fsum(minutes) AS minutes,
+    sum(timed.viewers) - fsum(best) AS unseen
 FROM timed
 JOIN clusters USING (cluster)
 GROUP BY cluster
@@ -39,6 +41,7 @@ SELECT
     sum(timed_viewers)::BIGINT,
     sum(sessions)::BIGINT,
     sum(known_sessions)::BIGINT,
-    fsum(minutes)
+    fsum(minutes),
+    sum(viewers) - fsum(best)
 FROM timed
 GROUP BY media_id
