@@ -107,11 +107,12 @@ def _describe_videos(shown, titles: pd.DataFrame, rules: ClusterRules) -> Sectio
 
 
 def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
-    """Viewings by folder; one is listed where a video has enough viewers and none nearly all."""
+    """Viewings by folder; one is listed where a video has enough viewers, and none of the cluster
+    all of it or nearly so."""
     others = cells["cluster"].map(sizes["viewers"]) - cells["count"]
+    near = cells["cluster"][cells["count"].ge(min_cell) & others.lt(min_cell)]
     cells = cells.assign(
-        value=cells["value"].map(titles["folder"]).fillna(""),
-        near=cells["count"].ge(min_cell) & others.between(1, min_cell - 1),
+        value=cells["value"].map(titles["folder"]).fillna(""), near=cells["cluster"].isin(near)
     )
     counted = cells.groupby(["value", "cluster"], as_index=False).agg(
         count=("count", "sum"), max=("count", "max"), near=("near", "any")

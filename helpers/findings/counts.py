@@ -79,7 +79,10 @@ def read_counts(
     values = counts.to_numpy(int)
     is_listed = np.broadcast_to(np.asarray(listed, bool), values.shape)
     step = max(LEAST_STEP, min_cell // 2)
+    of = np.asarray(of)
+    mixed = of < 2 * min_cell  # a hidden one may be few or nearly all
     small, near = values < min_cell, (values < of) & (of - values < min_cell)
+    small, near = small | (mixed & near), near & ~mixed
     nobody, few = is_listed & (values == 0), is_listed & small  # 0 stays 0
     rounded = (2 * values + step) // (2 * step) * step
     low = np.maximum(rounded - step // 2, min_cell)
@@ -91,7 +94,9 @@ def read_counts(
         [nobody | small & ~is_listed, few, near, ~is_listed], [0, 1, of - min_cell + 1, 0], low
     )
     most = np.select(
-        [nobody, small, near, ~is_listed], [0, np.minimum(min_cell - 1, of), of - 1, of], high
+        [nobody, small, near, ~is_listed],
+        [0, np.where(mixed, of - (of >= min_cell), min_cell - 1), of - 1, of],
+        high,
     )
     return least, most, ~is_listed | ((near | few) & ~nobody)
 

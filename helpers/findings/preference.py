@@ -284,9 +284,9 @@ def _read_sum(size: int, choices: int, min_cell: int) -> tuple[float, float]:
     """
     if choices <= size:
         return choices, choices
-    mean = round(choices / size, 1)
+    tenths = (20 * choices + size) // (2 * size)  # of the mean, rounded half up
+    low, high = -((1 - 2 * tenths) * size // 20), ((2 * tenths + 1) * size - 1) // 20
     least, most, _ = counts.read_counts(pd.DataFrame([[choices]]), True, 10**9, min_cell)
-    low, high = np.ceil((mean - 0.05) * size), np.floor((mean + 0.05) * size)
     return max(low, least.item()), min(high, most.item())
 
 

@@ -14,6 +14,7 @@ from helpers.findings.counts import (
     is_clear_maximum,
     publish,
     publish_counts,
+    publish_parts,
     read_counts,
     share_interval,
     with_share,
@@ -114,3 +115,18 @@ def test_a_hidden_count_is_solved_where_the_sum_leaves_two_values_for_it():
 def test_a_maximum_is_named_where_it_is_beyond_chance(most, second, groups, clear):
     # 40 of 60: p = 0.013; 40 of 70: 0.28; 40 of 62: 0.030.
     assert is_clear_maximum(most, second, groups=groups) == clear
+
+
+@pytest.mark.parametrize(
+    ("counted", "of", "min_cell", "shown"),
+    [
+        # Were only those of 9 hidden whole, it would be 10 or 11.
+        ([11, 10], [18, 25], 10, [None, 10]),
+        ([9, 12], [18, 25], 10, [None, 10]),
+        ([5, 1, 6], [5, 11, 8], 5, [5, None, None]),
+        ([5, 3, 4], [5, 11, 8], 5, [5, None, None]),
+    ],
+)
+def test_that_all_are_hidden_tells_nothing_of_those_that_are_not(counted, of, min_cell, shown):
+    parts = publish_parts(pd.Series(counted), pd.Series(of), min_cell)
+    assert [None if pd.isna(value) else value for value in parts] == shown
