@@ -228,7 +228,7 @@ def people(run: Run, known: pd.DataFrame | None = None) -> Section:
 
 def coverage(run: Run) -> Section:
     """What the data cover and cannot tell; see :func:`.coverage.describe_coverage`."""
-    held = run.store.days()
+    held = None if run.source.wistia == "file" else run.store.days()
     return describe_coverage(_tables(run), run.window, run.params.min_cell, fetched=held)
 
 

@@ -14,7 +14,7 @@ EXACT = "identified viewers"  # a total of the account
 
 
 def describe_coverage(
-    engine: Engine, window: Window, min_cell: int, *, fetched: Iterable[date]
+    engine: Engine, window: Window, min_cell: int, *, fetched: Iterable[date] | None
 ) -> Section:
     """What the data cover and what they cannot tell: a row per limit.
 
@@ -22,8 +22,9 @@ def describe_coverage(
     ----------
     engine : Engine
         With sessions, viewers, visitors and medias.
-    fetched : iterable of date
-        Days that the store holds.
+    fetched : iterable of date, or None
+        Days that the store holds; None: sessions of a file, which tells neither days without
+        sessions from missing ones, nor networks.
 
     Returns
     -------
@@ -39,9 +40,12 @@ def describe_coverage(
     viewers = int(known["total"])
     shown = publish_counts(frame["value"], frame["total"], min_cell)
     frame["value"] = shown.mask(frame["topic"] == EXACT, int(known["value"]))
-    meaning = "Days since the first one stored that were not fetched: run 01_fetch again."
-    missing = len(missing_days(fetched, window))
-    frame.loc[len(frame)] = ["days not fetched", missing, window.days, meaning]
+    if fetched is None:
+        frame = frame[~frame["topic"].str.contains("data centres")]
+    else:
+        meaning = "Days since the first one stored that were not fetched: run 01_fetch again."
+        missing = len(missing_days(fetched, window))
+        frame.loc[len(frame)] = ["days not fetched", missing, window.days, meaning]
     frame = with_share(frame, "value", "total", interval=False)
     anonymous = 1 - known["value"] / viewers if viewers else None
     once = frame.set_index("topic")["share"]["viewers with one session"]

@@ -144,7 +144,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     for name in ("known_sessions", "sessions"):
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
-    clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
+    clusters = shown.dropna(subset="cluster").set_index("cluster")
+    clusters = clusters.loc[[name for name in rules.names if name in clusters.index]]
     shown["mean"] = summed["minutes"] / summed["viewers"]
     videos = shown.dropna(subset="media_id").merge(engine.query("FROM titles"), on="media_id")
     videos["minutes"] = videos["viewers"].astype(float) * videos["mean"]
@@ -156,4 +157,5 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         "watch_time_videos",
         videos.sort_values(["minutes", "media_id"], ascending=[False, True]),
     )
-    return make_section("watch_time", clusters.reset_index(), {"videos": by_video}, hours=hours)
+    parts = {"videos": by_video} if videos["minutes"].notna().any() else {}
+    return make_section("watch_time", clusters.reset_index(), parts, hours=hours)

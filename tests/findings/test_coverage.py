@@ -37,3 +37,10 @@ def test_days_are_missing_from_the_first_one_held_on():
 def test_nothing_watched_is_one_sentence():
     section = describe_coverage(tables([]), window(), 10, fetched=[])
     assert section.finding == "No viewer had a session in the window."
+
+
+def test_a_file_of_sessions_tells_neither_missing_days_nor_networks():
+    engine = tables([session(f"a{n}") for n in range(20)])
+    topics = describe_coverage(engine, window(), 10, fetched=None).table["topic"]
+    assert "days not fetched" not in set(topics) and not topics.str.contains("data centres").any()
+    assert "viewers with one session" in set(topics)

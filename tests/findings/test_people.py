@@ -125,3 +125,10 @@ def test_minutes_of_a_cluster_that_sees_nearly_all_to_the_end_are_hidden():
     sessions += [session(f"y{n}", "v2", 0.4) for n in range(20)]  # 12 views were not seen
     watched = listed(sessions, []).parts["watch_time"].table.set_index("cluster")
     assert watched.loc["casual_viewers", ["minutes", "minutes_per_viewer"]].notna().all()
+
+
+def test_watch_time_has_no_row_of_a_cluster_without_viewers_and_no_table_of_hidden_minutes():
+    sessions = [session(f"z{n}", "v2", 0.6) for n in range(25)] + [session("lone", "v3", 0.6)]
+    watched = listed(sessions, []).parts["watch_time"]
+    assert watched.table["cluster"].tolist() == ["casual_viewers"]
+    assert not watched.parts, "all but one viewer saw the one, and one the other"

@@ -138,7 +138,7 @@ def test_cards_set_what_the_data_say_beside_the_word_of_mave(page, make):
     assert "8.1 videos each; 54.2 minutes each, where lengths are known" in cards[0]
     assert "Send next “Admin deep dive”" in cards[0]
     assert "50 % of viewers (40–60 %), higher than the others; Mave says high AI" in cards[0]
-    assert "Conversion few, or all but few" in cards[2]
+    assert "Conversion few, or all but few, of its viewers" in cards[2]
     said = {
         "binge_watchers": "Conversion likelihood is very Low.",
         "engaged_explorers": "**Conversion potential**: low to moderate",
@@ -327,3 +327,16 @@ def test_headings_from_outside_leave_no_level_out():
     given = "<h1>a</h1><h2>b</h2><h6 id='x'>c</h6><h4>d</h4><h6>e</h6><h6>f</h6><h2>g</h2>"
     order = "<h1>a</h1><h2>b</h2><h3 id='x'>c</h3><h3>d</h3><h4>e</h4><h4>f</h4><h2>g</h2>"
     assert pages.headings_in_order(given) == order
+
+
+def test_what_is_as_popular_with_all_is_called_so(make):
+    found = samples.insights()
+    follower = found["content"]["parts"]["next_video"]["rows"][0]
+    follower |= {"share_of_next": 0.092, "share_of_all": 0.094}
+    page, _ = make(insights=found)
+    assert "Send next “Admin deep dive”, popular with all" in text_of(page.main)
+
+
+def test_nobody_to_call_is_said_without_a_list_of_names(make):
+    page, _ = make(counts={"people": 0, "people_to_call": 0})
+    assert "outreach.xlsx" not in text_of(page.find(id="answer"))
