@@ -231,13 +231,14 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     known = pairs.dropna()
     moved = known[known["cluster_then"] != known["cluster_now"]]
     total, count = int(known["viewers"].sum()), int(moved["viewers"].sum())
-    reason = "" if same_rules else "the rules differ"
-    clusters = pairs[["cluster_then", "cluster_now"]].stack().nunique()
-    if clusters == 2 and min_cell > 1 and not moved["viewers"].min() >= min_cell:
-        reason = "the sizes of two clusters would tell hidden ones"
     of = moved["cluster_then"].map(known.groupby("cluster_then")["viewers"].sum())
     # Zeros and hidden moves are both left out: a row of them could be solved by subtraction.
     table = moved.assign(viewers=publish_counts(moved["viewers"], of, min_cell, known=False))
+    sizes = [pairs.groupby(f"cluster_{when}")["viewers"].sum() for when in ("then", "now")]
+    few = (pd.concat(sizes) >= min_cell).groupby(level=0).any().sum() <= 2 and min_cell > 1
+    hidden = table.empty or table["viewers"].isna().any()
+    reason = "the sizes of so few clusters would tell hidden ones" if few and hidden else ""
+    reason = reason if same_rules else "the rules differ"
     table = table.dropna(subset="viewers").sort_values("viewers", ascending=False, kind="stable")
     shown = publish(count, of=total, min_cell=min_cell)
     if shown == 0 and total and min_cell > 1:

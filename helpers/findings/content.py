@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from helpers.findings.counts import TOO_FEW, is_clear_maximum
+from helpers.findings.counts import TOO_FEW, is_clear_maximum, publish_counts
 from helpers.findings.preference import (
     LEVEL,
     choose_period,
@@ -192,7 +192,9 @@ def compare_lengths(engine: Engine, min_cell: int, viewers: float = np.inf) -> S
     counted = engine.counts(sql("video_lengths")).merge(read_titles(engine), on="media_id")
     least = max(min_cell, 2) if viewers >= 2 * min_cell else np.inf
     counted = counted[(counted["viewers"] >= least) & (counted["duration"] > 0)]
-    frame = counted.sort_values(["viewers", "title"], ascending=[False, True], ignore_index=True)
+    rounded = publish_counts(counted["viewers"], counted["viewers"], min_cell, known=False)
+    order = counted.assign(rounded=-rounded)  # an exact order would tell of hidden ones
+    frame = order.sort_values(["rounded", "title"], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
     # Viewers are drawn, not sessions: those of one viewer hang together.
     spread = frame["squares"] - 2 * mean * frame["products"] + mean**2 * frame["session_squares"]

@@ -247,12 +247,10 @@ def publish_shares(
     listed &= counts.have_two_groups(sizes["viewers"], min_cell)
     kinds = cells.groupby("value")["kind"].first() if "kind" in cells else pd.Series("", grid.index)
     for cluster, size, total in sizes[["viewers", "choices"]].itertuples():
-        known_sum = (
-            _read_sum(size, total, min_cell) if sums else (0, size if "kind" in cells else np.inf)
-        )
+        within = _read_sum(size, total, min_cell) if sums else (0, size if kinds.any() else np.inf)
         for _, own in grid[cluster].groupby(kinds):
             cell = own.index, cluster
-            listed.loc[cell] = _list_safely(own, listed.loc[cell], size, known_sum, min_cell)
+            listed.loc[cell] = _list_safely(own, listed.loc[cell], size, within, min_cell)
     total = counts.publish_counts(grid.sum(axis=1), everybody, min_cell, known=known)
     readings = counts.read_counts(grid, listed, sizes["viewers"].to_numpy(), min_cell)
     sums = counts.read_counts(

@@ -56,7 +56,7 @@ def test_moves_between_two_clusters_are_not_counted_where_a_few_went_the_other_w
     one = crowd("r", 1, videos=6, day=-9), crowd("r", 1)
     moves = two_runs(tmp_path, may + one[0], june + one[1]).parts["moves"]
     assert moves.table.empty  # sizes: 11 more went there than back
-    assert moves.finding.endswith("the sizes of two clusters would tell hidden ones.")
+    assert moves.finding.endswith("the sizes of so few clusters would tell hidden ones.")
 
 
 def test_joined_left_and_moved_are_told_as_they_are(tmp_path):
@@ -67,14 +67,16 @@ def test_joined_left_and_moved_are_told_as_they_are(tmp_path):
     assert totals.loc["viewers", ["new", "gone", "now"]].tolist() == [207, 0, 1081]
     assert news.table.set_index("cluster")["viewers"].tolist() == [0, 0, 0, 0, 205]
     few = "of {} in both runs fewer than 10 moved to another cluster."
-    hidden = "moves are not counted, for the sizes of two clusters would tell hidden ones."
+    hidden = "moves are not counted, for the sizes of so few clusters would tell hidden ones."
+    twelve = crowd("l", 12, videos=6, day=-9), crowd("l", 12, videos=6)
     all_moved = "of 870 in both runs 870 moved to another cluster."
-    skimmer = [row | {"percent_viewed": 0.1} for row in crowd("k", 1, videos=2, day=-9)]
+    skimmers = [row | {"percent_viewed": 0.1} for row in crowd("k", 10, videos=2, day=-9)]
     for before, june, came, left, said, moves in (
         (may, stayed + moved + joined, 207, 0, hidden, []),  # by the sizes 4 or 6, not 5
         (may, crowd("s", 870, videos=6), 0, 4, all_moved, [[*CASUAL_TO_BINGE, 870]]),
-        (may, stayed + joined, 207, 4, few.format(870), []),  # there is one cluster alone
-        (may + skimmer, stayed + moved, 0, 1, few.format(874), []),
+        (may, stayed + joined, 207, 4, hidden, []),  # nobody
+        (may + skimmers[:2], stayed + moved, 0, 1, hidden, []),  # the third has one viewer
+        (may + skimmers + twelve[0], stayed + moved + twelve[1], 0, 10, few.format(886), []),
     ):
         found = two_runs(tmp_path, before, june).parts["moves"]
         assert found.finding == f"{came} viewer{'s' * (came != 1)} joined, {left} left; {said}"

@@ -299,6 +299,15 @@ def test_completion_is_judged_beside_the_usual_of_its_length():
     assert table["percent"].iloc[0] == round(percents.mean() * 100)
 
 
+def test_videos_of_known_length_are_in_the_order_of_published_viewers():
+    sessions = [session(f"p{n}", "v1") for n in range(28)] + [
+        session(f"q{n}", "v2") for n in range(31)
+    ]
+    medias = [{"media_id": key, "name": f"Video {key}", "duration": 60.0} for key in ("v1", "v2")]
+    shown = content.compare_lengths(tables(sessions, medias=medias), 10).table
+    assert shown["media_id"].tolist() == ["v1", "v2"]  # both 30
+
+
 def test_few_who_all_left_a_long_video_early_tell_nothing_of_it():
     """A tenth of the viewers see a long video to its end: of ten there may be none."""
     early = [0.05, 0.08, 0.1, 0.12, 0.07, 0.09, 0.11, 0.06, 0.1, 0.08, 0.12, 0.1]
