@@ -129,7 +129,7 @@ def named_lengths(engine) -> set[str]:
 
 def named_groups(engine, seed: int) -> set[str]:
     said = groups.find_groups(engine, RULES, MIN_CELL, seed).finding
-    return set() if "no groups" in said else {said.split(" form ")[1].split()[0]}
+    return set() if "no clear groups" in said else {said.split(" form ")[1].split()[0]}
 
 
 # ---- data, a seed each
