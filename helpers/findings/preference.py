@@ -278,9 +278,9 @@ def publish_shares(
 def _read_sum(size: int, choices: int, min_cell: int) -> tuple[float, float]:
     """What a reader knows of a cluster's choices: their mean, to a tenth, and what shares are of.
 
-    One each is a rule.
+    As many each, such as one, may be a rule.
     """
-    if choices <= size:
+    if not size or choices % size == 0:
         return choices, choices
     tenths = (20 * choices + size) // (2 * size)  # of the mean, rounded half up
     low, high = -((1 - 2 * tenths) * size // 20), ((2 * tenths + 1) * size - 1) // 20

@@ -169,6 +169,8 @@ def test_what_shares_are_of_tells_the_sum_too():
     # Of 59 viewers 53 viewings are by the mean 51 to 56, by the shares 53 to 57: all others are 4.
     assert preference._read_sum(59, 65, 5) == (63, 67)
     assert preference._read_sum(59, 59, 5) == (59, 59)
+    assert preference._read_sum(48, 96, 5) == (96, 96)  # a rule may be: two videos
+    assert preference._read_sum(0, 0, 5) == (0, 0)
     assert preference._read_sum(20, 46, 10) == (45, 46)  # 2.3; of 47 it is 2.35, told as 2.4
 
 
