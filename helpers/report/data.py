@@ -176,7 +176,7 @@ def _card(source: _Source, persona: dict[str, Any]) -> dict[str, Any]:
     advice = said.get("by_cluster", {}).get(cluster)
     replies = (reply for reply in said.get("replies", ()) if reply.get("cluster") == cluster)
     conversion = source.row_of(cluster, "conversions")
-    facts = ("viewers", "converted", "rate", "low", "high", "verdict")
+    facts = ("viewers", "converted", "rate", "low", "high", "verdict", "verdict_per_session")
     keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
     return {key: persona.get(key) for key in keys} | {
         "facts": [fact["text"] for fact in persona.get("facts") or []],

@@ -340,3 +340,10 @@ def test_what_is_as_popular_with_all_is_called_so(make):
 def test_nobody_to_call_is_said_without_a_list_of_names(make):
     page, _ = make(counts={"people": 0, "people_to_call": 0})
     assert "outreach.xlsx" not in text_of(page.find(id="answer"))
+
+
+def test_a_card_says_where_the_rate_of_sessions_tells_otherwise(make):
+    found = samples.insights()
+    found["conversions"]["rows"][0]["verdict_per_session"] = "lower"
+    page, _ = make(insights=found)
+    assert "higher than the others, per session lower" in text_of(page.main)
