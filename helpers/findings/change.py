@@ -292,8 +292,8 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
     table = pd.DataFrame(index=periods[whole].start_time)
     table["viewers"] = publish_counts(seen["n"].reindex(table.index, fill_value=0), total, min_cell)
     table["people"] = publish_counts(named.reindex(table.index, fill_value=0), people, min_cell)
-    # Of a total of one or two a hidden count is known; hidden whole it is no column.
-    if people < min_cell or table["people"].isna().all():
+    # Of a total of one or two a hidden count is known; where none is shown it is no column.
+    if people < min_cell or not table["people"].fillna(0).any():
         table = table.drop(columns="people")
     table.index = table.index.strftime(form)
     return make_section("trend", table.rename_axis("period").reset_index(), unit=unit)

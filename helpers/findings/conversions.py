@@ -38,9 +38,10 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     gate = counted[["viewers"]].assign(by_gate=by_gate).reset_index()
     gate = gate.dropna()  # identified viewers are exact: of few of them, few passed it
     parts = {"gate": make_section("gate", gate if by_gate.any() else gate[:0])}
-    shown = frame.reset_index() if counted["converted"].any() else frame[:0].reset_index()
+    shown = (frame if frame["converted"].fillna(0).any() else frame[:0]).reset_index()
     viewers = int(counted["viewers"].sum())
     words = {"viewers": viewers, "titles": rules.titles, "too_few": counts.TOO_FEW}
+    words["nobody"] = not counted["converted"].any()
     converted = _publish_total(counted, viewers, min_cell)
     return make_section("conversions", shown, parts, converted=converted, **words)
 

@@ -77,7 +77,7 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     sizes = listed[~listed["free_mail"]].groupby("domain").size()
     counted = pd.Series({name: int(sizes.between(*ends).sum()) for name, ends in SIZES.items()})
     shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
-    if sizes.empty:
+    if not shown.fillna(0).any():
         shown = shown[:0]
     return make_section("companies", shown.dropna().reset_index(), companies=len(sizes))
 
@@ -111,7 +111,9 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     return make_section(
         "catch",
         # Without the people to call: their number is exact, and would tell hidden ones beside it.
-        table[table["people"] > 0].drop(columns=["by_rest", "total"]),
+        table[(table["people"] > 0) & table["clicked"].fillna(0).any()].drop(
+            columns=["by_rest", "total"]
+        ),
     )
 
 

@@ -114,3 +114,10 @@ def test_equal_rates_get_no_verdict():
         table = compare(crowd("b", 200, 0.1, counts[0]), crowd("c", 200, 0.9, counts[1])).table
         alarms += table["verdict"].isin(["higher", "lower"]).any()
     assert alarms <= 2
+
+
+def test_where_only_hidden_counts_converted_there_is_a_sentence_and_no_table():
+    sessions = [session(f"c{n}", "v1", 0.9) for n in range(60)]
+    sessions += [session(f"c{n}", "v2", 0.9, conversion_type="click") for n in range(4)]
+    found = compare_conversions(tables(sessions), RULES, 10)
+    assert found.table.empty and found.finding == "Some viewers converted beyond the e-mail gate."

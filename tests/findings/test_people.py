@@ -39,7 +39,7 @@ def test_a_hidden_number_cannot_be_found_by_subtraction_from_the_exact_one():
     sessions, visitors = crowd(20)
     assert listed([*ANN, *sessions], [ANN_HERSELF, *visitors]).finding.startswith("21 of 21 ")
     one = listed(ANN, [ANN_HERSELF])
-    assert one.finding.startswith("1 of 1 identified person is worth a call")
+    assert one.finding.startswith("The one identified person is worth a call")
     assert list(one.table) == ["cluster"]
     # Seen lately are 10 of 22 and 2 of 21; the trend tells that they are 12.
     lately, known = crowd(10)
@@ -56,7 +56,7 @@ def test_nobody_and_nobody_left_are_said():
     assert out.finding.startswith("Everybody identified is on the opt-out list")
     assert "On the opt-out list: fewer than 10 e-mails" in out.note
     weak = listed([session("a", percent=0.1)], [visitor("a")])
-    assert weak.finding.startswith("None of 1 identified person is worth a call")
+    assert weak.finding.startswith("The one identified person is not worth a call")
 
 
 def test_companies_are_counted_without_mail_providers_and_who_opted_out():
