@@ -106,10 +106,7 @@ def open_host(run: Run) -> wistia.Host:
 
 def _import(run: Run) -> Fetched:
     """Own sessions in the place of the host's."""
-    imported = intake.import_sessions(run.store, run.params.sessions_file)
-    new = imported.rows if imported.changed else 0
-    facts = SessionFacts(rows=imported.rows, new=new, erased=imported.erased)
-    fetched = Fetched(sessions=facts)
+    fetched = Fetched(sessions=intake.import_sessions(run.store, run.params.sessions_file))
     _record(run, fetched)
     return fetched
 

@@ -8,6 +8,7 @@ import traceback
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -40,32 +41,32 @@ def project_root() -> Path:
     return home if (home / "notebooks").is_dir() else Path.cwd()
 
 
-def page_of(embed_url: str | None) -> tuple[str | None, dict[str, str | None]]:
+@lru_cache(1024)
+def page_of(embed_url: str) -> dict[str, str | None]:
     """Host and path of a page, and its ``utm_*`` values; everything else is dropped.
 
     Parameters
     ----------
-    embed_url : str or None
+    embed_url : str
         Address of the page the video was embedded in, as Wistia gives it.
 
     Returns
     -------
-    page : str or None
-        ``host/path`` without scheme, user, port, query and fragment.
-    utm : dict
-        The five utm names; None where absent.
+    dict
+        ``page`` (``host/path`` without scheme, user, port, query and fragment) and the five utm
+        names; None where absent.
     """
-    utm: dict[str, str | None] = dict.fromkeys(UTM)
+    read: dict[str, str | None] = dict.fromkeys(("page", *UTM))
     try:
-        parts = urlsplit(str(embed_url or "").strip())
+        parts = urlsplit(embed_url.strip())
     except ValueError:  # not an address: a stranger's text
-        return None, utm
+        return read
     if not parts.hostname or parts.scheme not in ("http", "https"):
-        return None, utm
+        return read
     path = "/".join(_without_identifier(piece) or "" for piece in parts.path.split("/"))
     values = parse_qsl(parts.query)
-    utm |= {key: _without_identifier(value) for key, value in values if key in utm}
-    return (parts.hostname + path).rstrip("/")[:500], utm
+    read |= {key: _without_identifier(value) for key, value in values if key in UTM}
+    return read | {"page": (parts.hostname + path).rstrip("/")[:500]}
 
 
 def _without_identifier(text: str) -> str | None:
@@ -84,6 +85,12 @@ def clean_text(text: str) -> str:
     lines = re.sub("\r\n?|[\u2028\u2029]", "\n", text)
     hidden = {sign for sign in lines if unicodedata.category(sign) in INVISIBLE} - {"\n", "\t"}
     return "".join(sign for sign in lines if sign not in hidden and sign not in BLANKS)
+
+
+@lru_cache(4096)
+def label_of(text: str) -> str:
+    """Text that reports show: a title may name the address to write to, and none is kept."""
+    return without_emails(clean_text(text)).strip()
 
 
 def relative(text: str, folder: Path | None = None) -> str:

@@ -7,19 +7,10 @@ from functools import cache
 import duckdb
 
 from helpers.core.parameters import suggest
+from helpers.store.schema import SQL_TYPES, VIEWERS
 
-COLUMNS = {
-    name: kind
-    for kind, names in {
-        "VARCHAR": "visitor_key location country top_video",
-        "BOOLEAN": "identified",
-        "BIGINT": "video_count session_count total_visits active_days",
-        "DOUBLE": "avg_percent_watched avg_session_percent minutes_watched",
-        "TIMESTAMPTZ": "first_seen last_active",
-    }.items()
-    for name in names.split()
-}
-"""Columns of the viewers table that a condition may compare, with their types."""
+COLUMNS = {field.name: SQL_TYPES[field.type] for field in VIEWERS}
+"""Columns that a condition may compare, with their types."""
 PERSONAL = ("name", "email")
 WORDS = {"AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL", "TRUE", "FALSE"}
 SIGNS = {"==": "=", "!=": "<>"}

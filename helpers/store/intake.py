@@ -3,9 +3,7 @@
 import csv
 import hashlib
 import io
-from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,23 +13,15 @@ from helpers.core import clock, files
 from helpers.core.errors import DataError
 from helpers.core.files import open_parquet
 from helpers.core.owner import read_owner_text
-from helpers.core.privacy import clean_text, page_of, without_emails
+from helpers.core.privacy import label_of, page_of
 from helpers.store import duck, engine
+from helpers.store.facts import SessionFacts
 from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 from helpers.store.store import Store
 
 NEEDED = "visitor_key or email|media_id or title|received_at|percent_viewed or percent_watched"
 OPTIONAL = "event_key name country region city embed_url conversion_type mobile"
 KNOWN = NEEDED.replace(" or ", " ").replace("|", " ").split() + OPTIONAL.split()
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What became of a sessions file: rows stored, rows of erased people left out."""
-
-    rows: int
-    erased: int
-    changed: bool
 
 
 def read_sessions_file(path: str | Path) -> pa.Table:
@@ -65,7 +55,7 @@ def read_sessions_file(path: str | Path) -> pa.Table:
     table = pa.table({"line": lines} | {n: pa.array(t, pa.string()) for n, t in texts.items()})
     with duck.connect(None, "") as connection:
         connection.register("sheet", table)
-        connection.create_function("label", _label)
+        connection.create_function("label", label_of)
         connection.create_function("page", _page)
         connection.execute(f"SET VARIABLE columns = {duck.texts(names)}")
         connection.execute(engine.sql("intake"))
@@ -77,8 +67,8 @@ def read_sessions_file(path: str | Path) -> pa.Table:
         return connection.sql(named).to_arrow_table()
 
 
-def import_sessions(store: Store, path: str | Path) -> Imported:
-    """Make a store hold the sessions of a file, and nothing else; unchanged, nothing is written.
+def import_sessions(store: Store, path: str | Path) -> SessionFacts:
+    """Make a store hold the sessions of a file, and nothing else; unchanged, nothing is new.
 
     Parameters
     ----------
@@ -110,7 +100,8 @@ def import_sessions(store: Store, path: str | Path) -> Imported:
             files.write_parquet(target, pa.Table.from_pandas(frame, schema, preserve_index=False))
         store.settle(date.max)
         store.save_state(state)
-    return Imported(len(kept), len(table) - len(kept), changed)
+    rows = len(kept)
+    return SessionFacts(rows=rows, new=rows if changed else 0, erased=len(table) - rows)
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -144,12 +135,5 @@ def _refuse(path: Path, line: int, what: str, expected: str):
     raise DataError(what, where=where, expected=expected, remedy="Nothing of the file is stored.")
 
 
-@lru_cache(4096)
-def _label(text: str) -> str:
-    return without_emails(clean_text(text)).strip()
-
-
-@lru_cache(4096)
 def _page(url: str, part: str) -> str:
-    page, utm = page_of(url)
-    return (page if part == "page" else utm[part]) or ""
+    return page_of(url)[part] or ""

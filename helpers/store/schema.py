@@ -30,3 +30,9 @@ MEDIA_STATS = columns(
     "media_id read_at:time play_count:count play_rate:number hours_watched:number"
 )
 ENGAGEMENT = columns("media_id second:number seconds:number plays:count rewatches:count")
+VIEWERS = columns(
+    "visitor_key location country top_video identified:flag video_count:count session_count:count "
+    "total_visits:count active_days:count avg_percent_watched:number avg_session_percent:number "
+    "minutes_watched:number first_seen:time last_active:time"
+)
+"""Columns of the viewers table that a condition may compare."""

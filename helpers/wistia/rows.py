@@ -11,16 +11,15 @@ Medias.
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 
 from helpers.core.errors import DataError
 from helpers.core.fields import Unsure
-from helpers.core.privacy import clean_text, page_of, without_emails
+from helpers.core.privacy import clean_text, label_of, page_of
 from helpers.store.facts import FORMAT_CHANGED
 
 ROUNDING = 1e-9
@@ -36,29 +35,10 @@ def read_time(value: Any) -> Any:
         return value
 
 
-def _clean(text: str) -> str | None:
-    """Text that can be stored and shown: JSON may carry half a surrogate pair or a NUL."""
-    plain = clean_text(text)
-    return plain if plain.strip() else None
-
-
-@lru_cache(4096)
-def _label(text: str) -> str | None:
-    """Text that reports show: a title may name the address to write to, and none is kept."""
-    return without_emails(_clean(text))
-
-
-_page_of = lru_cache(1024)(page_of)
-
-
 def _embed(part: str) -> Any:
     """A part of the page's address: host and path (`page`), or one of its utm values."""
-
-    def pick(url: str) -> str | None:
-        page, utm = _page_of(url)
-        return page if part == "page" else utm[part]
-
-    return Annotated[_maybe(Annotated[str, AfterValidator(pick)]), Field(alias="embed_url")]
+    value = _maybe(Annotated[str, AfterValidator(lambda url: page_of(url)[part])])
+    return Annotated[value, Field(alias="embed_url")]
 
 
 def _path(*names: str) -> Any:
@@ -85,15 +65,13 @@ def _maybe(kind: Any) -> Any:
     return Annotated[kind | None, Unsure]
 
 
-Text = _maybe(Annotated[str, AfterValidator(_clean)])
-Label = _maybe(Annotated[str, AfterValidator(_label)])
-Address = _maybe(Annotated[str, AfterValidator(lambda text: (_clean(text) or "").strip() or None)])
+# JSON may carry half a surrogate pair or a NUL.
+Text = _maybe(Annotated[str, AfterValidator(lambda text: clean_text(text).strip() or None)])
+Label = _maybe(Annotated[str, AfterValidator(lambda text: label_of(text) or None)])
 
 
-class Row(BaseModel):
+class Row(BaseModel, strict=True):
     """What all rows share: no type is converted, unknown keys are ignored."""
-
-    model_config = ConfigDict(strict=True)
 
 
 class Session(Row):
@@ -105,7 +83,7 @@ class Session(Row):
     received_at: Moment
     percent_viewed: Share
     media_name: Label = None
-    email: Address = None
+    email: Text = None
     country: Label = None
     region: Label = None
     city: Label = None
@@ -124,7 +102,7 @@ class Visitor(Row):
     visitor_key: Key
     last_active_at: _maybe(Moment) = None
     name: Text = _path("visitor_identity", "name")
-    email: Address = _path("visitor_identity", "email")
+    email: Text = _path("visitor_identity", "email")
     org_name: Text = _path("visitor_identity", "org", "name")
     org_title: Text = _path("visitor_identity", "org", "title")
 

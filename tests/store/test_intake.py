@@ -134,7 +134,7 @@ def store(tmp_path):
 def test_a_store_holds_what_the_file_holds_and_later_stages_are_the_same(store, tmp_path):
     path = written(tmp_path, COURSE)
     found = import_sessions(store, path)
-    assert (found.rows, found.erased, found.changed) == (3, 0, True)
+    assert (found.rows, found.erased, found.new) == (3, 0, 3)
     assert list(store.days()) == [date(2026, 3, 2), date(2026, 3, 9)]
     window = Window(date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 1))
     asked = engine.over_store(Settings(), store, window)
@@ -151,10 +151,10 @@ def test_a_file_read_again_changes_nothing_and_a_changed_one_takes_its_place(sto
     import_sessions(store, path)
     files = [path for path in store.folder.rglob("*") if path.is_file()]
     before, state = [path.stat().st_mtime_ns for path in files], store.fingerprint()
-    assert not import_sessions(store, path).changed
+    assert not import_sessions(store, path).new
     assert [path.stat().st_mtime_ns for path in files] == before
     written(tmp_path, "\n".join(COURSE.splitlines()[:3]))
-    assert import_sessions(store, path).changed and store.fingerprint() != state
+    assert import_sessions(store, path).new and store.fingerprint() != state
     assert list(store.days()) == [date(2026, 3, 2)]
     store.forget("bo@uni.example")
     assert import_sessions(store, path).erased == 1
