@@ -1,6 +1,5 @@
 """The command line: ``viewer-personas …`` and ``python -m helpers …`` are the same."""
 
-import errno
 import gc
 import logging
 import os
@@ -11,9 +10,9 @@ from pathlib import Path
 import click
 
 from helpers.core import files, privacy
-from helpers.core.errors import KitError, ParameterError
+from helpers.core.errors import KitError, ParameterError, explain
 
-FAILED, INTERRUPTED = 4, 130
+INTERRUPTED = 130
 
 
 def _choose(context: click.Context, option: click.Parameter, value: str | None) -> None:
@@ -187,10 +186,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KitError as error:
         status = _tell(str(error), error, error.exit_status)
     except Exception as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            sys.exit(_tell("The disk is full. Free some space and run again.", error, FAILED))
-        first = (str(error).splitlines() or [""])[0][:300]
-        status = _tell(f"Unexpected: {type(error).__name__}: {first}", error, 1)
+        told = explain(type(error).__name__, str(error), "Unexpected")
+        status = _tell(str(told), error, told.exit_status)
     gc.freeze()  # the memory goes with the process: to sort it first takes half a second
     sys.exit(status)
 

@@ -10,7 +10,7 @@ import pytest
 from commands import ROOT
 
 from helpers.batch import kernels
-from helpers.core import parameters
+from helpers.core import errors, parameters
 from helpers.report import notebook_page, report
 from helpers.run import STAGES
 
@@ -80,7 +80,7 @@ def _execute(path: Path, output: Path, given: dict, kernel: None) -> None:
             with contextlib.redirect_stdout(printed):
                 exec(cell.source, names)
         except Exception as error:
-            raise kernels.explain(path.stem, type(error).__name__, str(error)) from error
+            raise errors.explain(type(error).__name__, str(error), path.stem) from error
         finally:
             text = nbformat.v4.new_output("stream", name="stdout", text=printed.getvalue())
             cell.outputs = [text]

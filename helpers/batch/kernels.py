@@ -17,7 +17,7 @@ from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from helpers.core.errors import BY_NAME, KitError, ParameterError, ServiceError
+from helpers.core.errors import KitError, ParameterError, explain
 
 _FIGURE = """
 import io, helpers.plots, matplotlib.pyplot as plt
@@ -42,10 +42,6 @@ WRITABLE = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
 
 THIS_PYTHON = KernelSpecManager(kernel_dirs=[])
 """Knows the kernel of this Python alone, whatever other environments left on the machine."""
-
-
-class NotebookError(KitError):
-    """A cell failed for a reason the kit cannot explain, or its kernel did."""
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
@@ -131,7 +127,7 @@ def check_kernel() -> str:
 
     Raises
     ------
-    NotebookError
+    KitError
         It does not start or does not answer.
     """
     cell = nbformat.v4.new_code_cell("import sys; print(sys.version.split()[0])")
@@ -142,7 +138,7 @@ def check_kernel() -> str:
     except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         what = f"The kernel of this Python does not answer: {type(error).__name__}."
         remedy = "Install the project anew (make clean, then make report)."
-        raise NotebookError(what, remedy=remedy) from error
+        raise KitError(what, remedy=remedy) from error
     return f"Python {done.cells[0].outputs[0].text.strip()} runs cells"
 
 
@@ -152,7 +148,7 @@ def execute(path: Path, output: Path, given: dict[str, Any], kernel: AsyncKernel
     Raises
     ------
     KitError
-        Of the class that the cell raised; NotebookError for anything else.
+        Of the class that the cell raised; the base class for anything else.
     """
     import papermill  # slow to import; the kernel starts meanwhile
     from papermill.exceptions import PapermillException, PapermillExecutionError
@@ -171,25 +167,13 @@ def execute(path: Path, output: Path, given: dict[str, Any], kernel: AsyncKernel
             progress_bar=False,
         )
     except PapermillExecutionError as error:
-        raise explain(path.stem, error.ename, error.evalue) from error
+        raise explain(error.ename, error.evalue, path.stem) from error
     except (CellTimeoutError, DeadKernelError) as error:
         what = "The kernel died, as when memory runs out. What was fetched and bought is kept."
         remedy = "Set VIEWER_PERSONAS_MEMORY_LIMIT (such as 2GB) and run again."
-        raise NotebookError(what, where=path.stem, remedy=remedy) from error
+        raise KitError(what, where=path.stem, remedy=remedy) from error
     except (PapermillException, RuntimeError) as error:
-        raise NotebookError(str(error), where=path.stem) from error
-
-
-def explain(stage: str, name: str, text: str) -> KitError:
-    """The error a cell raised, by its class name and message, as the kit's own."""
-    kind = BY_NAME.get(name)
-    if kind:
-        return kind(text, remedy="")  # it is in the text
-    if "No space left on device" in text or "[Errno 28]" in text:
-        remedy = "What was fetched is kept. Free some space and run again."
-        return ServiceError("The disk is full.", where=stage, remedy=remedy)
-    first = (text.strip().splitlines() or [""])[0][:300]
-    return NotebookError(f"{name}: {first}", where=stage)
+        raise KitError(str(error), where=path.stem) from error
 
 
 def refresh(*paths: Path) -> None:

@@ -128,3 +128,20 @@ class DataError(KitError):
 
 
 BY_NAME = {kind.__name__: kind for kind in (KitError, *KitError.__subclasses__(), UnknownOutcome)}
+
+
+def explain(name: str, text: str, where: str) -> KitError:
+    """The kit's own error for one that is told by its class name and its message.
+
+    Parameters
+    ----------
+    where : str
+        What stands before an error that is none of the kit's.
+    """
+    if name in BY_NAME:
+        return BY_NAME[name](text, remedy="")  # it is in the text
+    if "No space left on device" in text or "[Errno 28]" in text:
+        remedy = "What was fetched is kept. Free some space and run again."
+        return ServiceError("The disk is full.", remedy=remedy)
+    first = (text.strip().splitlines() or [""])[0][:300]
+    return KitError(f"{name}: {first}", where=where)

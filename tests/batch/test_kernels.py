@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from helpers.batch import kernels
-from helpers.core.errors import AccessError, ParameterError, ServiceError
+from helpers.core.errors import ParameterError
 from helpers.run import STAGES
 from notebooks import SPEC
 
@@ -24,18 +24,6 @@ def test_a_notebook_without_a_parameters_cell_is_refused(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "b.ipynb")
     with pytest.raises(ParameterError, match="no cell tagged parameters"):
         kernels.parameters_of(tmp_path / "b.ipynb")
-
-
-def test_an_error_of_the_kit_keeps_its_class_and_words():
-    found = kernels.explain("01_fetch", "AccessError", "Refused. There.")
-    assert isinstance(found, AccessError) and str(found) == "Refused. There."
-
-
-def test_other_errors_become_one_line_with_the_stage():
-    found = kernels.explain("02_enrich", "ValueError", "first\nsecond")
-    assert str(found) == "02_enrich: ValueError: first" and found.exit_status == 1
-    full = kernels.explain("01_fetch", "OSError", "[Errno 28] No space left on device: 'x'")
-    assert isinstance(full, ServiceError) and "disk is full" in str(full)
 
 
 def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch):

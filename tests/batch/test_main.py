@@ -31,6 +31,7 @@ def viewer_personas(capsys):
     return give
 
 
+KEPT = "What was fetched is kept."
 STATUS = {
     "KitError": 1, "ParameterError": 2, "AccessError": 3, "ServiceError": 4, "UnknownOutcome": 4,
     "CreditError": 5, "LockError": 6, "DataError": 7,
@@ -54,7 +55,11 @@ def test_each_kind_of_error_has_its_exit_status_and_one_message(
     [
         (ZeroDivisionError("by zero\nmore"), 1, "Unexpected: ZeroDivisionError: by zero\n"),
         (KeyboardInterrupt(), 130, "Interrupted. What was fetched and bought is kept.\n"),
-        (OSError(28, "No space left"), 4, "The disk is full. Free some space and run again.\n"),
+        (
+            OSError(28, "No space left"),
+            4,
+            f"The disk is full. {KEPT} Free some space and run again.\n",
+        ),
     ],
 )
 def test_what_nobody_foresaw_is_one_line_and_how_to_go_on(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.core import errors, files
-from helpers.core.errors import AccessError, KitError, ParameterError
+from helpers.core.errors import AccessError, KitError, ParameterError, ServiceError
 
 REFUSED = AccessError(
     "401 on GET /v1/stats/events.json: token refused.",
@@ -70,3 +70,15 @@ def test_an_outputs_folder_that_cannot_be_written_hides_no_error(dev):
     dev.parent.write_text("a file in its place")
     text = lines(raised(KitError("Something else.")))
     assert "Something else." in text and "run.log" not in text
+
+
+def test_an_error_of_the_kit_told_by_its_name_keeps_its_class_and_words():
+    found = errors.explain("AccessError", "Refused. There.", "01_fetch")
+    assert isinstance(found, AccessError) and str(found) == "Refused. There."
+
+
+def test_other_errors_become_one_line_with_the_stage():
+    found = errors.explain("ValueError", "first\nsecond", "02_enrich")
+    assert str(found) == "02_enrich: ValueError: first" and found.exit_status == 1
+    full = errors.explain("OSError", "[Errno 28] No space left on device: 'x'", "01_fetch")
+    assert isinstance(full, ServiceError) and "disk is full" in str(full)
