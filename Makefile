@@ -41,7 +41,7 @@ notebooks: .venv/.ready  ## execute the committed notebooks anew, against the sa
 	@outputs=$$(mktemp -d) && \
 	env -u WISTIA_API_TOKEN -u MAVERA_API_KEY -u WISTIA_BASE_URL -u MAVERA_BASE_URL \
 	  VIEWER_PERSONAS_ENV_FILE=/dev/null VIEWER_PERSONAS_OUTPUTS=$$outputs \
-	  $(PY) -m helpers.batch.kernels notebooks/0*.ipynb; \
+	  $(PY) tests/notebooks.py notebooks/0*.ipynb; \
 	status=$$?; rm -rf $$outputs; exit $$status
 
 audit: .venv/.ready  ## look up known weaknesses of the dependencies

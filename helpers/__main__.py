@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -174,6 +175,7 @@ def settle(entry, outcome) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: one message on stderr and the exit status of its kind; no traceback."""
     files.close_to_others()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is like Ctrl-C
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of kernels that an error ended
     try:
         status = cli.main(arguments, prog_name="viewer-personas", standalone_mode=False) or 0

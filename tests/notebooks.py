@@ -1,13 +1,15 @@
-"""Tiny notebooks in the place of the real ones, for tests of the runner."""
+"""Tiny notebooks in the place of the real ones, for tests of the runner; real ones made anew."""
 
 import ast
 import contextlib
 import io
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from commands import ROOT
+from nbclient import NotebookClient
 
 from helpers.batch import kernels
 from helpers.core import errors, parameters
@@ -108,3 +110,17 @@ def run_real(folder: Path, monkeypatch, *stages: str, **given) -> None:
             if "parameters" in cell.metadata.get("tags", ()):
                 names |= {"run": folder.name} | {n: v for n, v in given.items() if n in names}
     report.build(folder)
+
+
+def refresh(*paths: Path) -> None:
+    """Execute notebooks one after another and save their outputs in place, without times."""
+    with kernels.start_kernels([path.stem for path in paths]) as started:
+        for path, kernel in zip(paths, started, strict=True):
+            book = nbformat.read(path, as_version=4)
+            NotebookClient(book, km=kernel, record_timing=False).execute()
+            book.metadata["language_info"] = {"name": "python"}  # no version
+            nbformat.write(book, path)
+
+
+if __name__ == "__main__":
+    refresh(*map(Path, sys.argv[1:]))

@@ -117,11 +117,8 @@ def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = Fa
     outcomes = [Outcome(account, outputs / account.name) for account in accounts]
     worst = INTERRUPTED
     try:
-        with runner.stop_on_sigterm():
-            for outcome in outcomes:
-                _run_account(
-                    outcome, command(outcome.account, outcome.outputs, given, stages), quiet
-                )
+        for outcome in outcomes:
+            _run_account(outcome, command(outcome.account, outcome.outputs, given, stages), quiet)
         worst = max(outcome.status for outcome in outcomes)
     finally:
         index = report.index(outputs)

@@ -4,7 +4,6 @@ import ast
 import contextlib
 import itertools
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -174,17 +173,3 @@ def execute(path: Path, output: Path, given: dict[str, Any], kernel: AsyncKernel
         raise KitError(what, where=path.stem, remedy=remedy) from error
     except (PapermillException, RuntimeError) as error:
         raise KitError(str(error), where=path.stem) from error
-
-
-def refresh(*paths: Path) -> None:
-    """Execute notebooks one after another and save their outputs in place, without times."""
-    with start_kernels([path.stem for path in paths]) as started:
-        for path, kernel in zip(paths, started, strict=True):
-            book = nbformat.read(path, as_version=4)
-            NotebookClient(book, km=kernel, record_timing=False).execute()
-            book.metadata["language_info"] = {"name": "python"}  # no version
-            nbformat.write(book, path)
-
-
-if __name__ == "__main__":
-    refresh(*map(Path, sys.argv[1:]))

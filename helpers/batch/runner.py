@@ -1,13 +1,10 @@
 """The runner: notebooks into a run folder, then HTML, the scan for leaks and the index."""
 
-import contextlib
 import logging
 import os
 import platform
 import shutil
-import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -49,11 +46,12 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
         bought is kept.
     """
     work = plan(given, **options)
-    with work.run.store.run_lock(), stop_on_sigterm(), contextlib.ExitStack() as stack:
+    with work.run.store.run_lock():
         if work.run.folder == work.run.settings.outputs:  # it has no folder of its own yet
             work.run = _in_new_folder(work.run)
         log_file = _RunLog(work.run.folder / "run.log", encoding="utf-8")
-        stack.enter_context(_log_to(log_file))
+        logging.basicConfig(handlers=[log_file], force=True)  # in the place of an earlier run's
+        log.setLevel(logging.INFO)
         work.run.record(
             **work.run.facts(),
             status="running",
@@ -64,12 +62,13 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
             error=None,
         )
         try:
-            stack.callback(stop_sandboxes)
             _execute(work)
             _finish(work)
         except BaseException as error:
             _fail(work, error)
             raise
+        finally:
+            stop_sandboxes()
     return work
 
 
@@ -84,20 +83,6 @@ def _in_new_folder(run: Run) -> Run:
     if run.params.sessions_file:  # relative: papermill writes parameters into the notebooks
         values["sessions_file"] = os.path.relpath(run.params.sessions_file)
     return Run(run.stage, folder, run.settings, type(run.params).check(values), source=run.source)
-
-
-@contextlib.contextmanager
-def stop_on_sigterm() -> Iterator[None]:
-    """A polite end (SIGTERM) is handled like Ctrl-C: the run says that it failed."""
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _execute(work: Plan) -> None:
@@ -219,14 +204,3 @@ class _RunLog(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: a full disk is told once, by the run itself."""
-
-
-@contextlib.contextmanager
-def _log_to(handler: logging.Handler) -> Iterator[None]:
-    log.setLevel(logging.INFO)
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()

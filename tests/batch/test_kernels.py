@@ -8,7 +8,7 @@ import pytest
 from helpers.batch import kernels
 from helpers.core.errors import ParameterError
 from helpers.run import STAGES
-from notebooks import SPEC
+from notebooks import SPEC, refresh
 
 
 @pytest.mark.parametrize("text", [None, "no json", "{}", '{"cells": []}'])
@@ -34,7 +34,7 @@ def test_kernels_run_this_python_whatever_the_machine_has(tmp_path, monkeypatch)
     text = "import os, sys\nprint(sys.executable, os.environ['MPLBACKEND'])"
     book.cells = [nbformat.v4.new_code_cell(text)]
     nbformat.write(book, tmp_path / "b.ipynb")
-    kernels.refresh(tmp_path / "b.ipynb")
+    refresh(tmp_path / "b.ipynb")
     done = nbformat.read(tmp_path / "b.ipynb", 4)
     python, backend = done.cells[0].outputs[0].text.split()
     assert python == sys.executable
@@ -52,7 +52,7 @@ def test_what_is_done_beforehand_works_and_leaves_no_names_in_the_notebook(tmp_p
         "import sys\nprint('helpers.personas' in sys.modules, 'helpers' in globals())"
     )
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": SPEC}), path)
-    kernels.refresh(path)
+    refresh(path)
     assert nbformat.read(path, 4).cells[0].outputs[0].text == "True False\n"
 
 
