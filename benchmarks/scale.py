@@ -35,7 +35,8 @@ KEYS = {
 def make(folder: Path, sessions: int) -> Path:
     """A store with so many sessions, and ``single.parquet``; the same rows at every call."""
     from helpers.store import duck
-    from helpers.store.store import SESSIONS, Store
+    from helpers.store.schema import SESSIONS
+    from helpers.store.store import Store
 
     outputs = folder / f"{sessions}"
     if (outputs / "single.parquet").exists():
@@ -227,7 +228,7 @@ def with_duckdb(outputs: Path) -> dict:
     """The kit's SQL by DuckDB alone, over one file sorted by viewer."""
     from helpers.core.parameters import Window
     from helpers.store import duck, engine, rules
-    from helpers.store.store import MEDIAS, VISITORS
+    from helpers.store.schema import MEDIAS, VISITORS
 
     con = duck.connect(None, outputs / ".spill")
     rows = f"read_parquet({duck.quoted(outputs / 'single.parquet')}, file_row_number = true)"

@@ -134,8 +134,7 @@ def bill(run: Run) -> pd.DataFrame:
 
 def _bill(run: Run, account: agent.Account, content: PersonasFile) -> agent.Bill:
     """Of the personas, and of what later stages of this run will ask."""
-    price = agent.KINDS["persona"].price
-    rows = drafting.plan_personas(account, content.personas, price)
+    rows = drafting.plan_personas(account, content.personas)
     if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
         return account.bill(rows)
     known = account.bill(rows, questions(run, content))

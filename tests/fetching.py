@@ -187,7 +187,7 @@ def settings(outputs: Path, url: str, **more: str) -> dict[str, str]:
 def quick(page_size: int) -> None:
     """Small pages and short waits, in this process."""
     http.Client.FIRST_WAIT = 0.01
-    fetch.wistia.Host.__init__.__kwdefaults__["per_page"] = page_size
+    fetch.wistia.Host.per_page = page_size
 
 
 def go(**given) -> fetch.Fetched:

@@ -16,7 +16,7 @@ from helpers.run import Run
 from helpers.sandbox.account import Account
 from helpers.sandbox.faults import Faults
 from helpers.sandbox.server import create_app, start_in_thread
-from helpers.store.store import MEDIAS, SESSIONS, VISITORS
+from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 
 NAME = "2026-07-01"
 KINDS = {  # viewers, videos each, completion of each

@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from helpers.store import duck
-from helpers.store.store import SESSIONS, VISITORS, Store
+from helpers.store.schema import SESSIONS, VISITORS
+from helpers.store.store import Store
 
 DAY = date(2026, 6, 1)
 NOON = datetime.combine(DAY, time(12), UTC)

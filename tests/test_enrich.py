@@ -16,7 +16,7 @@ from helpers import cluster, enrich
 from helpers.core.errors import DataError
 from helpers.run import Run
 from helpers.store import engine
-from helpers.store.store import SESSIONS, VISITORS
+from helpers.store.schema import SESSIONS, VISITORS
 
 
 def session(key, viewer, media, at, percent, **more):

@@ -32,7 +32,7 @@ def serve(bare_environment, monkeypatch):
     monkeypatch.setattr(http.Client, "FIRST_WAIT", 0.01)
 
     def start(rows, page_size: int) -> Served:
-        monkeypatch.setitem(Wistia.__init__.__kwdefaults__, "per_page", page_size)
+        monkeypatch.setattr(Wistia, "per_page", page_size)
         server = Served(*rows).start()
         servers.append(server)
         for name, value in fetching.settings(bare_environment, server.url).items():

@@ -13,7 +13,7 @@ from helpers.core.errors import AccessError, DataError, ParameterError
 from helpers.core.folders import new_folder, newest_first, record
 from helpers.core.settings import Sources
 from helpers.run import Run
-from helpers.store.store import SESSIONS
+from helpers.store.schema import SESSIONS
 
 
 def make(outputs, name, **facts):

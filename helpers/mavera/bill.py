@@ -59,14 +59,9 @@ class Purchase:
 
     def entry(self) -> dict[str, Any]:
         """What the ledger keeps of it."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "cluster": self.cluster,
-            "fingerprint": self.fingerprint,
-            "thread_id": getattr(self.payload, "thread_id", None),
-            "facts": self.facts,
-        }
+        named = {"kind": self.kind, "name": self.name, "cluster": self.cluster, "facts": self.facts}
+        thread_id = getattr(self.payload, "thread_id", None)
+        return named | {"fingerprint": self.fingerprint, "thread_id": thread_id}
 
 
 class BillRow(BaseModel):

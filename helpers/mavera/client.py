@@ -19,7 +19,6 @@ NEWEST = 50  # threads that are read in search of a question
 NOT_BOUGHT = "Without it nothing is bought. Run again later, or ask Mavera what changed."
 READ_TIMEOUT = 240  # seconds; Mave takes 5 to 90
 M = TypeVar("M", bound=BaseModel)
-R = TypeVar("R", bound=BaseModel)
 
 
 class Usage(BaseModel):
@@ -46,10 +45,10 @@ class Persona(Row):
     details: Annotated[dict[str, Any] | None, Unsure] = None
 
 
-class Page(BaseModel, Generic[R]):
+class Page(BaseModel, Generic[M]):
     """A page of a list; ``total`` and ``offset`` stand in some, a cursor in others."""
 
-    data: list[R]
+    data: list[M]
     next_cursor: str | None = None
     has_more: bool | None = None
     total: int | None = None

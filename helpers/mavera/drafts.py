@@ -6,7 +6,7 @@ from typing import Any
 from helpers.core import settings
 from helpers.core.errors import CreditError
 from helpers.mavera import payloads
-from helpers.mavera.bill import BillRow, Purchase
+from helpers.mavera.bill import KINDS, BillRow, Purchase
 from helpers.mavera.ledger import Entry
 from helpers.mavera.prompts import write
 from helpers.mavera.purchases import Account
@@ -52,10 +52,8 @@ def _moved(was: Any, now: Any) -> bool:
     return abs(was - now) > max(LEAST_SHARE if most <= 1 else LEAST_MOVE, TENTH * most)
 
 
-def plan_personas(account: Account, rows: list[PersonaRow], price: int) -> list[BillRow]:
+def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
     """Give each draft its persona, if one is ours, and its plan; returns the rows of the bill.
-
-    A persona costs so many credits.
 
     Found by the ledger (same name, else same cluster), if the account still lists it, else by exact
     name among the account's own personas; the oldest, if there are several.
@@ -82,7 +80,7 @@ def plan_personas(account: Account, rows: list[PersonaRow], price: int) -> list[
         row.plan = _plan(account, row)
         if row.plan == "reuse":
             _describe(account, row)
-    credits = {"buy": price}
+    credits = {"buy": KINDS["persona"].price}
     return [
         BillRow(item=r.name, status=r.plan, credits=credits.get(r.plan, 0), cluster=r.cluster)
         for r in rows

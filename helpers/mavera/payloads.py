@@ -9,7 +9,7 @@ import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.privacy import clean_text, without_emails
@@ -44,10 +44,8 @@ Quartiles = dict[Literal[PERCENTILES], Count]
 ClusterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Payload(BaseModel):
+class Payload(BaseModel, extra="forbid", frozen=True, hide_input_in_errors=True):
     """Base of all that is sent: frozen, and closed to fields it does not name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     def body(self) -> dict[str, Any]:
         """JSON content, without what is missing."""

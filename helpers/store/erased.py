@@ -5,14 +5,13 @@ A hash says nothing about a person; whoever has the store can test an address ag
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
 from helpers.core.errors import DataError
-from helpers.core.files import read_json, write_json
+from helpers.core.files import read_json, replace_file, write_json
 
 
 class Erased:
@@ -84,10 +83,8 @@ class Erased:
     @cached_property
     def _key(self) -> bytes:
         if not self._key_path.exists():
-            self._key_path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(32))
+            with replace_file(self._key_path) as staged:
+                staged.write_bytes(secrets.token_bytes(32))
         return self._key_path.read_bytes()
 
 

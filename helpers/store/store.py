@@ -20,9 +20,7 @@ from helpers.core.files import open_parquet, read_json, write_json
 from helpers.store import duck
 from helpers.store.days import Days, digest
 from helpers.store.erased import Erased, fold
-from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
-
-__all__ = ["MEDIAS", "SESSIONS", "VISITORS", "Store"]
+from helpers.store.schema import MEDIAS, VISITORS
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0

@@ -65,6 +65,9 @@ class Wistia:
     token : SecretStr
     per_minute : int
         Requests the account allows a minute, over all its tokens.
+
+    Attributes
+    ----------
     per_page : int
         Rows a page; the service caps it at 100 without a word.
 
@@ -74,10 +77,9 @@ class Wistia:
     Engagement, Show Token.
     """
 
-    def __init__(
-        self, base_url: str, token: SecretStr, *, per_minute: int = 600, per_page: int = 100
-    ):
-        self.per_page = per_page
+    per_page = 100
+
+    def __init__(self, base_url: str, token: SecretStr, *, per_minute: int = 600):
         self.client = Client(
             "Wistia", base_url, token, per_minute=per_minute, permission=STATS_PERMISSION
         )

@@ -16,7 +16,7 @@ from helpers.core import clock, folders
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.files import write_parquet
 from helpers.report import report
-from helpers.store.store import VISITORS
+from helpers.store.schema import VISITORS
 
 JANE, KEY, OTHER = "Jane.O'Hara@example.com", "00jane_4711-a", "00jane_4711-b"
 TOM = "tom@example.org"

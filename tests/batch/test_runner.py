@@ -19,7 +19,8 @@ from helpers.core import files, folders
 from helpers.core.errors import DataError, KitError, LockError, ParameterError
 from helpers.run import STAGES
 from helpers.store import rules
-from helpers.store.store import VISITORS, Store
+from helpers.store.schema import VISITORS
+from helpers.store.store import Store
 from notebooks import no_kernels, plain_report, write  # noqa: F401
 
 pytestmark = [pytest.mark.usefixtures("plain_report")]

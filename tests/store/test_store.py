@@ -15,7 +15,8 @@ from storing import DAY, commit, keys_in, new_store, sessions, visitors
 
 from helpers.core.errors import DataError, LockError, ParameterError
 from helpers.core.files import write_parquet
-from helpers.store.store import MEDIAS, Store
+from helpers.store.schema import MEDIAS
+from helpers.store.store import Store
 
 
 @pytest.fixture

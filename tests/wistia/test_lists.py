@@ -33,7 +33,8 @@ def small_lists():
 
 
 def reading(served: Served, tmp_path_factory, size: int) -> tuple[Wistia, Store]:
-    service = Wistia("http://127.0.0.1:1", SecretStr("t"), per_page=size)
+    service = Wistia("http://127.0.0.1:1", SecretStr("t"))
+    service.per_page = size
     service.client = served
     made = Store(tmp_path_factory.mktemp("store") / "live")
     made.open("x")

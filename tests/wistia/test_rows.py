@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
 from helpers.store.facts import refuse_unusable
-from helpers.store.store import MEDIAS, SESSIONS, VISITORS
+from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 from helpers.wistia.client import Wistia
 from helpers.wistia.rows import to_table
 

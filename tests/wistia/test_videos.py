@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from helpers.core import http
 from helpers.core.errors import ServiceError
 from helpers.core.files import write_parquet
-from helpers.store.store import MEDIAS, Store
+from helpers.store.schema import MEDIAS
+from helpers.store.store import Store
 from helpers.wistia.client import Wistia
 from helpers.wistia.rows import to_table
 from helpers.wistia.videos import GONE, NO_CURVE, REFUSED, fetch_engagement
