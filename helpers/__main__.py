@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from helpers.core import files, privacy
+from helpers.core import privacy
 from helpers.core.errors import KitError, ParameterError, explain
 
 INTERRUPTED = 130
@@ -174,7 +174,7 @@ def settle(entry, outcome) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: one message on stderr and the exit status of its kind; no traceback."""
-    files.close_to_others()
+    os.umask(0o077)  # whatever is made is open to its owner alone
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is like Ctrl-C
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of kernels that an error ended
     try:

@@ -1,6 +1,7 @@
 """A run: its folder, its window, its account, its parameters, and the two services it asks."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -86,7 +87,7 @@ class Run:
         """
         name = run.folder.name if isinstance(run, Run) else run
         tables.install()
-        files.close_to_others()
+        os.umask(0o077)  # whatever is made is open to its owner alone
         settings = settings_module.load()
         files.log_errors(stage, settings.outputs / "dev")
         asked = Parameters.check({"run": name, **given}, where=stage)
@@ -162,9 +163,11 @@ class Run:
         return self.folder / "data" / name
 
     def private(self, name: str) -> Path:
-        """Path of ``private/<name>``, a folder open to its owner alone."""
-        (self.folder / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self.folder / "private" / name
+        """Path of ``private/<name>``, a folder open to its owner alone, whatever it was before."""
+        folder = self.folder / "private"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        return folder / name
 
     @contextlib.contextmanager
     def replace(self, name: str) -> Iterator[Path]:

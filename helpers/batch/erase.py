@@ -217,7 +217,6 @@ def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
         files.write_csv(
             privacy.rearm(table[~_rows_of(table, pattern)]),
             path,
-            private=path.parent.name == "private",
             encoding="utf-8-sig" if marked else "utf-8",
         )
     else:

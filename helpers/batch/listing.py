@@ -5,6 +5,7 @@ from pathlib import Path
 
 from helpers.core import settings
 from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
+from helpers.store.store import Store
 
 HEAD = ("run", "state", "account", "wistia", "mavera", "viewers", "credits", "window", "parameters")
 
@@ -35,15 +36,11 @@ def list_runs(outputs: Path) -> list[str]:
 
 
 def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    def is_held(account: str) -> bool:
-        from helpers.store.store import Store  # Arrow is slow to import, and seldom needed here
-
-        return Store(folder.parent / "store" / account).is_held()
-
+    store = Store(folder.parent / "store" / manifest.account)
     window = manifest.window
     return (
         folder.name,
-        describe_state(manifest, is_held),
+        describe_state(manifest, store.is_held()),
         "not named" if manifest.account == "live" else manifest.account or "?",
         manifest.source.get("wistia", "?"),
         manifest.source.get("mavera", "?"),

@@ -7,23 +7,19 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+from ruamel.yaml import YAML
 
 from helpers.core import clock, errors, privacy
 from helpers.core.errors import DataError, KitError
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
 CSV_TEXTS = ("cluster", "media_id", "title", "visitor_key", "weekday")
 """Columns of the kit's CSV files that are text whatever they look like: 0012345678 is an id."""
-
-
-def close_to_others() -> None:
-    """From now on whatever this process makes is open to its owner alone."""
-    os.umask(0o077)
 
 
 def log_errors(stage: str, folder: Path) -> None:
@@ -53,17 +49,9 @@ def log_errors(stage: str, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def replace_file(path: Path, *, private: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` at once, or not at all.
-
-    Parameters
-    ----------
-    private : bool
-        Its folder too is open to its owner alone, whatever it was before.
-    """
+def replace_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` at once, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if private:
-        path.parent.chmod(0o700)
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         staged.unlink(missing_ok=True)
@@ -75,16 +63,16 @@ def replace_file(path: Path, *, private: bool = False) -> Iterator[Path]:
         raise
 
 
-def write_text(path: Path, text: str, *, private: bool = False) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text."""
-    with replace_file(path, private=private) as staged:
+    with replace_file(path) as staged:
         staged.write_text(text, "utf-8")
 
 
-def write_json(path: Path, content: Any, *, private: bool = False) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Write JSON; NaN and infinity are refused, for JSON has none."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n", private=private)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -109,27 +97,23 @@ def read_json(path: Path) -> dict[str, Any]:
 @cache
 def read_package_yaml(name: str) -> Any:
     """A YAML file of the package, such as ``findings/lists.yml``; not to be changed."""
-    from ruamel.yaml import YAML
-
     return YAML(typ="safe").load(Path(__file__).parents[1] / name)
 
 
-def write_csv(
-    frame: "pd.DataFrame", path: Path, *, private: bool = False, encoding: str = "utf-8"
-) -> None:
-    """Write a CSV in which every cell is quoted and none is a formula; the index is left out."""
-    import pyarrow as pa
-    from pyarrow import csv  # takes a twentieth of pandas' time
+def write_csv(frame: pd.DataFrame, path: Path, *, encoding: str = "utf-8") -> None:
+    """Write a CSV in which every cell is quoted and none is a formula; the index is left out.
 
+    Arrow's writer takes a twentieth of the time of pandas'.
+    """
     texts = pa.Table.from_pandas(
         privacy.disarm(frame).astype("str").fillna(""), preserve_index=False
     )
-    with replace_file(path, private=private) as staged, staged.open("wb") as file:
+    with replace_file(path) as staged, staged.open("wb") as file:
         file.write("".encode(encoding))  # the mark, where it has one
         csv.write_csv(texts, file, csv.WriteOptions(quoting_style="all_valid"))
 
 
-def read_csv(path: Path) -> "pd.DataFrame":
+def read_csv(path: Path) -> pd.DataFrame:
     """A CSV of the kit, its texts as they were before they were disarmed.
 
     Raises
@@ -137,8 +121,6 @@ def read_csv(path: Path) -> "pd.DataFrame":
     DataError
         The file is damaged.
     """
-    import pandas as pd
-
     texts = dict.fromkeys(CSV_TEXTS, "str")
     try:
         frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
@@ -147,15 +129,13 @@ def read_csv(path: Path) -> "pd.DataFrame":
     return privacy.rearm(frame)
 
 
-def write_parquet(path: Path, table: "pa.Table") -> None:
+def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a Parquet file."""
-    import pyarrow.parquet as pq
-
     with replace_file(path) as staged:
         pq.write_table(table, staged, compression="zstd")
 
 
-def open_parquet(path: Path) -> "pq.ParquetFile":
+def open_parquet(path: Path) -> pq.ParquetFile:
     """A Parquet file to read.
 
     Raises
@@ -163,9 +143,6 @@ def open_parquet(path: Path) -> "pq.ParquetFile":
     DataError
         The file is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -180,8 +157,6 @@ def read_through(path: Path) -> None:
     DataError
         The file is damaged.
     """
-    import pyarrow as pa
-
     try:
         for _ in open_parquet(path).iter_batches():
             pass

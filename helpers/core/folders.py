@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -80,13 +79,13 @@ def newest_first(outputs: Path, account: str | None = None) -> list[tuple[Path, 
     return [run for run in runs if account in (None, run[1].account)]
 
 
-def describe_state(manifest: Manifest, is_held: Callable[[str], bool]) -> str:
+def describe_state(manifest: Manifest, is_held: bool) -> str:
     """The status of a run in words: also which stages were asked for, and whether it still runs.
 
     Parameters
     ----------
-    is_held : callable
-        Whether a run holds the lock of an account now.
+    is_held : bool
+        Whether a run holds the lock of the account now.
 
     Returns
     -------
@@ -94,7 +93,7 @@ def describe_state(manifest: Manifest, is_held: Callable[[str], bool]) -> str:
     ``stopped`` for a run that was killed before it could write down that it failed.
     """
     if manifest.status == "running":
-        return "running" if is_held(manifest.account) else "stopped"
+        return "running" if is_held else "stopped"
     if manifest.status == "failed" and (manifest.error or {}).get("kind") == "KeyboardInterrupt":
         return "interrupted"
     asked = [stage[1] for stage in manifest.stages if stage[:1] == "0"]

@@ -84,11 +84,11 @@ def write_files(
     sheets = {}
     for name, title in rules.titles.items():
         rows = _as_text(listed[listed["cluster"] == title], "outreach", ("yes", "no"))
-        files.write_csv(rows, folder / f"outreach_{name}.csv", private=True, encoding=BOM)
+        files.write_csv(rows, folder / f"outreach_{name}.csv", encoding=BOM)
         sheets[title] = rows
     write_workbook(folder / "outreach.xlsx", sheets)
     companies = list_companies(listed, company_news)
-    files.write_csv(companies, folder / "companies.csv", private=True, encoding=BOM)
+    files.write_csv(companies, folder / "companies.csv", encoding=BOM)
     left = people_then[~people_then["person"].isin(people["person"])]
     asked = [is_opted_out(person, opt_out) for person in left["person"]]
     left = left[~np.array(asked, dtype=bool)]
@@ -97,7 +97,7 @@ def write_files(
     everybody = pd.concat([listed, left.sort_values("person")], ignore_index=True)
     for name in ("hubspot", "salesforce"):
         rows = _as_text(everybody, name, ("TRUE", "FALSE"))
-        files.write_csv(rows, folder / f"crm_{name}.csv", private=True, encoding=BOM)
+        files.write_csv(rows, folder / f"crm_{name}.csv", encoding=BOM)
 
 
 def _with_change(listed: pd.DataFrame, people_then: pd.DataFrame, window: Window) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def _as_text(rows: pd.DataFrame, kind: str, flags: tuple[str, str]) -> pd.DataFr
 def write_workbook(path: Path, sheets: Mapping[str, pd.DataFrame]) -> None:
     """Write a workbook with a sheet per title: text cells alone, filters, a header that stays."""
     with (
-        files.replace_file(path, private=True) as staged,
+        files.replace_file(path) as staged,
         # In memory: xlsxwriter would leave its parts in a folder for all, were this process killed.
         xlsxwriter.Workbook(str(staged), {"in_memory": True}) as book,
     ):

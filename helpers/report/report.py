@@ -103,15 +103,12 @@ def index(outputs: Path) -> Path:
 
 
 def _run_row(folder: Path, manifest: Manifest, outputs: Path) -> dict[str, Any]:
-    state = manifest.status  # read later: nothing is said to be running
-    if state != "running":
-        state = describe_state(manifest, lambda account: False)
     stages = manifest.stages.items()
     return {
         **manifest.model_dump(),
         "run": folder.name,
         "place": folder.relative_to(outputs).as_posix(),
-        "state": state,
+        "state": describe_state(manifest, is_held=True),  # read later: it is not asked whether
         "choices": given_parameters(manifest),
         "stopped": [name for name, one in stages if one.get("status") in ("failed", "running")],
         "links": [path.name for path in sorted(folder.glob("0*.html"))],

@@ -25,7 +25,7 @@ def open_umask():
 
 def test_a_new_outputs_folder_and_all_in_it_is_its_owners_alone(tmp_path, open_umask):
     outputs = tmp_path / "a" / "outputs"
-    files.close_to_others()
+    os.umask(0o077)  # as commands and notebooks set it
     folders.make_outputs(outputs)
     files.write_json(outputs / "2026-07-01" / "data" / "x.json", {})
     for path in (outputs, outputs / "2026-07-01", outputs / "2026-07-01" / "data"):

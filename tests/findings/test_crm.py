@@ -137,7 +137,7 @@ def test_files_are_private_and_no_cell_of_any_runs_as_a_formula(tmp_path):
     visitors = [visitor("a", "ann@acme.example", name="+Ann", org_name=HOSTILE)]
     visitors += [visitor("b", "@evil@acme.example", org_title="-1+1")]
     folder = tmp_path / "private"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     (folder / "outreach_gone.csv").touch()
     write(folder, [*ANN, session("b", "v1", 0.1)], visitors)
     others = {"outreach.xlsx", "companies.csv", "crm_hubspot.csv", "crm_salesforce.csv"}
