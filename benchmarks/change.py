@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
@@ -17,7 +18,6 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 from viewing import TEXTS, tables  # noqa: E402
 
 from helpers.core.parameters import Window  # noqa: E402
-from helpers.findings.counts import share_interval  # noqa: E402
 from helpers.findings.newcomers import compare_newcomers  # noqa: E402
 from helpers.store import rules  # noqa: E402
 
@@ -134,7 +134,7 @@ def main(seeds: int) -> None:
         found = sum(PLANTED[0] in find_changes(n, intraclass, PLANTED[2]) for n in range(seeds))
         cells = [name]
         for count in (told, found):
-            low, high = share_interval(count, seeds)
+            low, high = proportion_confint(count, seeds, method="wilson")
             cells += [f"{count / seeds:.1%}", f"{low:.1%} to {high:.1%}"]
         lines.append(f"| {' | '.join(cells)} | {theory(intraclass):.0%} |")
         print(lines[-1], flush=True)

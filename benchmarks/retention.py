@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
-from helpers.findings.counts import share_interval  # noqa: E402
 from helpers.findings.drops import find_drops  # noqa: E402
 from tests.leaving import Video, any_video, simulate  # noqa: E402
 
@@ -60,7 +60,7 @@ def count(length: int, plays: int) -> dict[str, int]:
 
 
 def rate(counted: int, of: int) -> str:
-    low, high = share_interval(counted, of)
+    low, high = proportion_confint(counted, of, method="wilson")
     return f"{counted / of:.1%} ({low:.1%}–{high:.1%})"
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from helpers.core.parameters import DEFAULTS
 from helpers.core.tables import clock, show_as, span, whole_percent
-from helpers.findings.counts import share_interval
+from helpers.findings.counts import with_share
 
 CLUSTERS = ("binge_watchers", "engaged_explorers", "bouncers", "skimmers", "casual_viewers")
 """The built-in clusters, which keep their look whatever else a clusters file adds."""
@@ -31,7 +31,6 @@ DARK = ("#62b5ea", "#35c495", "#f0a158", "#e39cc4", "#a9b1bd", "#d9b443", "#a9a5
 """The same hues for a dark page."""
 
 BINS = {1: "1", 2: "2", 3: "3–4", 5: "5–9", 10: "10–19", 20: "20+"}  # videos of a viewer
-SHARP = 2  # pixels of an image to one of its size on the page, for screens that have more of them
 INK, QUIET = "#1b1e24", "#3d424b"
 STYLE = {
     "figure.dpi": 110,
@@ -145,8 +144,9 @@ def cluster_sizes(clusters: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.barh(range(len(clusters)), clusters["share"] * 100, alpha=0.45, **bars)
     identified = clusters["identified_viewers"] / total * 100
     ax.barh(range(len(clusters)), identified, hatch="////", **bars)
-    for place, row in enumerate(clusters.itertuples()):
-        low, high = share_interval(row.viewers, total)
+    shown = with_share(clusters.assign(total=total), "viewers", "total")
+    for place, row in enumerate(shown.itertuples()):
+        low, high = row.share_low, row.share_high
         ax.plot([low * 100, high * 100], [place, place], "|-", color=INK, linewidth=1.4)
         words = f"{row.viewers:,} viewers · {whole_percent(row.share)} ({span(low, high)})"
         words += f"\n{row.identified_viewers:,} identified"
@@ -168,24 +168,22 @@ def completion_by_videos(
     Parameters
     ----------
     counts : DataFrame
-        cluster, videos [videos], viewers [viewers], avg_percent_watched (0 to 100).
+        cluster, videos (the least of a group: 1, 2, 3, 5, 10 or 20), viewers [viewers],
+        avg_percent_watched (0 to 100).
     min_cell : int
         Groups of fewer viewers are left blank.
     """
     ax = _axes(ax, height=0.42 * counts["cluster"].nunique() + 1.5)
-    bins = pd.cut(counts["videos"], [*BINS, np.inf], right=False, labels=BINS.values())
-    watched = counts["viewers"] * counts["avg_percent_watched"]
-    groups = counts.assign(bin=bins, watched=watched).groupby(["cluster", "bin"], observed=False)
-    sums = groups[["viewers", "watched"]].sum().astype(float)
-    percent = (sums["watched"] / sums["viewers"]).where(sums["viewers"] >= min_cell)
+    groups = counts.set_index(["cluster", "videos"])
+    percent = groups["avg_percent_watched"].where(groups["viewers"] >= min_cell)
     if percent.isna().all():
         return _nothing(ax)
-    grid = percent.unstack().reindex(_in_order(counts["cluster"]))
-    _shade(ax, grid.rename(_name), hidden="")
+    grid = percent.unstack().reindex(index=_in_order(counts["cluster"]), columns=BINS)
+    _shade(ax, grid.rename(index=_name, columns=BINS), hidden="")
     few = f"fewer than {min_cell} viewers, or all but so few"
     ax.set_xlabel(f"videos watched; mean completion [%], blank for {few}")
     cluster, videos = percent.idxmax()
-    who = f"{_name(cluster)} of {videos} video{'s' if videos != '1' else ''}"
+    who = f"{_name(cluster)} of {BINS[videos]} video{'s' if videos > 1 else ''}"
     return _finish(ax, f"Most of a video is seen by {who}: {percent.max():.0f} %")
 
 
@@ -236,8 +234,7 @@ def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFr
     """
     if curves.empty:
         return None
-    _keep_alt_text()
-    mpl.rcParams.update(STYLE)
+    _set_style()
     videos = [curve for _, curve in curves.groupby("media_id", sort=False)]
     rows = -(-len(videos) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(8, 1.9 * rows), sharey=True, layout="constrained")
@@ -265,8 +262,7 @@ def retention_curves(curves: pd.DataFrame, drops: pd.DataFrame, peaks: pd.DataFr
 
 
 def _axes(ax: Axes | None, *, height: float) -> Axes:
-    mpl.rcParams.update(STYLE)
-    _keep_alt_text()
+    _set_style()
     return ax or plt.figure(figsize=(8, height), layout="constrained").add_subplot()
 
 
@@ -305,25 +301,25 @@ def _name(cluster: str) -> str:
     return str(cluster).replace("_", " ")
 
 
-def _keep_alt_text() -> None:
-    """In a notebook, store the figure's finding as the alt text of its image."""
+def _set_style() -> None:
+    """The one style; in a notebook, the figure's finding is the alt text of its image."""
+    mpl.rcParams.update(STYLE)
 
     def png(figure: Figure) -> tuple[str, dict]:
-        from IPython.core.pylabtools import print_figure
+        from IPython.core.pylabtools import retina_figure
 
-        image = print_figure(figure, fmt="png", bbox_inches="tight", dpi=SHARP * figure.dpi)
-        small, (width, height) = _few_colours(image)
+        image, size = retina_figure(figure, bbox_inches="tight")
         alt = figure.get_label() or "Figure without a description"
-        return small, {"alt": alt, "width": width // SHARP, "height": height // SHARP}
+        return _few_colours(image), {"alt": alt, **size}
 
     show_as("image/png", Figure, png)
 
 
-def _few_colours(png: bytes) -> tuple[str, tuple[int, int]]:
-    """The image at a third of its bytes, in base64, and its size; flat areas need few colours."""
+def _few_colours(png: bytes) -> str:
+    """The image at a third of its bytes, in base64; flat areas need few colours."""
     from PIL import Image
 
     image, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
     few = image.quantize(256, dither=Image.Dither.NONE)
     few.save(small, "png", optimize=True)
-    return base64.encodebytes(small.getvalue()).decode("ascii"), image.size
+    return base64.encodebytes(small.getvalue()).decode("ascii")

@@ -146,14 +146,6 @@ def publish_parts(
     return shown.mask(shown.notna()) if solved else shown
 
 
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share, 0 to 1."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(count, total, method="wilson")
-    return float(low), float(high)
-
-
 def with_share(
     frame: pd.DataFrame, count: str, total: str, name: str = "share", *, interval: bool = True
 ) -> pd.DataFrame:

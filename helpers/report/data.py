@@ -12,7 +12,7 @@ from helpers.core.files import read_csv, read_json
 from helpers.core.folders import read_manifest
 from helpers.core.parameters import DEFAULTS
 from helpers.core.settings import command
-from helpers.findings.counts import TOO_FEW, share_interval
+from helpers.findings.counts import TOO_FEW, with_share
 from helpers.findings.section import Section, make_section
 from helpers.mavera import answers
 from helpers.report.pages import account_name
@@ -137,13 +137,12 @@ def _clusters(source: _Source) -> dict[str, Any]:
     """The clusters file's titles and descriptions beside the sizes, with 95 % intervals."""
     sizes = source.clusters["viewers"]
     total = int(sizes.sum())
-    ends = [share_interval(viewers, total) if total else (None, None) for viewers in sizes]
-    table = source.clusters.assign(
+    table = with_share(source.clusters.assign(total=total), "viewers", "total").assign(
         title=[*source.titles.values()],
         few=sizes < TOO_FEW,
         description=[source.descriptions.get(name, "") for name in source.titles],
     )
-    table[["low", "high"]] = ends
+    table = table.rename(columns={"share_low": "low", "share_high": "high"})
     return make_section("clusters", table).to_json() | {"viewers": total}
 
 

@@ -16,7 +16,6 @@ from helpers.findings.counts import (
     publish_counts,
     publish_parts,
     read_counts,
-    share_interval,
     with_share,
 )
 
@@ -49,7 +48,6 @@ def test_shares_have_wilsons_interval_and_none_where_a_count_is_hidden():
     exact = binomtest(15, 20).proportion_ci(method="wilson")
     assert found.loc[0].tolist() == pytest.approx([0.75, *exact])
     assert found.loc[1:].isna().all(axis=None)
-    assert share_interval(15, 20) == pytest.approx([*exact])
 
 
 def test_holm_corrects_what_is_there():
