@@ -66,12 +66,12 @@ def curves(run: Run) -> pd.DataFrame:
 
 def drops(run: Run) -> pd.DataFrame:
     """Where viewers leave: media_id, title, second [s], lost and left [0 to 1]."""
-    return places.list_drops(*_cells(run))
+    return places.list_places(places.find_drops, *_cells(run))
 
 
 def peaks(run: Run) -> pd.DataFrame:
     """What is watched again: media_id, title, second [s], rewatched and left [0 to 1]."""
-    return places.list_peaks(*_cells(run))
+    return places.list_places(places.find_peaks, *_cells(run))
 
 
 def videos(run: Run) -> pd.DataFrame:

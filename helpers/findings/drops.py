@@ -56,23 +56,23 @@ def scale_curves(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> 
     return pd.DataFrame(curves).reset_index(drop=True)
 
 
-def list_drops(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
-    """The drops of all videos that have a curve; takes what :func:`scale_curves` takes.
+def list_places(
+    find: Callable, engagement: pd.DataFrame, titles: pd.Series, min_cell: int
+) -> pd.DataFrame:
+    """The drops, or peaks, of all videos that have a curve.
+
+    Parameters
+    ----------
+    find : callable
+        :func:`find_drops` or :func:`find_peaks`.
+    engagement, titles, min_cell
+        As of :func:`scale_curves`.
 
     Returns
     -------
     DataFrame
-        media_id, title, second [s], lost and left [0 to 1 of the first cell, whole percents].
+        media_id, title, and the columns of `find`.
     """
-    return _list_places(find_drops, engagement, titles, min_cell)
-
-
-def list_peaks(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> pd.DataFrame:
-    """The peaks of all videos: media_id, title, second [s], rewatched and left [0 to 1]."""
-    return _list_places(find_peaks, engagement, titles, min_cell)
-
-
-def _list_places(find: Callable, engagement, titles: pd.Series, min_cell: int) -> pd.DataFrame:
     found = [find(np.ones(1), np.zeros(1), 1.0).assign(media_id="")]  # no rows: the columns
     for media_id, cells in engagement.groupby("media_id", sort=False):
         plays, rewatches = cells["plays"].to_numpy(), cells["rewatches"].to_numpy()
@@ -91,7 +91,7 @@ def describe_retention(
     Parameters
     ----------
     curves, drops, peaks : DataFrame
-        See :func:`scale_curves`, :func:`list_drops` and :func:`list_peaks`.
+        See :func:`scale_curves` and :func:`list_places`.
     videos : DataFrame
         A row for each video that has a curve: media_id, title, seconds, plays, play_rate [0 to 1],
         hours_watched, opening [lost in it, 0 to 1], cluster, usual_percent [0 to 100].

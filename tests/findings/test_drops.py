@@ -9,7 +9,7 @@ from helpers.findings.drops import (
     describe_retention,
     find_drops,
     find_peaks,
-    list_drops,
+    list_places,
     scale_curves,
 )
 
@@ -87,7 +87,7 @@ def test_under_min_cell_plays_there_is_no_curve_and_shares_are_whole_percents():
     titles = pd.Series({"a": "Demo", "b": "Few"})
     curves = scale_curves(engagement, titles, 10)
     columns = ["media_id", "title", "second", "lost", "left"]
-    assert list(list_drops(engagement, titles, 10)) == columns
+    assert list(list_places(find_drops, engagement, titles, 10)) == columns
     shares = [["Demo", 1.0, 0.0], ["Demo", 0.67, 1.33]]
     assert curves[["title", "watching", "rewatched"]].values.tolist() == shares
 
