@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -20,6 +19,7 @@ from helpers.findings.groups import find_groups
 from helpers.findings.groups import label_viewers as label_viewers
 from helpers.findings.opt_out import OPT_OUT, read_opt_out
 from helpers.findings.people import list_people
+from helpers.findings.profiles import QUARTILES_NEED
 from helpers.findings.section import Section
 from helpers.findings.sensitivity import count_near_thresholds
 from helpers.findings.sources import compare_sources
@@ -28,7 +28,6 @@ from helpers.store import engine
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
-QUARTILES_NEED = 4  # times min_cell viewers
 FINDINGS_VERSION = 2  # of insights.json
 
 
@@ -147,13 +146,10 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     """
     query = f"SELECT visitor_key, cluster FROM ({_clustered(run, None)}) ORDER BY 1"
     clusters = run.engine.query(query).set_index("visitor_key")["cluster"]
-    both = clusters.groupby([clusters, labels.reindex(clusters.index)]).size()
-    counted = (
-        both.unstack().reindex(run.rules.names).fillna(0).astype("int64").rename_axis("cluster")
-    )
-    publish_row = partial(publish_parts, min_cell=run.params.min_cell, known=False)
-    shown = counted.apply(lambda row: publish_row(row, row.sum()), axis=1).astype("Int64")
-    return shown.drop(_small_clusters(run))
+    both = pd.crosstab(clusters, labels.reindex(clusters.index))
+    counted, least = both.reindex(run.rules.names, fill_value=0), run.params.min_cell
+    shown = counted.apply(lambda row: publish_parts(row, row.sum(), least, known=False), axis=1)
+    return shown.astype("Int64").drop(_small_clusters(run))
 
 
 def completion_by_videos(run: Run) -> pd.DataFrame:
@@ -297,8 +293,6 @@ def _find(run: Run, compare: Callable[..., Section], *given: Any, **options: Any
 
 
 def _read_people(run: Run, next_videos: pd.DataFrame | None = None) -> pd.DataFrame:
-    if next_videos is None:
-        next_videos = suggest_next_videos(_tables(run), run.rules, run.params.min_cell)
     options = {"opt_out": _read_opt_out(run), "next_videos": next_videos}
     return scoring.read_people(_tables(run), run.rules, run.window, **options)
 

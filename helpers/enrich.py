@@ -48,9 +48,9 @@ def features(run: Run) -> pd.DataFrame:
     )
     # Exact totals would tell what is left of them: rows fetched, left out, without a session.
     steps = steps[~steps["name"].isin(LEFT_OVER)]
-    few = steps["whole"].notna()
-    shown = publish_counts(steps["rows"][few], steps["whole"][few], run.params.min_cell)
-    rows = shown.reindex(steps.index).where(few, steps["rows"]).astype("Int64")
+    whole = steps["whole"].fillna(steps["rows"])
+    shown = publish_counts(steps["rows"], whole, run.params.min_cell)
+    rows = shown.where(steps["whole"].notna(), steps["rows"])
     return pd.DataFrame({"rows": rows.array}, pd.Index(steps["step"]))
 
 

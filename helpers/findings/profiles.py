@@ -69,8 +69,7 @@ def _videos(engine: Engine, sizes: pd.Series, min_cell: int) -> pd.DataFrame:
     """The videos most watched by each cluster, of those that the findings show."""
     shown = publish_videos(*sum_choices(*count_choices(engine)), min_cell)
     shown = shown[shown["cluster"].isin(sizes.index)]
-    order = {"cluster": True, "viewers": False, "value": True}
-    shown = shown.sort_values(list(order), ascending=list(order.values()))
+    shown = shown.sort_values(["cluster", "viewers", "value"], ascending=[True, False, True])
     shown = shown.groupby("cluster").head(MOST_VIDEOS)
     shown["title"] = shown["value"].map(read_titles(engine)["title"])
     return shown[["cluster", "title", "viewers", "avg_percent_watched"]]
@@ -83,7 +82,7 @@ def _parts(engine: Engine, sizes: pd.Series, min_cell: int) -> pd.DataFrame:
     of = counted["cluster"].map(sizes).astype("int64")
     counted["viewers"] = publish_counts(counted["viewers"], of, min_cell)
     counted["share"] = (counted["viewers"] / of).astype(float).round(3)
-    order = {"cluster": True, "kind": True, "viewers": False, "name": True}
-    shown = counted[counted["viewers"] > 0].sort_values(list(order), ascending=list(order.values()))
+    order = ["cluster", "kind", "viewers", "name"]
+    shown = counted[counted["viewers"] > 0].sort_values(order, ascending=[True, True, False, True])
     most = shown["kind"].map(MOST).astype("int64")  # of no rows at all pandas would make text
     return shown[shown.groupby(["cluster", "kind"]).cumcount() < most]
