@@ -1,6 +1,6 @@
 """What is new since the last run, and whether newcomers behave otherwise than those before them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -132,8 +132,8 @@ def count_news(
         new, gone, now [exact].
     """
     came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
-    sizes = _by_cluster(pairs)
-    by_cluster = {"viewers": [_by_cluster(came), sizes]}
+    new, sizes = (_by_cluster(part, rules.names) for part in (came, pairs))
+    by_cluster = {"viewers": [new, sizes]}
     rows = [("viewers", came["viewers"].sum(), left["viewers"].sum(), sizes.sum())]
     companies = people[~people["free_mail"] & ~people["opted_out"]]["domain"]
     news = find_company_news(engine, companies, previous).index
@@ -149,9 +149,9 @@ def count_news(
     table = pd.DataFrame({"cluster": rules.names})
     for kind, both in by_cluster.items():
         new, of = (part.reindex(rules.names, fill_value=0).astype(int) for part in both)
-        known, listed = kind == "viewers", sizes.reindex(rules.names, fill_value=0) >= min_cell
+        known, listed = kind == "viewers", sizes >= min_cell
         table[kind] = publish_parts(new, of, min_cell, known=known, listed=listed).to_numpy()
-    if _tells_moves(pairs, rules.names, min_cell):
+    if _tells_moves(pairs, *by_cluster["viewers"], min_cell):
         table = table.drop(columns="viewers")
     totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"]).astype({"gone": "Int64"})
     return make_section(
@@ -168,24 +168,20 @@ def count_news(
     )
 
 
-def _tells_moves(pairs: pd.DataFrame, clusters: list[str], min_cell: int) -> bool:
+def _tells_moves(pairs: pd.DataFrame, new: pd.Series, now: pd.Series, min_cell: int) -> bool:
     """Whether new viewers by cluster, beside sizes, leave two values for a move of few viewers."""
-    came, left = (pairs[pairs[name].isna()] for name in ("cluster_then", "cluster_now"))
     moved = pairs.dropna().query("cluster_then != cluster_now")["viewers"].sum()
-    then = pairs.groupby("cluster_then")["viewers"].sum()
-    new, now, then = (
-        part.reindex(clusters, fill_value=0).astype(int)
-        for part in (_by_cluster(came), _by_cluster(pairs), then)
-    )
+    then = _by_cluster(pairs, now.index, "cluster_then")
     least, most, _ = read_counts(new.to_frame().T, True, now.to_numpy(), min_cell)
     into = (now - then - most[0]).clip(lower=0).sum()  # so many moved at least
-    out_of = (then - now + least[0]).clip(lower=0).sum() - left["viewers"].sum()
+    left = pairs["viewers"][pairs["cluster_now"].isna()].sum()
+    out_of = (then - now + least[0]).clip(lower=0).sum() - left
     # In and out of a cluster are fewer than min_cell together, and each needs three values.
     return bool(moved < min_cell and max(into, out_of) > max(min_cell - 5, 0))
 
 
-def _by_cluster(pairs: pd.DataFrame) -> pd.Series:
-    return pairs.groupby("cluster_now")["viewers"].sum()
+def _by_cluster(pairs: pd.DataFrame, clusters: Iterable[str], by: str = "cluster_now") -> pd.Series:
+    return pairs.groupby(by)["viewers"].sum().reindex(clusters, fill_value=0).astype(int)
 
 
 def find_people_then(engine: Engine, previous: Previous) -> pd.DataFrame:
@@ -276,12 +272,7 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
         kind = f"W-{window.end:%a}".upper()  # the newest week ends with the window
     periods = pd.period_range(first, window.end, freq=kind)
     whole = (periods.start_time.date >= window.start) & (periods.end_time.date <= window.end)
-    period = f"time_bucket(INTERVAL {step}, day, DATE '{periods[0].start_time.date()}') AS period"
-    # Keys and e-mails are long; their hashes do to count them.
-    engine.define(
-        "CREATE OR REPLACE TEMP TABLE seen AS "
-        f"SELECT DISTINCT {period}, hash(visitor_key) AS viewer FROM sessions"
-    )
+    engine.define(sql("seen").format(step=step, start=periods[0].start_time.date()))
     seen = engine.counts("SELECT period, count(*) AS n FROM seen GROUP BY 1").set_index("period")
     named = engine.rows(
         "SELECT DISTINCT period, hash(lower(trim(email))) AS person FROM seen "

@@ -57,14 +57,11 @@ def _publish_total(counted: pd.DataFrame, viewers: int, min_cell: int) -> int | 
 
 
 def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    sessions, acted = counted["sessions"], counted["converting_sessions"]
     frame = counted[["viewers"]].assign(
         converted=counts.publish_counts(counted["converted"], counted["viewers"], min_cell),
-        sessions=counts.publish_counts(
-            counted["sessions"], int(counted["sessions"].sum()), min_cell
-        ),
-        acted=counts.publish_counts(
-            counted["converting_sessions"], counted["sessions"], min_cell, known=False
-        ),
+        sessions=counts.publish_counts(sessions, int(sessions.sum()), min_cell),
+        acted=counts.publish_counts(acted, sessions, min_cell, known=False),
     )
     frame = counts.with_share(frame, "converted", "viewers", "rate")
     frame = counts.with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
@@ -74,10 +71,9 @@ def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
 
 def _judge(counted: pd.DataFrame) -> pd.DataFrame:
     """q_value, verdict and verdict_per_session of each cluster against all other viewers."""
-    size, sessions, acted = (
-        counted[name] for name in ("viewers", "sessions", "converting_sessions")
-    )
-    viewers, converted = size.sum(), counted["converted"].sum()
+    size, sessions = counted["viewers"], counted["sessions"]
+    acted, converted = counted["converting_sessions"], counted["converted"].sum()
+    viewers = size.sum()
     expected = size * converted / max(viewers, 1)  # of a hypergeometric distribution
     variance = expected * (viewers - size) * (viewers - converted) / max(viewers**2 - viewers, 1)
     by_viewer = {"count": counted["converted"], "expected": expected, "variance": variance}

@@ -73,12 +73,9 @@ def write_files(
     company_news : Series, optional
         Of :func:`helpers.findings.change.find_company_news`.
     """
-    listed = (
-        people[~people["opted_out"]].drop(columns="cluster").rename(columns={"title": "cluster"})
-    )
+    listed = people[~people["opted_out"]].assign(cluster=people["title"])
     listed = _with_change(listed, people_then, window)
-    day = listed["last_active"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    listed = listed.assign(last_viewed_at=day)
+    listed["last_viewed_at"] = listed["last_active"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     for stale in folder.glob("outreach_*.csv"):
         stale.unlink()
     sheets = {}

@@ -84,9 +84,8 @@ def label_viewers(viewers: pd.DataFrame, *, groups: int, seed: int = 0) -> pd.Se
     """
     if viewers.empty:
         return pd.Series([], viewers.index, dtype="str")
-    found = pd.Series(
-        _kmeans(_place(viewers, seed), min(groups, len(viewers)), seed), viewers.index
-    )
+    labels = _kmeans(_place(viewers, seed), min(groups, len(viewers)), seed)
+    found = pd.Series(labels, viewers.index)
     by_size = enumerate(found.value_counts().index)
     return found.map({number: f"group {chr(ord('A') + place)}" for place, number in by_size})
 

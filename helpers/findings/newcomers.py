@@ -50,8 +50,7 @@ def compare_newcomers(
     if middle - timedelta(2 * days) < min(window.start, first):
         return Section(f"Too short a history to compare newcomers of {spans}.", parts=parts)
     before = max(days, (middle - first).days - days + 1)
-    past = {"middle": middle, "days": days, "before": before}
-    engine.define(sql("newcomers").format(**past))
+    engine.define(sql("newcomers").format(middle=middle, days=days, before=before))
     then = count_by_day(engine, rules, "newcomers_then", middle)
     now = count_by_day(engine, rules, "newcomers_now", window.end)
     groups = [by_day.sum(axis=1) for by_day in (then, now)]

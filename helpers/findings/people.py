@@ -36,15 +36,9 @@ def list_people(
     of = counted["people"]
     shown = publish_parts(of, len(people), min_cell)
     listed = shown.notna()  # identified viewers are exact, and most people are one viewer
-    table = pd.DataFrame(
-        {
-            "people": shown,
-            "to_call": publish_parts(counted["to_call"], of, min_cell, known=False, listed=listed),
-            "seen_7_days": publish_parts(
-                counted["seen_7_days"], of, min_cell, known=False, listed=listed
-            ),
-        }
-    )[listed]
+    table = counted.assign(people=shown)
+    for name in ("to_call", "seen_7_days"):
+        table[name] = publish_parts(counted[name], of, min_cell, known=False, listed=listed)
     parts = {
         "companies": count_companies(people, min_cell=min_cell),
         "catch": count_catch(people, rules.scores, min_cell=min_cell),
@@ -53,7 +47,7 @@ def list_people(
     opted_out = int(people["opted_out"].sum())
     return make_section(
         "people",
-        table.dropna(axis=1, how="all").rename_axis("cluster").reset_index(),
+        table[listed].dropna(axis=1, how="all").rename_axis("cluster").reset_index(),
         parts,
         people=len(people),
         call=int(people["to_call"].sum()),
@@ -93,9 +87,8 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
         the same scale).
     """
     clicked = people["clicked"].astype(bool)
-    rest = (
-        (people["score"] - people["clicks_points"]) * 100 / max(100 - scores.weights.clicks, 1e-9)
-    )
+    most = max(100 - scores.weights.clicks, 1e-9)  # points that there are without clicks
+    rest = (people["score"] - people["clicks_points"]) * 100 / most
     counted = {
         "people": people["score"],
         "clicked": people["score"][clicked],
@@ -108,13 +101,9 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     table["total"] = publish(int(clicked.sum()), of=len(people), min_cell=min_cell) or 0
     table = with_share(table, "clicked", "total", "caught", interval=False)
     table = with_share(table, "by_rest", "total", "caught_by_rest", interval=False)
-    return make_section(
-        "catch",
-        # Without the people to call: their number is exact, and would tell hidden ones beside it.
-        table[(table["people"] > 0) & table["clicked"].fillna(0).any()].drop(
-            columns=["by_rest", "total"]
-        ),
-    )
+    # Without the people to call: their number is exact, and would tell hidden ones beside it.
+    table = table.drop(columns=["by_rest", "total"])
+    return make_section("catch", table[(table["people"] > 0) & table["clicked"].fillna(0).any()])
 
 
 def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Section:
@@ -155,9 +144,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         whole = LEAST_STEP * videos["duration"] / 60
         videos["minutes"] = ((videos["minutes"] / whole).round() * whole).round()
     hours = of_clusters["minutes"].sum() / 60
-    by_video = make_section(  # no mean a viewer: minutes by it give the number of viewers
-        "watch_time_videos",
-        videos.sort_values(["minutes", "media_id"], ascending=[False, True]),
-    )
+    videos = videos.sort_values(["minutes", "media_id"], ascending=[False, True])
+    by_video = make_section("watch_time_videos", videos)  # no mean: it would give the viewers
     parts = {"videos": by_video} if videos["minutes"].notna().any() else {}
     return make_section("watch_time", clusters.reset_index(), parts, hours=hours)

@@ -136,9 +136,8 @@ def _compare_stratum(
     spread = numbers.groupby("cluster").sum().reindex(expected.index, fill_value=0)
     spread = spread @ (chances * (1 - chances))
     variance = spread * (1 - 2 * part) + part**2 * spread.sum()
-    share = part.loc[cells.get_level_values("cluster")].set_axis(cells)
-    of_all = excess.groupby("period").sum().loc[cells.get_level_values("period")].set_axis(cells)
-    return seen.groupby("cluster").sum(), expected, variance, excess - share * of_all
+    residual = excess - excess.groupby("period").transform("sum").mul(part, level="cluster")
+    return seen.groupby("cluster").sum(), expected, variance, residual
 
 
 def _fit_chances(viewers: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:

@@ -103,10 +103,8 @@ def _join_cookies(
 
     The newest cookie that knows a name, company or spelling gives it.
     """
-    chosen, keys = (
-        "WHERE visitor_key IN (SELECT unnest($keys))",
-        {"keys": list(rows["visitor_key"])},
-    )
+    chosen = "WHERE visitor_key IN (SELECT unnest($keys))"
+    keys = {"keys": list(rows["visitor_key"])}
     sessions = engine.rows(f"FROM sessions {chosen}", keys)
     sessions["visitor_key"] = sessions["visitor_key"].map(rows.set_index("visitor_key")["person"])
     known = engine.rows(f"SELECT * EXCLUDE (email) FROM visitors {chosen}", keys)

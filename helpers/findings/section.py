@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, StrictUndefined
 
 from helpers.core import tables
 from helpers.core.files import read_package_yaml
@@ -18,6 +18,7 @@ _WORDING = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_block
 _WORDING.filters.update(percent=tables.whole_percent, clock=tables.clock, people=count_people)
 _WORDING.filters.update(count="{:,}".format, short="{:g}".format)
 _WORDING.globals["span"] = tables.span
+_template = cache(_WORDING.from_string)
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,6 @@ def make_section(
     }
     note = say(wording.get("note", ""))
     return Section(say(wording["finding"]), table, labels, note, parts or {})
-
-
-@cache
-def _template(text: str) -> Template:
-    return _WORDING.from_string(text)
 
 
 def to_plain(value: Any) -> Any:
