@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from helpers.core import files
@@ -69,16 +68,6 @@ class Days:
         computed = ", make_timestamp(epoch_us(received_at))::DATE AS day"
         computed += ", (file_index::BIGINT << 40) | file_row_number AS row"
         return duck.rows(PLACED, self.files() if paths is None else paths, computed)
-
-    def digests(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        """What the rows of each day add up to, whatever their order and files; no empty days."""
-        files = self.files()
-        new = [
-            path for path, days in files.items() if any("digest" not in d for d in days.values())
-        ]
-        found = {str(day): facts.get("digest") for day, facts in self.facts().items()}
-        found |= _digests(connection, self.sql(new))
-        return {day: known for day, known in found.items() if known and known[0] != "0"}
 
     def write(self, day: date, table: pa.Table, **facts: Any) -> None:
         """Put a day in its place, whole; `facts` are kept beside its number of rows."""
@@ -152,27 +141,15 @@ class Days:
         dates = ", ".join(f"DATE '{day}'" for day in sorted(days))
         rows = f"SELECT * FROM ({self.sql(sources)}) WHERE day IN ({dates}) AND {where}"
         with duck.connect(SORTING_MEMORY, self._spill) as connection:
-            digests, facts = _digests(connection, rows), {}
-            for day, known in days.items():
-                digest = digests.get(str(day), "")
-                rows_left = int(digest.partition(" ")[0] or 0)
-                facts[str(day)] = {**known, "rows": rows_left, "digest": digest}
+            counted = connection.execute(f"SELECT day, count(*) FROM ({rows}) GROUP BY day")
+            left = dict(counted.fetchall())
+            facts = {str(day): known | {"rows": left.get(day, 0)} for day, known in days.items()}
             with files.replace_file(path) as staged:
                 connection.execute(
                     f"COPY (SELECT {', '.join(SESSIONS.names)} FROM ({rows}) ORDER BY visitor_key) "
                     f"TO {duck.quoted(staged)} (FORMAT parquet, COMPRESSION zstd, "
                     f"KV_METADATA {{days: {duck.quoted(json.dumps(facts))}}})"
                 )
-
-
-def digest(schema: pa.Schema) -> str:
-    """An SQL aggregate that depends on all values of all rows, and not on their order."""
-    return f"count(*) || ' ' || coalesce(sum(hash({', '.join(schema.names)})), 0)"
-
-
-def _digests(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:
-    query = f"SELECT day::VARCHAR, {digest(SESSIONS)} FROM ({rows}) GROUP BY day"
-    return dict(connection.execute(query).fetchall())
 
 
 @lru_cache(1024)

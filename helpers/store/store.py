@@ -18,9 +18,9 @@ from helpers.core import files
 from helpers.core.errors import DataError, LockError, ParameterError
 from helpers.core.files import open_parquet, read_json, write_json
 from helpers.store import duck
-from helpers.store.days import Days, digest
+from helpers.store.days import Days
 from helpers.store.erased import Erased, fold
-from helpers.store.schema import MEDIAS, VISITORS
+from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0
@@ -173,12 +173,10 @@ class Store:
         stats = [(path, path.stat()) for path in paths if path.is_file()]
         stamps = [(path, facts.st_size, facts.st_mtime_ns) for path, facts in stats]
         if self._digests[0] != stamps:
+            tables = [*self.lists().values(), duck.rows(SESSIONS, self.sessions.files())]
             with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
-                found = [
-                    connection.execute(f"SELECT {digest(schema)} FROM ({query})").fetchall()
-                    for schema, query in zip((VISITORS, MEDIAS), self.lists().values(), strict=True)
-                ]
-                self._digests = stamps, [*found, self.sessions.digests(connection)]
+                found = [connection.execute(_digest_sql(table)).fetchone() for table in tables]
+            self._digests = stamps, found
         content = json.dumps([more, self._digests[1]])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -281,3 +279,8 @@ class Store:
         """The rows of `table` (visitor_key, email) that may be stored."""
         pairs = zip(table["visitor_key"].to_pylist(), table["email"].to_pylist(), strict=True)
         return table.filter(pa.array([self.erased.admits(*pair) for pair in pairs], pa.bool_()))
+
+
+def _digest_sql(rows: str) -> str:
+    """Depends on all values of all rows of a query, and not on their order."""
+    return f"SELECT count(*), sum(hash(stored))::VARCHAR FROM ({rows}) AS stored"
