@@ -102,8 +102,7 @@ def sandbox(context: click.Context) -> None:
 @click.option("--contract", is_flag=True, help="Compare live answers with the shapes relied on.")
 def doctor(contract) -> None:
     """Check this machine, the keys and the services, by free calls only."""
-    from helpers.batch import contract as shapes
-    from helpers.batch import doctor as checks
+    from helpers.batch import contract as shapes, doctor as checks
 
     errors = []
     for finding in shapes.compare() if contract else checks.examine():

@@ -9,14 +9,12 @@ import pandas as pd
 from helpers import enrich
 from helpers.core import files
 from helpers.core.progress import progress
-from helpers.findings import change as changes
-from helpers.findings import crm, scoring
+from helpers.findings import change as changes, crm, scoring
 from helpers.findings.content import compare_content, suggest_next_videos
 from helpers.findings.conversions import compare_conversions
 from helpers.findings.counts import have_two_groups, publish_counts, publish_parts
 from helpers.findings.coverage import describe_coverage
-from helpers.findings.groups import find_groups
-from helpers.findings.groups import label_viewers as label_viewers
+from helpers.findings.groups import find_groups, label_viewers as label_viewers
 from helpers.findings.opt_out import OPT_OUT, read_opt_out
 from helpers.findings.people import list_people
 from helpers.findings.profiles import QUARTILES_NEED

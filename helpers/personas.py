@@ -4,16 +4,13 @@ import json
 
 import pandas as pd
 
-from helpers import cluster
-from helpers import mavera as agent
+from helpers import cluster, mavera as agent
 from helpers.core import files
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.parameters import suggest
 from helpers.findings.profiles import describe_profiles
 from helpers.findings.section import Section
-from helpers.mavera import drafts as drafting
-from helpers.mavera import payloads as sending
-from helpers.mavera import prompts
+from helpers.mavera import drafts as drafting, payloads as sending, prompts
 from helpers.mavera.answers import Shown
 from helpers.mavera.results import STATUSES, PersonaRow, PersonasFile
 from helpers.run import Run

@@ -12,18 +12,17 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers.core import files, tables
-from helpers.core import settings as settings_module
+from helpers.core import files, settings as settings_module, tables
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.folders import (
     REPORTED_AFTER,
+    STAGES as STAGES,
     Manifest,
     make_outputs,
     newest_first,
     read_manifest,
     record,
 )
-from helpers.core.folders import STAGES as STAGES
 from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
 from helpers.core.settings import Settings, Sources
 from helpers.sandbox.process import start_sandbox

@@ -8,8 +8,7 @@ import pytest
 from commands import manifest
 from fetching import Served, event, media, visitor
 
-from helpers import __main__ as command
-from helpers import enrich, fetch
+from helpers import __main__ as command, enrich, fetch
 from helpers.batch import plan
 from helpers.run import Run
 from notebooks import plain_report, write  # noqa: F401

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic import ValidationInfo as Info
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo as Info
 
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError

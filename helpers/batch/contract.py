@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import AliasPath, BaseModel, TypeAdapter, ValidationError, create_model
 
 from helpers.batch.doctor import Finding, give_up_early, visit
-from helpers.core import clock, files
-from helpers.core import settings as settings_module
+from helpers.core import clock, files, settings as settings_module
 from helpers.core.errors import DataError, KitError
 from helpers.core.fields import TELL, Shape
 from helpers.core.folders import make_outputs

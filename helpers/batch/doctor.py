@@ -9,8 +9,7 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from helpers.batch import kernels
-from helpers.core import clock
-from helpers.core import settings as settings_module
+from helpers.core import clock, settings as settings_module
 from helpers.core.errors import AccessError, KitError
 from helpers.core.folders import make_outputs
 from helpers.core.http import Client

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.batch import kernels
-from helpers.core import clock
-from helpers.core import settings as settings_module
+from helpers.core import clock, settings as settings_module
 from helpers.core.errors import ParameterError
 from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
 from helpers.core.parameters import DEFAULTS, Parameters

@@ -15,8 +15,7 @@ import nbformat
 from helpers.batch import kernels, notify
 from helpers.batch.plan import Plan, find_run, log, plan
 from helpers.batch.summary import shown
-from helpers.core import clock, privacy
-from helpers.core import settings as settings_module
+from helpers.core import clock, privacy, settings as settings_module
 from helpers.core.folders import REPORTED_AFTER, new_folder, read_manifest
 from helpers.core.parameters import parse_day
 from helpers.core.settings import Settings

@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from helpers.core import files
-from helpers.core import settings as settings_module
+from helpers.core import files, settings as settings_module
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.parameters import DEFAULTS, RUN_NAME
 

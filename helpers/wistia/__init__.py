@@ -4,8 +4,7 @@ These names are the door of the room, and all that other rooms use of it: a seco
 room with the same ones, beside this one, chosen in ``fetch.host_of``.
 """
 
-from helpers.wistia.client import SHAPES
-from helpers.wistia.client import Wistia as Host
+from helpers.wistia.client import SHAPES, Wistia as Host
 from helpers.wistia.sessions import SETTLES, SessionReader
 from helpers.wistia.videos import fetch_engagement, read_medias
 from helpers.wistia.visitors import VisitorReader

@@ -5,8 +5,7 @@ import stat
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.core import files, folders
 from helpers.core.errors import DataError, ParameterError

@@ -4,13 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from helpers import __main__ as command
 from helpers.batch import accounts_file, plan, runner
-from helpers.core import owner
-from helpers.core import settings as settings_module
+from helpers.core import owner, settings as settings_module
 from helpers.core.errors import KitError, ParameterError
 from helpers.core.parameters import DEFAULTS
 from helpers.findings.opt_out import read_opt_out

@@ -3,8 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.core.errors import ParameterError
 from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit

@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.core import privacy
 from helpers.core.errors import DataError

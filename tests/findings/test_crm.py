@@ -9,8 +9,7 @@ from zipfile import ZipFile
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from test_scoring import ANN, MEDIAS, RULES
 from viewing import finished, session, tables, visitor, window
 

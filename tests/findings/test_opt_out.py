@@ -1,8 +1,7 @@
 """The opt-out list: every address in a line counts, or the line is refused."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.core.errors import ParameterError
 from helpers.findings.opt_out import is_opted_out, read_opt_out

@@ -1,8 +1,7 @@
 """Mave's Markdown shown safely, its figures marked, and taken apart by cluster."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.mavera import answers
 from helpers.mavera.answers import Source

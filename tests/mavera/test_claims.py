@@ -12,8 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.mavera.claims import DERIVED, FOUND, MISSING, SentData
 from helpers.mavera.figures import find_figures

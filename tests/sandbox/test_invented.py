@@ -9,8 +9,7 @@ from datetime import datetime
 
 import pytest
 from counting import count_by_hand
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from helpers.core.clock import SANDBOX_LAST_DAY
 from helpers.sandbox import engagement

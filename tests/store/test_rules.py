@@ -4,8 +4,7 @@ import json
 
 import duckdb
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.core.errors import ParameterError
 from helpers.store import conditions, rules

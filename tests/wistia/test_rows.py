@@ -7,8 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 from fetching import event, media, visitor
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import SecretStr
 
 from helpers.core.errors import AccessError, DataError, ServiceError
