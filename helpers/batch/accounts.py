@@ -62,7 +62,7 @@ class Outcome:
             self.account.name,
             str(self),
             *numbers(self.manifest),
-            summary.shown(page) if page and page.is_file() else "-",
+            settings.shown(page) if page and page.is_file() else "-",
         )
 
 
@@ -124,7 +124,7 @@ def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = Fa
         index = report.index(outputs)
         if worst or not quiet:
             table = align([HEAD, *(outcome.row() for outcome in outcomes)])
-            click.echo("\n".join([*table, f"Index: {summary.shown(index)}"]))
+            click.echo("\n".join([*table, f"Index: {settings.shown(index)}"]))
     return worst
 
 

@@ -14,7 +14,6 @@ import nbformat
 
 from helpers.batch import kernels, notify
 from helpers.batch.plan import Plan, find_run, log, plan
-from helpers.batch.summary import shown
 from helpers.core import clock, privacy, settings as settings_module
 from helpers.core.folders import REPORTED_AFTER, new_folder, read_manifest
 from helpers.core.parameters import parse_day
@@ -144,9 +143,8 @@ def _fail(work: Plan, error: BaseException) -> None:
     reason = {"kind": type(error).__name__, "message": privacy.plain(message, run.folder)}
     run.record(status="failed", seconds=round(time.monotonic() - work.started, 2), error=reason)
     again = settings_module.command(f"run --resume {name}", run.settings.outputs)
-    error.add_note(
-        f"Run {name} failed; its log is {shown(run.folder / 'run.log')}. {GO_ON} {again}"
-    )
+    log_file = settings_module.shown(run.folder / "run.log")
+    error.add_note(f"Run {name} failed; its log is {log_file}. {GO_ON} {again}")
     try:
         _publish(run.settings, run.folder)  # what comes after the report is an addition
         report.index(run.settings.outputs)
@@ -176,7 +174,7 @@ def render(name: str, *, pdf: bool = False) -> str:
     if page is None:
         stopped = next(stage for stage in STAGES if not manifest.is_done(stage))
         return f"There is no report: run {name} stopped at {stopped}."
-    return f"Report: {shown(report.render_pdf(page) if pdf else page)}"
+    return f"Report: {settings_module.shown(report.render_pdf(page) if pdf else page)}"
 
 
 def _clean_notebook(path: Path) -> None:

@@ -18,11 +18,6 @@ from helpers.report.data import to_the_point
 PERCENTS = {"share": "share %", "identified_share": "identified %"}
 
 
-def shown(path: Path) -> str:
-    """A path as short as it can be said to whoever works in the current folder."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def tell(text: str, folder: Path) -> list[str]:
     """Lines about a run, from its files alone.
 
@@ -45,8 +40,8 @@ def tell(text: str, folder: Path) -> list[str]:
         clusters=clusters.to_dict("records"),
         table=_as_text(clusters) if len(clusters) else "",
         excerpt=_excerpt(found["analysis"]),
-        place=shown(folder),
-        page=shown(page) if page.is_file() else "",
+        place=settings.shown(folder),
+        page=settings.shown(page) if page.is_file() else "",
         resume=settings.command(f"run --resume {folder.name}", folder.parent),
     )
 

@@ -122,21 +122,21 @@ def command(words: str, outputs: Path | None = None) -> str:
     -------
     str: by its name alone only where the search path leads to this very installation.
     """
-    here, folder = Path.cwd(), Path(sys.executable).parent
-    script = shutil.which("viewer-personas", path=str(folder))
+    script = shutil.which("viewer-personas", path=str(Path(sys.executable).parent))
     if script is None:
-        program = f"{_from_here(Path(sys.executable), here)} -m helpers"
+        program = f"{shlex.quote(shown(Path(sys.executable)))} -m helpers"
     elif shutil.which("viewer-personas") == script:
         program = "viewer-personas"
     else:
-        program = _from_here(Path(script), here)
+        program = shlex.quote(shown(Path(script)))
     if outputs and outputs != project_root() / "outputs":
-        words += f" --outputs {_from_here(outputs, here)}"
+        words += f" --outputs {shlex.quote(shown(outputs))}"
     return f"{program} {words}"
 
 
-def _from_here(path: Path, here: Path) -> str:
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+def shown(path: Path) -> str:
+    """A path as short as it can be said to whoever works in the current folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def load(*, env_file: Path | None = None) -> Settings:

@@ -59,13 +59,13 @@ def notebook_html(path: Path) -> Path:
 
 
 class _Page:
-    """Filters of one page: they count headings and tables, and name tables by their section."""
+    """Filters of one page: they count tables, and name each by its section."""
 
     def __init__(self):
-        self.titled, self.tables, self.section = False, itertools.count(1), ""
+        self.tables, self.section = itertools.count(1), ""
 
     def markdown(self, text: str) -> str:
-        """A Markdown cell; raw HTML in it is shown, not run. The first h1 stays the only one."""
+        """A Markdown cell; raw HTML in it is shown, not run."""
         from markdown_it import MarkdownIt
 
         parser = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -99,13 +99,7 @@ class _Page:
             ),
             link_rel="noopener noreferrer nofollow",
         )
-        html = re.sub(r"<(/?)h1>", self._one_title, html)
         return re.sub(r"<table>.*?</table>", self._table, html, flags=re.S)
-
-    def _one_title(self, match: re.Match) -> str:
-        level = "2" if self.titled else "1"
-        self.titled = self.titled or bool(match[1])
-        return f"<{match[1]}h{level}>"
 
     def _table(self, match: re.Match) -> str:
         """A table that scrolls by itself and has a name; an empty heading is no heading."""

@@ -119,9 +119,10 @@ def lines(values: Sequence[float | None], top: float) -> list[str]:
 
 
 def headings_in_order(html: str) -> str:
-    """The page with no heading level left out, which texts from outside may have done.
+    """The page with one h1 and no level left out, which texts from outside may have done.
 
-    A heading goes one level below the nearest one before it that had a smaller number.
+    The first heading is the h1; another goes one level below the nearest one before it that had a
+    smaller number.
     """
     above: list[tuple[int, int]] = []  # (level as written, level now) of the headings around
 
@@ -129,7 +130,7 @@ def headings_in_order(html: str) -> str:
         if found[1]:
             return f"</h{above[-1][1]}" if above else found[0]
         written = int(found[2])
-        while above and above[-1][0] >= written:
+        while len(above) > 1 and above[-1][0] >= written:
             above.pop()
         above.append((written, above[-1][1] + 1 if above else 1))
         return f"<h{above[-1][1]}"

@@ -37,7 +37,7 @@ def client(url: str, **options) -> http.Client:
 @contextlib.contextmanager
 def talk(*behaviours):
     """A client of a server that does so, and the requests that came."""
-    with hostile.serve(*behaviours) as (url, asked), client(url) as made:
+    with hostile.serve(*behaviours) as (url, asked), contextlib.closing(client(url)) as made:
         yield made, asked
 
 
@@ -238,10 +238,11 @@ DRIPS = {
 @pytest.mark.parametrize("name", DRIPS)
 def test_an_answer_that_drips_is_cut_off_in_time(monkeypatch, name):
     monkeypatch.setattr(http.Client, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(http.Client, "ATTEMPTS", 2)
     begun = time.monotonic()
     with talk(DRIPS[name]) as (wistia, asked):
         with pytest.raises(ServiceError) as caught:
-            wistia.get(PATH, attempts=2)
+            wistia.get(PATH)
         with pytest.raises(UnknownOutcome):
             wistia.post("/personas", {}, read_timeout=0.3)
     assert time.monotonic() - begun < 5
@@ -274,7 +275,7 @@ def test_no_redirect_is_followed_and_both_addresses_are_named(status):
     with hostile.serve(OK) as (other, followed):
         target = other.replace("http://", "http://user:secret@") + PATH
         redirect = answer(b"", f"Location: {target}?key=1", status=status)
-        with hostile.serve(redirect) as (url, asked), client(url) as wistia:
+        with hostile.serve(redirect) as (url, asked), contextlib.closing(client(url)) as wistia:
             with pytest.raises(ServiceError) as caught:
                 wistia.get(PATH)
             with pytest.raises(ServiceError):
