@@ -87,12 +87,6 @@ def clean_text(text: str) -> str:
     return "".join(sign for sign in lines if sign not in hidden and sign not in BLANKS)
 
 
-@lru_cache(4096)
-def label_of(text: str) -> str:
-    """Text that reports show: a title may name the address to write to, and none is kept."""
-    return without_emails(clean_text(text)).strip()
-
-
 def relative(text: str, folder: Path | None = None) -> str:
     """Text without this machine's folders: paths start at the run, the project or ``~``."""
     places = [

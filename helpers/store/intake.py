@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from helpers.core import clock, files
 from helpers.core.errors import DataError
 from helpers.core.files import open_parquet
 from helpers.core.owner import read_owner_text
-from helpers.core.privacy import label_of, page_of
+from helpers.core.privacy import clean_text, page_of, without_emails
 from helpers.store import duck, engine
 from helpers.store.facts import SessionFacts
 from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
@@ -55,7 +56,7 @@ def read_sessions_file(path: str | Path) -> pa.Table:
     table = pa.table({"line": lines} | {n: pa.array(t, pa.string()) for n, t in texts.items()})
     with duck.connect(None, "") as connection:
         connection.register("sheet", table)
-        connection.create_function("label", label_of)
+        connection.create_function("label", _label)
         connection.create_function("page", _page)
         connection.execute(f"SET VARIABLE columns = {duck.texts(names)}")
         connection.execute(engine.sql("intake"))
@@ -133,6 +134,11 @@ def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]
 def _refuse(path: Path, line: int, what: str, expected: str):
     where = f"Sessions file {path.name}, line {line}"
     raise DataError(what, where=where, expected=expected, remedy="Nothing of the file is stored.")
+
+
+@lru_cache(4096)
+def _label(text: str) -> str:
+    return without_emails(clean_text(text)).strip()
 
 
 def _page(url: str, part: str) -> str:

@@ -11,6 +11,7 @@ Medias.
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from pydantic.functional_validators import AfterValidator, BeforeValidator
 
 from helpers.core.errors import DataError
 from helpers.core.fields import Unsure
-from helpers.core.privacy import clean_text, label_of, page_of
+from helpers.core.privacy import clean_text, page_of, without_emails
 from helpers.store.facts import FORMAT_CHANGED
 
 ROUNDING = 1e-9
@@ -65,9 +66,21 @@ def _maybe(kind: Any) -> Any:
     return Annotated[kind | None, Unsure]
 
 
-# JSON may carry half a surrogate pair or a NUL.
-Text = _maybe(Annotated[str, AfterValidator(lambda text: clean_text(text).strip() or None)])
-Label = _maybe(Annotated[str, AfterValidator(lambda text: label_of(text) or None)])
+def _unless_blank(text: str) -> str | None:
+    """Text as it came, without what can't be seen: JSON may carry half a surrogate or a NUL."""
+    plain = clean_text(text)
+    return plain if plain.strip() else None
+
+
+@lru_cache(4096)
+def _label(text: str) -> str | None:
+    """Text that reports show: a title may name the address to write to, and none is kept."""
+    return without_emails(_unless_blank(text))
+
+
+Text = _maybe(Annotated[str, AfterValidator(_unless_blank)])
+Label = _maybe(Annotated[str, AfterValidator(_label)])
+Address = _maybe(Annotated[str, AfterValidator(lambda text: clean_text(text).strip() or None)])
 
 
 class Row(BaseModel, strict=True):
@@ -83,7 +96,7 @@ class Session(Row):
     received_at: Moment
     percent_viewed: Share
     media_name: Label = None
-    email: Text = None
+    email: Address = None
     country: Label = None
     region: Label = None
     city: Label = None
@@ -102,7 +115,7 @@ class Visitor(Row):
     visitor_key: Key
     last_active_at: _maybe(Moment) = None
     name: Text = _path("visitor_identity", "name")
-    email: Text = _path("visitor_identity", "email")
+    email: Address = _path("visitor_identity", "email")
     org_name: Text = _path("visitor_identity", "org", "name")
     org_title: Text = _path("visitor_identity", "org", "title")
 

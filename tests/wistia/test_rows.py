@@ -50,6 +50,11 @@ def one(row) -> dict:
     return to_table(sessions(row).rows, SESSIONS).to_pylist()[0]
 
 
+def test_text_stays_as_it_came_but_for_what_cannot_be_seen():
+    kept = one(event(1, NOON, "ann", country=" US ", city="New\u200b York ", region=" \x00"))
+    assert (kept["country"], kept["city"], kept["region"]) == (" US ", "New York ", None)
+
+
 def test_a_session_keeps_what_the_kit_needs_and_nothing_personal_else():
     kept = one(event(1, NOON, "ann", email=" Ann@Example.com ", percent_viewed=1))
     assert {name: value for name, value in kept.items() if value is not None} == {
