@@ -237,5 +237,4 @@ def _show(run: Run, content: Analysis) -> Shown:
 
 
 def _origin(run: Run, content: Analysis) -> str:
-    sandbox = run.source.mavera == "sandbox"
-    return prompts.write("origin.txt.j2", content=content, sandbox=sandbox)
+    return prompts.write("origin.txt.j2", content=content, source=run.source)

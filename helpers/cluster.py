@@ -112,8 +112,7 @@ def table(run: Run, *, rules: ClusterRules | None = None) -> pd.DataFrame:
     """
     chosen = rules or run.rules
     query = engine.sql("clusters").replace("{viewers}", f"({_clustered(run, rules)})")
-    frame = run.engine.query(query, {"rules": chosen.names}).set_index("cluster")
-    counted = frame.astype({"viewers": "int64", "identified_viewers": "int64"})
+    counted = run.engine.query(query, {"rules": chosen.names}).set_index("cluster")
     if rules is not None:
         _warn(rules, counted["viewers"])
     return counted

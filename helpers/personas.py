@@ -216,5 +216,4 @@ def buy(run: Run) -> pd.DataFrame:
 
 def cards(run: Run) -> Shown:
     """A card for each persona: its name, what it was made from, and what Mavera made of it."""
-    sandbox = run.source.mavera == "sandbox"
-    return Shown(prompts.write("cards.html.j2", rows=read(run).personas, sandbox=sandbox))
+    return Shown(prompts.write("cards.html.j2", rows=read(run).personas, source=run.source))

@@ -320,6 +320,5 @@ def _few_colours(png: bytes) -> str:
     from PIL import Image
 
     image, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
-    few = image.quantize(256, dither=Image.Dither.NONE)
-    few.save(small, "png", optimize=True)
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return base64.encodebytes(small.getvalue()).decode("ascii")

@@ -167,12 +167,10 @@ def _describe_next(frame: pd.DataFrame, rules: ClusterRules, min_cell: int) -> S
     return make_section("next_video", frame, **words)
 
 
-def usual_percent(seconds: pd.Series) -> np.ndarray:
+def usual_percent(seconds: pd.Series) -> pd.Series:
     """Completion usual for videos of that length [percent]; missing where the length is."""
-    lengths = seconds.to_numpy(float)
     limits, percents = zip(*USUAL_COMPLETION, strict=True)
-    usual = np.array(percents, float)[np.searchsorted(limits[:-1], lengths, side="right")]
-    return np.where(np.isnan(lengths), np.nan, usual)
+    return pd.cut(seconds, [0, *limits], right=False, labels=percents).astype(float)
 
 
 def compare_lengths(engine: Engine, min_cell: int, viewers: float = np.inf) -> Section:

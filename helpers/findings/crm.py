@@ -99,15 +99,13 @@ def write_files(
 
 def _with_change(listed: pd.DataFrame, people_then: pd.DataFrame, window: Window) -> pd.DataFrame:
     """With the cluster of the previous run, and when it changed."""
-    then = people_then.set_index("person").reindex(listed["person"]).reset_index()
-    same = then["cluster"].to_numpy() == listed["cluster"].to_numpy()
-    joined = then["cluster"].isna().to_numpy()
-    today = window.end.isoformat()
-    since = then["cluster_changed_on"].astype(object).where(same).fillna(today)
+    then = people_then.set_index("person").reindex(listed["person"]).set_axis(listed.index)
+    same, joined = then["cluster"] == listed["cluster"], then["cluster"].isna()
+    since = then["cluster_changed_on"].astype(object).where(same)
     return listed.assign(
-        previous_cluster=then["cluster"].to_numpy(),
+        previous_cluster=then["cluster"],
         cluster_change=np.select([joined, same], ["joined", "same"], "moved"),
-        cluster_changed_on=since.to_numpy(),
+        cluster_changed_on=since.fillna(window.end.isoformat()),
     )
 
 

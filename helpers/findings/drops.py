@@ -45,15 +45,13 @@ def scale_curves(engagement: pd.DataFrame, titles: pd.Series, min_cell: int) -> 
         media_id, title, second [s], watching and rewatched [0 to 1, whole percents].
     """
     first = engagement.groupby("media_id")["plays"].transform("first")
-    shown = engagement.assign(first=first)[first >= max(min_cell, 1)]
-    curves = {
-        "media_id": shown["media_id"],
-        "title": shown["media_id"].map(titles),
-        "second": shown["second"],
-        "watching": (shown["plays"] / shown["first"]).clip(upper=1).round(2),
-        "rewatched": (shown["rewatches"] / shown["first"]).round(2),
-    }
-    return pd.DataFrame(curves).reset_index(drop=True)
+    curves = engagement.assign(
+        title=engagement["media_id"].map(titles),
+        watching=(engagement["plays"] / first).clip(upper=1).round(2),
+        rewatched=(engagement["rewatches"] / first).round(2),
+    )
+    columns = ["media_id", "title", "second", "watching", "rewatched"]
+    return curves.loc[first >= max(min_cell, 1), columns].reset_index(drop=True)
 
 
 def list_places(

@@ -135,8 +135,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     for name in ("known_sessions", "sessions"):
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
-    clusters = shown.dropna(subset="cluster").set_index("cluster")
-    clusters = clusters.loc[[name for name in rules.names if name in clusters.index]]
+    clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
     shown["mean"] = summed["minutes"] / summed["viewers"]
     videos = shown.dropna(subset="media_id").merge(engine.query("FROM titles"), on="media_id")
     videos["minutes"] = videos["viewers"].astype(float) * videos["mean"]
@@ -147,4 +146,4 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     videos = videos.sort_values(["minutes", "media_id"], ascending=[False, True])
     by_video = make_section("watch_time_videos", videos)  # no mean: it would give the viewers
     parts = {"videos": by_video} if videos["minutes"].notna().any() else {}
-    return make_section("watch_time", clusters.reset_index(), parts, hours=hours)
+    return make_section("watch_time", clusters.dropna(how="all").reset_index(), parts, hours=hours)

@@ -7,11 +7,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import duckdb
 import pandas as pd
 
 from helpers.core.parameters import Window
 from helpers.findings.opt_out import is_opted_out
+from helpers.store import duck
 from helpers.store.engine import Engine, features_sql, sql
 from helpers.store.rules import ClusterRules
 from helpers.store.scores import Scores
@@ -111,8 +111,7 @@ def _join_cookies(
     known = known.replace(r"^\s*$", None, regex=True)
     seen = rows.sort_values("last_active")[["visitor_key", "person", "email"]]
     newest = seen.merge(known, "left", "visitor_key").drop(columns="visitor_key")
-    with duckdb.connect() as joined:
-        joined.execute("SET TimeZone = 'UTC'")
+    with duck.connect(None, "") as joined:
         joined.register("sessions", sessions)
         people = newest.groupby("person").last().rename_axis("visitor_key").reset_index()
         joined.register("visitors", people)
