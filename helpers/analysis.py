@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from helpers import personas
 from helpers.core import files
 from helpers.core.errors import ParameterError
-from helpers.core.privacy import clean_text
+from helpers.core.privacy import clean_line, clean_text
 from helpers.findings.section import Section
 from helpers.mavera import answers, payloads, prompts
 from helpers.mavera.answers import Shown
@@ -150,7 +150,7 @@ def _read_reply(entry: agent.Entry, row: PersonaRow) -> Reply:
     except (TypeError, KeyError, IndexError):
         said = {"text": LOST}
     except ValidationError:
-        said = {"text": payloads.clean(text, 1500) or EMPTY}
+        said = {"text": clean_line(text, 1500) or EMPTY}
     return Reply(cluster=row.cluster, name=row.name, **said)
 
 

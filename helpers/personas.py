@@ -8,6 +8,7 @@ from helpers import cluster, mavera as agent
 from helpers.core import files
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.parameters import suggest
+from helpers.core.privacy import clean_line
 from helpers.findings.profiles import describe_profiles
 from helpers.findings.section import Section
 from helpers.mavera import drafts as drafting, payloads as sending, prompts
@@ -37,8 +38,7 @@ def drafts(run: Run) -> pd.DataFrame:
     Raises
     ------
     ParameterError
-        ``persona:`` of the clusters file has an unknown or malformed field, or persona_clusters
-        names a cluster that is not there.
+        The clusters file is wrong, or persona_clusters names a cluster that is not there.
     DataError
         Stage 03 has not run.
     """
@@ -68,7 +68,7 @@ def refuse_unknown_clusters(run: Run) -> None:
 def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:
     (rule,) = (rule for rule in run.rules.clusters if rule.name == numbers.cluster)
     facts = drafting.write_statements(numbers, days=run.window.days)
-    name = sending.clean(f"{run.rules.name_prefix} {numbers.title}", sending.NAME_LENGTH)
+    name = clean_line(f"{run.rules.name_prefix} {numbers.title}", sending.NAME_LENGTH)
     text = " ".join(fact.text for fact in facts) or numbers.title
     named = run.params.persona_clusters
     chosen = rule.name in named if named else numbers.viewers is not None

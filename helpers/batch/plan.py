@@ -15,7 +15,6 @@ from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
 from helpers.core.parameters import DEFAULTS, Parameters
 from helpers.core.settings import Settings, project_root
 from helpers.findings import opt_out
-from helpers.mavera import payloads
 from helpers.run import STAGES, Run
 from helpers.store import intake
 from helpers.store.store import Store
@@ -124,8 +123,7 @@ def plan(
 def _check_owner(run: Run, *, fetches: bool) -> None:
     """Whatever else the owner wrote: opt-out list, clusters file, own sessions."""
     opt_out.read_opt_out(run.settings.outputs / opt_out.OPT_OUT)
-    for cluster in run.rules.clusters:
-        payloads.persona_fields(cluster)
+    _ = run.rules  # read whole, or refused
     if run.params.persona_clusters:
         from helpers import personas
 

@@ -87,6 +87,12 @@ def clean_text(text: str) -> str:
     return "".join(sign for sign in lines if sign not in hidden and sign not in BLANKS)
 
 
+def clean_line(text: str, length: int) -> str:
+    """One line of plain text: no control or invisible characters, no e-mail, ``length`` at most."""
+    plain = " ".join(without_emails(clean_text(str(text))).split())
+    return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
+
+
 def relative(text: str, folder: Path | None = None) -> str:
     """Text without this machine's folders: paths start at the run, the project or ``~``."""
     places = [

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import nh3
 from markdown_it import MarkdownIt
 
-from helpers.core.privacy import clean_text
-from helpers.mavera import payloads
+from helpers.core.privacy import clean_line, clean_text
 from helpers.mavera.claims import MISSING, Claim
 
 TOP = 4  # level that a text's highest heading becomes
@@ -105,7 +104,7 @@ def excerpt(
     marked = _mark(clean_text(answer), figures, "", f" [{MISSING}]")
     marked = re.sub(r"(?m)^#{1,6}\s.*$", "", marked).strip() or marked  # headings say little
     plain = re.sub(r"</?[a-z][^<>]*>", "", to_text(markdown_html(marked)), flags=re.I)
-    return [payloads.clean(line, length) for line in plain.split("\n")[:lines]]
+    return [clean_line(line, length) for line in plain.split("\n")[:lines]]
 
 
 def links(sources: object) -> list[Source]:
@@ -117,7 +116,7 @@ def links(sources: object) -> list[Source]:
             r"https?://([a-z0-9.:-]+)([/?#][^\s\"'<>\\]{0,500})?", url, re.I | re.A
         )
         if match:
-            title = payloads.clean(row.get("title") or match[1], 160)
+            title = clean_line(row.get("title") or match[1], 160)
             found[url] = Source(title=title, url=url, host=match[1])
     return list(found.values())
 

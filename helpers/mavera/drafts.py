@@ -5,6 +5,7 @@ from typing import Any
 
 from helpers.core import settings
 from helpers.core.errors import CreditError
+from helpers.core.privacy import clean_line
 from helpers.mavera import payloads
 from helpers.mavera.bill import KINDS, BillRow, Purchase
 from helpers.mavera.ledger import Entry
@@ -138,9 +139,9 @@ def _describe(account: Account, row: PersonaRow) -> None:
     known = account.custom[row.persona_id]
     if known.details is None:  # a list need not have them
         known = account.mavera.persona(row.persona_id)
-    row.description = payloads.clean(known.description or row.draft.description, 2000)
+    row.description = clean_line(known.description or row.draft.description, 2000)
     for name, value in list((known.details or {}).items())[:12]:
         parts = value[:6] if isinstance(value, list) else [value]
-        texts = [payloads.clean(part, 200) for part in parts if isinstance(part, str)]
+        texts = [clean_line(part, 200) for part in parts if isinstance(part, str)]
         if texts:
-            row.traits[payloads.clean(name.replace("_", " "), 60)] = "; ".join(texts)
+            row.traits[clean_line(name.replace("_", " "), 60)] = "; ".join(texts)

@@ -12,8 +12,9 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from helpers.core.errors import DataError, ParameterError
-from helpers.core.privacy import clean_text, without_emails
+from helpers.core.privacy import clean_line
 from helpers.core.tables import clock
+from helpers.store.persona_fields import PersonaFields, Short
 from helpers.store.rules import Cluster, ClusterRules
 
 NAME_LENGTH = 100  # characters of a persona's name, at least 2
@@ -21,21 +22,11 @@ PERCENTILES = ("25th_percentile", "50th_percentile", "75th_percentile")  # whole
 QUARTILES = ("videos_per_viewer", "percent_watched", "visits_per_viewer")
 
 
-def clean(text: str, length: int) -> str:
-    """One line of plain text: no control or invisible characters, no e-mail, ``length`` at most."""
-    plain = " ".join(without_emails(clean_text(str(text))).split())
-    return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
-
-
 def _text(length: int) -> Any:
-    return Annotated[str, AfterValidator(lambda value: clean(value, length))]
+    return Annotated[str, AfterValidator(lambda value: clean_line(value, length))]
 
 
-Title, Short, Long = _text(120), _text(300), _text(2000)
-Phrases = Annotated[list[Short], Field(max_length=20)] | None
-Phrase = Short | None
-Criterion = Literal["price", "timeToValue", "risk", "proof", "support"]
-Weight = Annotated[int, Field(ge=1, le=5, strict=True)]
+Title, Long = _text(120), _text(2000)
 Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
@@ -60,27 +51,7 @@ FORMAT = {"type": "json_schema", "name": "viewer_reply", "strict": True}
 P = TypeVar("P", bound=Payload)
 
 
-class PersonaFields(Payload):
-    """What a cluster of the clusters file may say under ``persona:``."""
-
-    pipeline_type: Literal["north_star", "intermediate", "advanced"] = "north_star"
-    type: Literal["B2B", "B2C"] = "B2B"
-    role_segment: Phrases = None
-    buying_stage: Phrase = None
-    decision_role: Phrase = None
-    primary_objectives: Phrases = None
-    mcda_weights: dict[Criterion, Weight] | None = None
-    goals: Phrases = None
-    pains: Phrases = None
-    triggers: Phrases = None
-    channels: Phrases = None
-    proof_types: Phrases = None
-    alternatives: Phrases = None
-    win_factors: Phrases = None
-    objections: Phrases = None
-
-
-class Persona(PersonaFields):
+class Persona(PersonaFields, Payload):
     """Body of POST /personas, and of PATCH /personas/{id}."""
 
     name: Annotated[str, Field(min_length=2, max_length=NAME_LENGTH)]
@@ -203,36 +174,19 @@ class Response(Payload):
     text: dict[str, Any] = {"format": FORMAT | {"schema": Reply.model_json_schema()}}
 
 
-def persona_fields(cluster: Cluster) -> PersonaFields:
-    """What the clusters file says of a cluster's persona, checked.
-
-    Raises
-    ------
-    ParameterError
-        A field is unknown or has the wrong form; the message names cluster, line and field.
-    """
-    try:
-        return PersonaFields.model_validate(cluster.persona)
-    except ValidationError as error:
-        where = f"Clusters file, cluster {cluster.name} (line {cluster.line})"
-        fields = f"some of {', '.join(PersonaFields.model_fields)}"
-        told = f"persona: field {first_of(error)}."
-        raise ParameterError(told, where=where, expected=fields) from None
-
-
 def first_of(error: ValidationError) -> str:
     """The first field that is wrong, and how."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    return f"{clean(place, 60)!r}: {first['msg']}"
+    return f"{clean_line(place, 60)!r}: {first['msg']}"
 
 
 def build_persona(cluster: Cluster, *, name: str, description: str) -> Persona:
     """The payload that makes a cluster's persona; fields of the file and the measured text."""
-    fields = persona_fields(cluster)
-    if fields.pipeline_type == "north_star":  # Mavera generates the rest there
-        fields = PersonaFields(pipeline_type=fields.pipeline_type, type=fields.type)
-    return Persona(**fields.body(), name=name, description=description)
+    is_generated = cluster.persona.pipeline_type == "north_star"  # there Mavera writes the rest
+    sent = {"pipeline_type", "type"} if is_generated else None
+    fields = cluster.persona.model_dump(include=sent, exclude_none=True)
+    return Persona(**fields, name=name, description=description)
 
 
 def build_clusters(
@@ -315,4 +269,4 @@ def check_question(text: str) -> str:
     if not 1 <= len(text.strip()) <= 2000 or re.search(r"\S@\S", text):
         told = "The follow-up question is empty or too long, or it names a person by e-mail."
         raise ParameterError(told, expected="1 to 2,000 characters, about clusters")
-    return "\n".join(clean(line, 2000) for line in text.strip().split("\n"))
+    return "\n".join(clean_line(line, 2000) for line in text.strip().split("\n"))

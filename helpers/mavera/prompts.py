@@ -6,6 +6,7 @@ from typing import Any
 
 import jinja2
 
+from helpers.core.privacy import clean_line
 from helpers.mavera import payloads
 from helpers.mavera.bill import Purchase
 from helpers.mavera.results import PersonaRow
@@ -49,6 +50,6 @@ def ask_edits(drops: payloads.Drops) -> Purchase:
 
 def ask_persona(row: PersonaRow) -> Purchase:
     """The question to one persona, in its own voice."""
-    text = write("reply.txt.j2", draft=payloads.clean(row.draft.description, 1400))
+    text = write("reply.txt.j2", draft=clean_line(row.draft.description, 1400))
     response = payloads.Response(persona_id=row.persona_id or "", input=text)
     return Purchase("reply", f"Reply of {row.name}", response, row.cluster)

@@ -14,6 +14,7 @@ from helpers.core.errors import ParameterError
 from helpers.core.owner import Fail, Part, problem, read_yaml
 from helpers.core.settings import project_root
 from helpers.store import conditions
+from helpers.store.persona_fields import PersonaFields
 from helpers.store.scores import Scores
 
 
@@ -52,8 +53,7 @@ class Cluster(Part):
     title: Annotated[Title, Folded] = Field(default_factory=_titled)
     when: Annotated[str, AfterValidator(conditions.check)] | None = None
     description: Annotated[str, Field(max_length=2000), Folded] = ""
-    persona: dict[str, Any] = {}
-    line: int = Field(0, exclude=True)
+    persona: PersonaFields = PersonaFields()
 
 
 Completed = Annotated[Scores, BeforeValidator(_with_builtin)]
@@ -183,10 +183,5 @@ def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     """Check the text of a clusters file; see :func:`load`."""
     fail = Fail(f"Clusters file {source}")
     owner.refuse_leaks(text, fail)
-    tree = read_yaml(text, fail)
-    read = owner.read_part(ClusterRules, tree, fail)
-    clusters = [
-        cluster.model_copy(update={"line": tree["clusters"].lc.item(place)[0] + 1})
-        for place, cluster in enumerate(read.clusters)
-    ]
-    return read.model_copy(update={"clusters": clusters, "source": source})
+    read = owner.read_part(ClusterRules, read_yaml(text, fail), fail)
+    return read.model_copy(update={"source": source})

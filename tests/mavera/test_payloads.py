@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from helpers import analysis
 from helpers.core.errors import DataError, ParameterError
-from helpers.core.privacy import clean_text
+from helpers.core.privacy import clean_line, clean_text
 from helpers.mavera import payloads, prompts
 from helpers.store.rules import Cluster
 
@@ -72,9 +72,9 @@ def test_a_group_has_a_name_from_a_closed_list(name):
 
 @given(st.text(max_size=200), st.integers(2, 100))
 def test_cleaned_text_is_one_visible_line_of_limited_length(text, length):
-    plain = payloads.clean(text, length)
+    plain = clean_line(text, length)
     assert len(plain) <= length and clean_text(plain) == plain and len(plain.splitlines()) <= 1
-    assert payloads.clean("Write to sales@acme.example now", 99) == "Write to (e-mail) now"
+    assert clean_line("Write to sales@acme.example now", 99) == "Write to (e-mail) now"
 
 
 def test_a_rule_that_names_a_person_is_not_sent():
@@ -92,21 +92,6 @@ def test_the_fields_of_the_clusters_file_go_with_intermediate_and_not_with_north
         sent = payloads.build_persona(cluster, name="Skimmers", description="x").body()
         named = {"name": "Skimmers", "description": "x", "pipeline_type": pipeline}
         assert sent == named | more
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({"gaols": ["x"]}, "gaols"), ({"type": "B2X"}, "type"), ({"goals": "learn"}, "goals"),
-        ({"mcda_weights": {"price": 9}}, "mcda_weights.price"),
-        ({"mcda_weights": {"speed": 1}}, "mcda_weights.speed"), ({"name": "Zed"}, "name"),
-    ],
-)  # fmt: skip
-def test_a_wrong_persona_field_is_refused_by_cluster_line_and_name(fields, named):
-    cluster = Cluster(name="skimmers", title="Skimmers", persona=fields)
-    cluster = cluster.model_copy(update={"line": 12})
-    with pytest.raises(ParameterError, match=rf"(?s)skimmers \(line 12\).*'{named}'"):
-        payloads.persona_fields(cluster)
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "x" * 2001, "What does ann@acme.example want?"])

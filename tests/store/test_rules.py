@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from helpers.core.errors import ParameterError
 from helpers.store import conditions, rules
+from helpers.store.persona_fields import PersonaFields
 
 
 def file_with(when: str) -> str:
@@ -59,6 +60,25 @@ def test_a_rule_that_is_more_than_comparisons_is_refused_by_name_and_line(said):
             rules.parse(file_with(when), source="mine.yml")
         assert "mine.yml, line 3: clusters: first: when" in str(refused.value)
         assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"gaols": ["x"]}, "unknown key. Did you mean 'goals'?"), ({"name": "Z"}, "unknown key"),
+        ({"type": "B2X"}, "type: Input should be 'B2B' or 'B2C'"), ({"goals": "x"}, "goals: Input"),
+        ({"mcda_weights": {"price": 9}}, "mcda_weights: price: Input should be less than or equal"),
+        ({"mcda_weights": {"speed": 1}}, "mcda_weights: speed: Input should be 'price', "),
+    ],
+)  # fmt: skip
+def test_a_wrong_persona_field_is_refused_by_cluster_line_and_name(fields, said):
+    (name,) = fields
+    field = f"{name}: {json.dumps(fields[name])}"
+    text = f"{file_with('video_count > 3')}    persona:\n      {field}\n"
+    with pytest.raises(ParameterError) as refused:
+        rules.parse(text, source="mine.yml")
+    assert "mine.yml, line 6: clusters: rest: persona: " in str(refused.value)
+    assert said in str(refused.value) and name in str(refused.value)
 
 
 @pytest.mark.parametrize("when", ["1" * 50_000, f"video_count > {'1' * 50_000} x", "'" * 50_000])
@@ -155,7 +175,7 @@ def test_every_way_to_write_a_threshold_can_be_moved():
 
 def test_rules_that_were_tried_are_saved_and_load_to_the_same_rules(tmp_path):
     tried = rules.load().replace("bouncers", "avg_percent_watched", 40)
-    persona = {"persona": {"type": "B2B", "goals": ["é", "it's"]}}
+    persona = {"persona": PersonaFields(type="B2C", goals=["é", "it's"])}
     clusters = [tried.clusters[0].model_copy(update=persona), *tried.clusters[1:]]
     tried = tried.model_copy(update={"clusters": clusters, "name_prefix": "Nord · "})
     tried.save(tmp_path / "my.yml")
