@@ -184,10 +184,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort) as error:
         interrupt = error.__cause__ or error  # click raises its own from it
         status = _tell("Interrupted. What was fetched and bought is kept.", interrupt, INTERRUPTED)
-    except KitError as error:
-        status = _tell(str(error), error, error.exit_status)
     except Exception as error:
-        told = explain(type(error).__name__, str(error), "Unexpected")
+        is_ours = isinstance(error, KitError)
+        told = error if is_ours else explain(type(error).__name__, str(error), "Unexpected")
         status = _tell(str(told), error, told.exit_status)
     gc.freeze()  # the memory goes with the process: to sort it first takes half a second
     sys.exit(status)

@@ -6,17 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo as Info
 
-from helpers.core import settings
+from helpers.core import owner, settings
 from helpers.core.errors import AccessError, ParameterError
-from helpers.core.owner import (
-    Fail,
-    Part,
-    lines_of,
-    read_owner_text,
-    read_parameter_file,
-    read_part,
-    read_yaml,
-)
 from helpers.core.parameters import RUN_NAME, Count, Parameters
 from helpers.store import rules
 
@@ -40,7 +31,7 @@ def _beside(text: Any, info: Info) -> Path:
     return path
 
 
-class Account(Part):
+class Account(owner.Part):
     """One account of the file.
 
     Attributes
@@ -62,7 +53,7 @@ class Account(Part):
 
     def values(self, given: dict[str, str]) -> Parameters:
         """All its parameters, checked."""
-        file = read_parameter_file(self.parameters) if self.parameters else {}
+        file = owner.read_parameter_file(self.parameters) if self.parameters else {}
         return Parameters.check(file | self.options(given))
 
     @property
@@ -74,13 +65,13 @@ class Account(Part):
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), AfterValidator(_free)]
 
 
-class Accounts(Part):
+class Accounts(owner.Part):
     """The file: accounts by name."""
 
     accounts: Annotated[dict[Name, Account], Field(min_length=1)]
 
 
-def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
+def read(path: Path, given: dict[str, str]) -> list[Account]:
     """Read and check an accounts file.
 
     Parameters
@@ -88,7 +79,7 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     path : Path
         YAML: ``accounts:`` with a name for each, and under it env_file, parameters, max_credits.
         Paths are relative to the file.
-    given : dict, optional
+    given : dict
         Parameters of the command line, as text; they win over the file's.
 
     Raises
@@ -97,13 +88,12 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
         The file, or one that it names, is missing or has the wrong form; the message names account
         and line.
     """
-    given = given or {}
     Parameters.check(given)
-    fail = Fail(f"Accounts file {path.name}")
-    tree = read_yaml(read_owner_text(path, "Accounts file"), fail)
+    fail = owner.Fail(f"Accounts file {path.name}")
+    tree = owner.read_yaml(owner.read_owner_text(path, "Accounts file"), fail)
     accounts: list[Account] = []
-    read_accounts = read_part(Accounts, tree, fail, context=path.parent).accounts
-    for name, line in lines_of(tree["accounts"]).items():
+    read_accounts = owner.read_part(Accounts, tree, fail, context=path.parent).accounts
+    for name, line in owner.lines_of(tree["accounts"]).items():
         if name.casefold() in (other.name.casefold() for other in accounts):
             fail(line, f"account {name}: the name is there twice, whatever its case")
         accounts.append(read_accounts[name].model_copy(update={"name": name, "line": line}))
@@ -111,7 +101,7 @@ def read(path: Path, given: dict[str, str] | None = None) -> list[Account]:
     return accounts
 
 
-def _check_together(accounts: list[Account], given: dict[str, str], fail: Fail) -> None:
+def _check_together(accounts: list[Account], given: dict[str, str], fail: owner.Fail) -> None:
     """Parameters, environment and rules of each; personas are found by name at a Mavera key."""
     users: dict[tuple, str] = {}
     for account in accounts:

@@ -49,12 +49,13 @@ def examine() -> Iterator[Finding]:
         others.
     """
     settings = settings_module.load()
-    for name, check in CHECKS.items():
+    for check in CHECKS:
+        name = check.__name__.lstrip("_")
         try:
             yield from (Finding(name, line) for line in check(settings))
         except KitError as error:
             yield Finding(name, str(error), error)
-            if name == "keys":  # nobody can be asked
+            if check is _keys:  # nobody can be asked
                 return
 
 
@@ -153,12 +154,5 @@ def _mavera(settings: Settings) -> Iterator[str]:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"
 
 
-CHECKS: dict[str, Callable[[Settings], Iterator[str]]] = {
-    "kernel": _kernel,
-    "outputs": _outputs,
-    "keys": _keys,
-    "clock": _clock,
-    "wistia": _wistia,
-    "mavera": _mavera,
-}
-"""What is looked at, in this order; what does not apply says nothing."""
+CHECKS = (_kernel, _outputs, _keys, _clock, _wistia, _mavera)
+"""What is looked at, in this order, under the function's name; what does not apply says nothing."""

@@ -213,12 +213,9 @@ def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
         files.write_parquet(path, table.filter(pa.array(~_rows_of(table.to_pandas(), pattern))))
     elif path.suffix == ".csv":
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        kept = privacy.rearm(table[~_rows_of(table, pattern)])
         marked = path.read_bytes().startswith(codecs.BOM_UTF8)
-        files.write_csv(
-            privacy.rearm(table[~_rows_of(table, pattern)]),
-            path,
-            encoding="utf-8-sig" if marked else "utf-8",
-        )
+        files.write_csv(kept, path, encoding="utf-8-sig" if marked else "utf-8")
     else:
         path.unlink()
         path.with_suffix(".html").unlink(missing_ok=True)

@@ -29,7 +29,8 @@ def tell(text: str, folder: Path) -> list[str]:
     folder : Path
         The run's folder.
     """
-    found = {name: _read(folder, name) for name in ("insights", "personas", "analysis")}
+    names = ("insights", "personas", "analysis")
+    found = {name: files.read_json(folder / "data" / f"{name}.json") for name in names}
     table, page = folder / "data" / "clusters.csv", folder / "report.html"
     clusters = files.read_csv(table) if table.is_file() else pd.DataFrame()
     return render(
@@ -50,10 +51,6 @@ def render(text: str, **facts: Any) -> list[str]:
     """Lines of a text of ``texts/``; blank ones are left out."""
     written = _templates().get_template(f"{text}.txt.j2").render(**facts)
     return [line for line in written.splitlines() if line.strip()]
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    return files.read_json(folder / "data" / f"{name}.json")
 
 
 @cache

@@ -152,8 +152,8 @@ def _names(source: _Source) -> list[dict[str, Any]]:
     for cluster in source.titles if source.params.get("show_identities") else ():
         path = source.folder / "private" / f"outreach_{cluster}.csv"
         if path.is_file():
-            people = read_csv(path).head(MOST_NAMES).astype(object)
-            rows = people.where(people.notna(), "").astype(str).to_numpy().tolist()
+            people = read_csv(path).head(MOST_NAMES).astype("str").fillna("")
+            rows = people.to_numpy().tolist()
             lists.append({"cluster": cluster, "columns": list(people.columns), "rows": rows})
     return lists
 

@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 def read(folder, text, given=None):
     (folder / "accounts.yml").write_text(text)
-    return accounts_file.read(folder / "accounts.yml", given)
+    return accounts_file.read(folder / "accounts.yml", given or {})
 
 
 BOTH = """accounts:
