@@ -103,6 +103,7 @@ class Client:
         *,
         where: str = "",
         expect: type = list,
+        attempts: int = ATTEMPTS,
     ) -> Any:
         """GET `path`, again on 429, 5xx, timeouts and dropped, truncated or non-JSON answers.
 
@@ -116,6 +117,9 @@ class Client:
             For messages: "2026-10-03, page 3".
         expect : type
             JSON type of a good answer, list or dict.
+        attempts : int, optional
+            Fewer tries than usual, where the answer can be done without: a service that is not
+            there is told within two minutes.
 
         Raises
         ------
@@ -126,7 +130,8 @@ class Client:
         ServiceError
             Any other refusal, a redirect, an answer without bounds, or no good answer in time.
         """
-        return self._request("GET", path, where=where, expect=expect, params=params)
+        asked = {"where": where, "expect": expect, "params": params}
+        return self._request("GET", path, attempts=attempts, **asked)
 
     def patch(self, path: str, payload: Mapping[str, Any], *, where: str = "") -> dict:
         """PATCH `path`: may be repeated, so retried and refused like :meth:`get`."""
@@ -151,11 +156,11 @@ class Client:
         self._closed.set()
         self._session.close()
 
-    def _request(self, method: str, path: str, **request) -> Any:
+    def _request(self, method: str, path: str, attempts: int = ATTEMPTS, **request) -> Any:
         retrying = Retrying(
             retry=retry_if_exception(lambda error: getattr(error, "retryable", False)),
             wait=self._choose_wait,
-            stop=self._gives_up,
+            stop=lambda now: self._gives_up(now, attempts),
             before_sleep=lambda now: self._count("retries"),
             sleep=self._sleep,
             reraise=True,
@@ -173,11 +178,11 @@ class Client:
             self._paused_until = max(self._paused_until, until)
         return seconds
 
-    def _gives_up(self, now: RetryCallState) -> bool:
+    def _gives_up(self, now: RetryCallState, attempts: int) -> bool:
         status = now.outcome.exception().status_code
         limit = self.THROTTLED_DEADLINE if status == 429 else self.DEADLINE
         is_late = now.seconds_since_start + now.upcoming_sleep >= limit
-        return is_late or (status not in THROTTLED and now.attempt_number >= self.ATTEMPTS)
+        return is_late or (status not in THROTTLED and now.attempt_number >= attempts)
 
     def _sleep(self, seconds: float) -> None:
         self._closed.wait(seconds)

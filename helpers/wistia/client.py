@@ -93,7 +93,7 @@ class Wistia:
             The token is good, but may not read stats.
         """
         try:
-            answer = self.client.get(TOKEN_PATH, where="scopes", expect=dict)
+            answer = self.client.get(TOKEN_PATH, where="scopes", expect=dict, attempts=3)
         except (AccessError, ServiceError):
             return None  # not there, or not for this token: the lists themselves will tell
         scopes = set(rows.parse_row(rows.Token, answer).scopes or ())
