@@ -96,8 +96,8 @@ def _plan(account: Account, row: PersonaRow) -> str:
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
             told = f"{entry.entry} was settled by hand as made, and no {row.name!r} is listed."
-            settle = f"settle {entry.entry} not-made"
-            settle = settings.command(settle, account.run.settings.outputs)
+            outputs = account.run.settings.outputs
+            settle = settings.command(f"settle {entry.entry} not-made", outputs)
             raise CreditError(told, where="Ledger", remedy=f"If so, run `{settle}`.")
     if row.chosen:
         return "buy"

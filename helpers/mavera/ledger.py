@@ -102,11 +102,8 @@ class Ledger:
 
     def entries(self, *, kind: str = "", state: str = "") -> list[Entry]:
         """Entries in order, of one kind or state when given."""
-        return [
-            entry
-            for entry in self._entries.values()
-            if kind in ("", entry.kind) and state in ("", entry.state)
-        ]
+        every = self._entries.values()
+        return [known for known in every if kind in ("", known.kind) and state in ("", known.state)]
 
     def open(self, kind: str, name: str, *, state: str = PENDING, **facts: Any) -> Entry:
         """Write an entry; on return it is on the disk, and the call may be made."""

@@ -37,8 +37,7 @@ def write(template: str, **values: Any) -> str:
 
 def ask_mave(numbers: payloads.Numbers) -> Purchase:
     """The question to Mave: what is asked, and the data as one JSON block."""
-    named = {name: getattr(numbers, name) for name in ("clusters", "personas", "news")}
-    message = write("question.md.j2", **named, data=numbers.body())
+    message = write("question.md.j2", **dict(numbers), data=numbers.body())
     return Purchase("mave", ANALYSIS, payloads.Chat(message=message))
 
 

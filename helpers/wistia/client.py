@@ -98,12 +98,10 @@ class Wistia:
             return None  # not there, or not for this token: the lists themselves will tell
         scopes = set(rows.parse_row(rows.Token, answer).scopes or ())
         if scopes and not STATS_SCOPES & scopes:
-            raise AccessError(
-                f"this token may read {', '.join(sorted(scopes))}, but not stats.",
-                where="Wistia",
-                expected=f"a token with the permission {STATS_PERMISSION}",
-                remedy="Make one, set WISTIA_API_TOKEN in .env and run again.",
-            )
+            what = f"this token may read {', '.join(sorted(scopes))}, but not stats."
+            needed = f"a token with the permission {STATS_PERMISSION}"
+            remedy = "Make one, set WISTIA_API_TOKEN in .env and run again."
+            raise AccessError(what, where="Wistia", expected=needed, remedy=remedy)
         return scopes or None
 
     def sessions(self, start: date, end: date, first: int = 1) -> Iterator[Page]:

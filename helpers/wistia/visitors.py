@@ -6,7 +6,7 @@ therefore read again. A whole list is read in blocks of pages, side by side; who
 block into the next meanwhile is met when each block is read on to the first row of the next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
@@ -64,21 +64,24 @@ class VisitorReader:
         """
         with progress("visitors", "page") as self.bar:
             if self.facts.incremental:
-                self._keep_down_to(self.newest)
+                self._keep(self._top())
             if not self.facts.incremental or self.facts.order_broken:  # only all is certain
                 self._read_blocks()
             # Those who played meanwhile; afterwards all is known until the newest activity.
-            self._keep_down_to(self.newest)
+            self._keep(self._top())
         self._write()
         return self.facts
 
-    def _keep_down_to(self, known: datetime | None) -> None:
-        """Take pages from the top until one reaches below an activity that is known."""
-        for page in self.wistia.visitors():
-            self._keep([page])
-            oldest = min(_times(page), default=None)
-            if not known or (oldest and oldest < known - LATE):
-                break
+    def _top(self) -> Iterator[Page]:
+        """Pages from the top until one reaches below the newest activity that is known."""
+        return self._pages_down_to(self.newest and self.newest - LATE)
+
+    def _pages_down_to(self, moment: datetime | None, first: int = 1) -> Iterator[Page]:
+        """Pages from the one named until one reaches below a moment, or to the end of the list."""
+        for page in self.wistia.visitors(first):
+            yield page
+            if moment and any(time < moment for time in _times(page)):
+                return
 
     def _keep(self, pages: Iterable[Page]) -> None:
         """Take the rows of pages; what is kept later is newer."""
@@ -114,13 +117,8 @@ class VisitorReader:
 
     def _read_on(self, number: int, first: Page) -> list[Page]:
         """Pages from the beginning of a block on, until its first row is met where it is now."""
-        pages, beginning = [], max(_times(first), default=None)
-        for page in self.wistia.visitors(1 + number * BLOCK):
-            pages.append(page)
-            oldest = min(_times(page), default=None)
-            if beginning and oldest and oldest < beginning:
-                break
-        return pages
+        beginning = max(_times(first), default=None)
+        return list(self._pages_down_to(beginning, 1 + number * BLOCK))
 
     def _write(self) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""
