@@ -12,17 +12,9 @@ from typing import Any
 import pandas as pd
 from pydantic import SecretStr
 
-from helpers.core import files, settings as settings_module, tables
+from helpers.core import files, folders, settings as settings_module, tables
 from helpers.core.errors import DataError, ParameterError
-from helpers.core.folders import (
-    REPORTED_AFTER,
-    STAGES as STAGES,
-    Manifest,
-    make_outputs,
-    newest_first,
-    read_manifest,
-    record,
-)
+from helpers.core.folders import STAGES as STAGES, Manifest
 from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
 from helpers.core.settings import Settings, Sources
 from helpers.sandbox.process import start_sandbox
@@ -90,10 +82,10 @@ class Run:
         settings = settings_module.load()
         files.log_errors(stage, settings.outputs / "dev")
         asked = Parameters.check({"run": name, **given}, where=stage)
-        make_outputs(settings.outputs)
+        folders.make_outputs(settings.outputs)
         folder = settings.outputs / (asked.run or "dev")
         files.log_errors(stage, folder)
-        manifest = read_manifest(folder)
+        manifest = folders.read_manifest(folder)
         opened = cls(stage, folder, settings, inherit(asked, manifest.parameters, stage))
         if not opened.is_dev and not folder.is_dir():
             what = f"There is no run folder {name!r} in {settings.outputs.name}/."
@@ -105,7 +97,7 @@ class Run:
             if manifest.account:  # dev holds another account's work, and accounts never mix
                 shutil.rmtree(folder)
             newest = opened.newest_done()  # which an analyst goes on from
-            before = read_manifest(newest).parameters if newest else {}
+            before = folders.read_manifest(newest).parameters if newest else {}
             opened = cls(stage, folder, settings, inherit(asked, before, stage))
         opened.asked = asked.model_fields_set
         opened.record(**opened.facts(), stages={stage: {"status": "running"}})
@@ -139,9 +131,10 @@ class Run:
 
     def newest_done(self, *, before: str = "") -> Path | None:
         """The newest finished run of the account, or of those whose window ends before a day."""
-        for folder, manifest in newest_first(self.settings.outputs, self.account):
+        for folder, manifest in folders.newest_first(self.settings.outputs):
+            is_done = (manifest.account, manifest.status) == (self.account, "done")
             ends_before = not before or manifest.window.get("end_date", before) < before
-            if manifest.status == "done" and ends_before:
+            if is_done and ends_before:
                 return folder
         return None
 
@@ -150,10 +143,10 @@ class Run:
         folder = self.newest_done(before=self.window.end.isoformat())
         if folder is None:
             return None
-        manifest = read_manifest(folder)
+        manifest = folders.read_manifest(folder)
         known = {name: v for name, v in manifest.parameters.items() if name in DEFAULTS}
         params, source = Parameters.check(known), Sources(**manifest.source)
-        past = Run(REPORTED_AFTER, folder, self.settings, params, source=source)
+        past = Run(folders.REPORTED_AFTER, folder, self.settings, params, source=source)
         past.window = Window.from_dict(manifest.window)
         return past
 
@@ -218,7 +211,8 @@ class Run:
 
     def _changes(self, path: Path) -> list[tuple[str, str, str]]:
         """What a file was made with that is not so now: what, before, now."""
-        made_with, now = read_manifest(path.parents[1]).files.get(path.name, {}), self.basis()
+        manifest, now = folders.read_manifest(path.parents[1]), self.basis()
+        made_with = manifest.files.get(path.name, {})
         return [
             (what, _shown(made_with[what]), _shown(now[what]))
             for what in now
@@ -237,11 +231,11 @@ class Run:
 
     def manifest(self) -> Manifest:
         """run.json as it stands."""
-        return read_manifest(self.folder)
+        return folders.read_manifest(self.folder)
 
     def record(self, **facts: Any) -> None:
         """Merge facts into run.json; dictionaries merge key by key."""
-        record(self.folder, **facts)
+        folders.record(self.folder, **facts)
 
     def done(self) -> None:
         """Mark this stage done."""

@@ -58,12 +58,8 @@ class Outcome:
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""
         page = self.folder and self.folder / "report.html"
-        return (
-            self.account.name,
-            str(self),
-            *numbers(self.manifest),
-            settings.shown(page) if page and page.is_file() else "-",
-        )
+        place = settings.shown(page) if page and page.is_file() else "-"
+        return (self.account.name, str(self), *numbers(self.manifest), place)
 
 
 def command(account: Account, outputs: Path, given: dict[str, str], stages: str = "") -> list[str]:

@@ -138,9 +138,8 @@ def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
     manifest = read_manifest(folder) if RUN_NAME.match(name) else Manifest()
     if name.startswith("dev") or not manifest.stages:
         remedy = f"`{settings_module.command('runs', settings.outputs)}` lists those there are."
-        raise ParameterError(
-            f"There is no run {name!r} in {settings.outputs.name}/.", remedy=remedy
-        )
+        what = f"There is no run {name!r} in {settings.outputs.name}/."
+        raise ParameterError(what, remedy=remedy)
     return folder, manifest
 
 

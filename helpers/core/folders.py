@@ -65,7 +65,7 @@ def _merged(old: Any, new: Any) -> Any:
     return new
 
 
-def newest_first(outputs: Path, account: str | None = None) -> list[tuple[Path, Manifest]]:
+def newest_first(outputs: Path) -> list[tuple[Path, Manifest]]:
     """Run folders with their run.json, newest first, numerically; ``dev`` is no run."""
 
     def by_day_and_number(folder: Path) -> tuple[str, int]:
@@ -74,8 +74,7 @@ def newest_first(outputs: Path, account: str | None = None) -> list[tuple[Path, 
 
     folders = [path.parent for path in outputs.glob("*/run.json")]
     names = (f for f in folders if RUN_NAME.match(f.name) and not f.name.startswith("dev"))
-    runs = [(f, read_manifest(f)) for f in sorted(names, key=by_day_and_number, reverse=True)]
-    return [run for run in runs if account in (None, run[1].account)]
+    return [(f, read_manifest(f)) for f in sorted(names, key=by_day_and_number, reverse=True)]
 
 
 def describe_state(manifest: Manifest, is_held: bool) -> str:

@@ -93,21 +93,21 @@ def clean_line(text: str, length: int) -> str:
     return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
 
 
-def relative(text: str, folder: Path | None = None) -> str:
+def relative(text: str, folder: Path) -> str:
     """Text without this machine's folders: paths start at the run, the project or ``~``."""
     places = [
+        (folder, ""),
+        (folder.parent, "outputs/"),
         (Path(sys.prefix), ".venv/"),
         (project_root(), ""),
         (Path(sys.base_prefix), "python/"),
         (Path.cwd(), ""),
         (Path.home(), "~/"),
     ]
-    if folder:
-        places = [(folder, ""), (folder.parent, "outputs/"), *places]
     for place, name in places:
         for form in _spellings(place):
             text = text.replace(f"{form}/", name)
-    for form in _spellings(folder.parent) if folder else ():  # named alone, as --outputs does
+    for form in _spellings(folder.parent):  # named alone, as --outputs does
         alone = rf"(?<![\w.-]){re.escape(form)}(?![\w/-])"
         text = re.sub(alone, lambda _: folder.parent.name, text)
     return text
@@ -123,7 +123,7 @@ def _spellings(place: Path) -> set[str]:
     }
 
 
-def plain(text: str, folder: Path | None = None) -> str:
+def plain(text: str, folder: Path) -> str:
     """Text for a log: without colours, what can't be seen, folders of this machine and e-mails."""
     return without_emails(relative(clean_text(re.sub("\x1b\\[[0-9;]*m", "", text)), folder))
 

@@ -142,7 +142,7 @@ def test_an_account_inherits_no_setting_of_another(accounts_yml, monkeypatch):
     path = accounts_yml(north=(0, 0), south=(0, 0))
     south_env = path.parent / "south.env"
     south_env.write_text("VIEWER_PERSONAS_ACCOUNT=acme\n")
-    north, south = accounts_file.read(path)
+    north, south = accounts_file.read(path, {})
     kept = accounts.environment(north)
     ours = {name for name in kept if re.match("(?i)wistia_|mavera_|viewer_personas_", name)}
     assert ours == {"VIEWER_PERSONAS_ENV_FILE", "VIEWER_PERSONAS_ACCOUNT"}
@@ -157,7 +157,7 @@ def test_options_are_handed_on(tmp_path):
     (tmp_path / "s.yml").write_text("seed: 1\n")
     path = tmp_path / "accounts.yml"
     path.write_text("accounts:\n  s: {env_file: s.env, parameters: s.yml, max_credits: 1600}\n")
-    (account,) = accounts_file.read(path)
+    (account,) = accounts_file.read(path, {})
     assert accounts.command(account, Path("/o/s"), {"min_cell": "20"}, "1-3")[1:] == [
         "-m", "helpers", "run", "--quiet", "--outputs", "/o/s", "-f", str(tmp_path / "s.yml"),
         "--stages", "1-3", "-p", "max_credits", "1600", "-p", "min_cell", "20",
