@@ -17,6 +17,7 @@ from helpers.mavera import payloads
 PAGE = 100  # rows, the most that a list gives at once
 NEWEST = 50  # threads that are read in search of a question
 NOT_BOUGHT = "Without it nothing is bought. Run again later, or ask Mavera what changed."
+CHARGED = AliasChoices(AliasPath("usage", "credits_used"), "credits_charged", "credits_used")
 READ_TIMEOUT = 240  # seconds; Mave takes 5 to 90
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,12 +61,7 @@ class Answer(Persona):
     id: str | None = None
     name: Annotated[str | None, Unsure] = None
     thread_id: str | None = None
-    charged: Annotated[int | None, Unsure] = Field(
-        None,
-        validation_alias=AliasChoices(
-            AliasPath("usage", "credits_used"), "credits_charged", "credits_used"
-        ),
-    )
+    charged: Annotated[int | None, Unsure] = Field(None, validation_alias=CHARGED)
 
 
 SHAPES = {

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from helpers.core import settings
 from helpers.core.errors import CreditError
 from helpers.core.privacy import clean_line
 from helpers.mavera import payloads
 from helpers.mavera.bill import KINDS, BillRow, Purchase
-from helpers.mavera.ledger import Entry
+from helpers.mavera.ledger import Entry, settle_command
 from helpers.mavera.prompts import write
 from helpers.mavera.purchases import Account
 from helpers.mavera.results import PersonaRow, Statement
@@ -96,8 +95,7 @@ def _plan(account: Account, row: PersonaRow) -> str:
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
             told = f"{entry.entry} was settled by hand as made, and no {row.name!r} is listed."
-            outputs = account.run.settings.outputs
-            settle = settings.command(f"settle {entry.entry} not-made", outputs)
+            settle = settle_command(entry, "not-made", account.run.settings.outputs)
             raise CreditError(told, where="Ledger", remedy=f"If so, run `{settle}`.")
     if row.chosen:
         return "buy"

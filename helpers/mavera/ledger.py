@@ -132,12 +132,14 @@ def write_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
+def settle_command(entry: Entry, outcome: str, outputs: Path) -> str:
+    """What to type when a person looked up what became of an entry: ``made`` or ``not-made``."""
+    return settings.command(f"settle {entry.entry} {outcome}", outputs)
+
+
 def unknown(entry: Entry, why: str, outputs: Path) -> CreditError:
     """The error of an outcome that could not be known; it names the entry and the way out."""
-    made, not_made = (
-        settings.command(f"settle {entry.entry} {outcome}", outputs)
-        for outcome in ("made", "not-made")
-    )
+    made, not_made = (settle_command(entry, known, outputs) for known in ("made", "not-made"))
     told = f"Whether {entry.kind} {entry.name!r} was made, and charged, could not be known: {why}."
     told += f" Ledger entry {entry.entry} stays pending and nothing more is bought."
     remedy = "Run again to ask the service once more; or look at Mavera's pages yourself, then run "

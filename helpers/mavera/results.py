@@ -1,6 +1,6 @@
 """What stages 04 and 05 write down: the rows of personas.json and analysis.json."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 
@@ -68,15 +68,15 @@ class PersonasFile(BaseModel):
     bill: Bill | None = None
 
 
+def _either(*names: str) -> Any:
+    return Field(None, validation_alias=AliasChoices(*names))
+
+
 class Confidence(BaseModel):
     """What Mavera says of its own answer; guides promise it, the reference does not."""
 
-    score: Annotated[float | None, Unsure] = Field(
-        None, validation_alias=AliasChoices("score", "confidence_score")
-    )
-    risk: Annotated[Short | None, Unsure] = Field(
-        None, validation_alias=AliasChoices("risk", "hallucination_risk")
-    )
+    score: Annotated[float | None, Unsure] = _either("score", "confidence_score")
+    risk: Annotated[Short | None, Unsure] = _either("risk", "hallucination_risk")
     unsupported_claims: Annotated[list[Short] | None, Unsure] = None
 
 

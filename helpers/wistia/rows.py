@@ -46,6 +46,7 @@ def _path(*names: str) -> Any:
     return Field(None, validation_alias=AliasPath(*names))
 
 
+FOLDER = AliasChoices(AliasPath("folder", "name"), AliasPath("project", "name"))
 Key = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]  # a number may have lost zeros
 Share = Annotated[
     float,
@@ -126,10 +127,7 @@ class Media(Row):
     media_id: Key = Field(alias="hashed_id")
     name: Label = None
     duration: _maybe(Number) = None
-    folder: Label = Field(
-        None,
-        validation_alias=AliasChoices(AliasPath("folder", "name"), AliasPath("project", "name")),
-    )
+    folder: Label = Field(None, validation_alias=FOLDER)
 
 
 class MediaStats(Row):
