@@ -45,9 +45,8 @@ def fetch(run: Run) -> pd.DataFrame | None:
         run.store.open(run.source.identity("wistia", run.settings))
         with closing(open_host(run)) as service:
             try:
-                missing = host_of(run).fetch_engagement(
-                    service, run.store, list(videos.index), videos["last_at"]
-                )
+                played = videos["last_at"].to_dict()
+                missing = host_of(run).fetch_engagement(service, run.store, played)
             finally:
                 run.record(engagement=service.client.counts)
     words = [missing.get(media_id, "of all viewers, for life") for media_id in videos.index]

@@ -1,6 +1,6 @@
 """Videos into the store, and which parts of them were played: read once, and when played again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from itertools import zip_longest
@@ -46,7 +46,7 @@ def read_medias(wistia: Wistia, store: Store) -> MediaFacts:
 
 
 def fetch_engagement(
-    client: Wistia, store: Store, media_ids: Sequence[str], played_since: Mapping[str, datetime]
+    client: Wistia, store: Store, last_played: Mapping[str, datetime]
 ) -> dict[str, str]:
     """Bring engagement and stats of some videos up to date, by at most two requests for each.
 
@@ -59,8 +59,7 @@ def fetch_engagement(
     client : Wistia
     store : Store
         Locked by the caller.
-    media_ids : sequence of str
-    played_since : mapping of str to datetime
+    last_played : mapping of str to datetime
         Newest session of each video, UTC: one that was read later is not read again.
 
     Returns
@@ -80,9 +79,8 @@ def fetch_engagement(
     read_at = {row["media_id"]: row["read_at"] for row in _stored(store.media_stats_path)}
     to_read = [
         media_id
-        for media_id in media_ids
-        if media_id not in read_at
-        or played_since.get(media_id, read_at[media_id]) > read_at[media_id]
+        for media_id, played in last_played.items()
+        if media_id not in read_at or played > read_at[media_id]
     ]
     videos: dict[str, tuple[MediaStats, Engagement]] = {}
     try:
@@ -90,14 +88,14 @@ def fetch_engagement(
             answers = pool.map(partial(_read_video, client), to_read)
             videos.update(zip(to_read, answers, strict=True))
     except AccessError:
-        return dict.fromkeys(media_ids, REFUSED)
+        return dict.fromkeys(last_played, REFUSED)
     finally:
-        _keep(store, videos, played_since)
+        _keep(store, videos, last_played)
     curves = {row["media_id"] for row in _stored(store.engagement_path)}
     return {
         row["media_id"]: GONE if row["play_count"] is None else NO_CURVE
         for row in _stored(store.media_stats_path)
-        if row["media_id"] in media_ids and row["media_id"] not in curves
+        if row["media_id"] in last_played and row["media_id"] not in curves
     }
 
 
@@ -115,14 +113,14 @@ def _read_video(client: Wistia, media_id: str) -> tuple[MediaStats, Engagement]:
     return stats, curve
 
 
-def _keep(store: Store, videos: dict, played_since: Mapping[str, datetime]) -> None:
+def _keep(store: Store, videos: dict, last_played: Mapping[str, datetime]) -> None:
     """Put what was read in the place of what was stored of the same videos."""
     lengths = {row["media_id"]: row["duration"] for row in _stored(store.medias_path)}
     stats = [row for row in _stored(store.media_stats_path) if row["media_id"] not in videos]
     cells = [row for row in _stored(store.engagement_path) if row["media_id"] not in videos]
     for media_id, (figures, curve) in videos.items():
         # A session may be stamped later than this machine's clock: it is in these figures.
-        read_at = max(clock.now(), played_since.get(media_id, clock.now()))
+        read_at = max(clock.now(), last_played[media_id])
         stats.append({"media_id": media_id, "read_at": read_at, **figures.model_dump()})
         cells += _cells(media_id, curve, lengths.get(media_id))
     write_parquet(store.engagement_path, pa.Table.from_pylist(cells, ENGAGEMENT))

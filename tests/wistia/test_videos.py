@@ -46,7 +46,7 @@ def cells(store: Store) -> pd.DataFrame:
 
 def test_curves_and_figures_are_stored_and_not_read_again_until_played(reading):
     served, client, store = reading
-    assert fetch_engagement(client, store, ["tour", "talk"], PLAYED) == {}
+    assert fetch_engagement(client, store, PLAYED) == {}
     assert len(served.log) == 4
     tour = cells(store).query("media_id == 'tour'")
     assert tour[["second", "plays"]].values.tolist() == [[0, 2], [1, 2], [2, 1], [3, 1]]
@@ -59,7 +59,7 @@ def test_curves_and_figures_are_stored_and_not_read_again_until_played(reading):
     later = PLAYED | {"tour": datetime.fromisoformat(NOW) + timedelta(hours=1)}
     for played, asked in ((PLAYED, 0), (later, 2), (later, 0)):
         served.log.clear()
-        assert fetch_engagement(client, store, ["tour", "talk"], played) == {}
+        assert fetch_engagement(client, store, played) == {}
         assert len(served.log) == asked
     assert len(cells(store)) == 1004
 
@@ -75,10 +75,10 @@ def test_a_deleted_video_and_one_without_a_curve_are_told_and_not_asked_for_agai
         "odd/engagement.json": (200, {"engagement_data": [1, "two"]}),
         "odd.json": (200, {"play_count": 5}),
     }
-    wanted = ["gone", "photo", "audio", "odd", "tour"]
+    wanted = dict.fromkeys(["gone", "photo", "audio", "odd", "tour"], NOON)
     for _ in range(2):
         told = {"gone": GONE, "photo": NO_CURVE, "audio": NO_CURVE, "odd": NO_CURVE}
-        assert fetch_engagement(client, store, wanted, {}) == told
+        assert fetch_engagement(client, store, wanted) == told
     assert len(served.log) == 9
     assert set(cells(store)["media_id"]) == {"tour"}
     stats = pd.read_parquet(store.media_stats_path).set_index("media_id")
@@ -97,16 +97,17 @@ def test_rewatches_may_be_fewer_than_cells_or_not_there_and_a_long_video_may_hav
         "hour/engagement.json": (200, {"engagement_data": [7] * 1000, "rewatch_data": []}),
         ".json": (200, {"play_count": 9}),
     }
-    assert fetch_engagement(client, store, ["short", "none", "hour"], {}) == {"hour": NO_CURVE}
+    wanted = dict.fromkeys(["short", "none", "hour"], NOON)
+    assert fetch_engagement(client, store, wanted) == {"hour": NO_CURVE}
     assert cells(store).set_index("media_id").loc["short", "rewatches"].tolist() == [1, 0, 0]
 
 
 def test_what_was_read_before_a_refusal_or_a_failure_is_kept(reading):
     served, client, store = reading
     served.replaced = {"talk.json": (403, {"error": "no"})}
-    told = fetch_engagement(client, store, ["tour", "talk"], PLAYED)
+    told = fetch_engagement(client, store, PLAYED)
     assert told == {"tour": REFUSED, "talk": REFUSED}
     served.replaced = {"talk.json": (500, "")}
     with pytest.raises(ServiceError):
-        fetch_engagement(client, store, ["tour", "talk"], PLAYED)
+        fetch_engagement(client, store, PLAYED)
     assert set(cells(store)["media_id"]) == {"tour"}
