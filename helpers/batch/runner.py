@@ -67,6 +67,7 @@ def run(given: dict[str, Any], **options: Any) -> Plan:
             raise
         finally:
             stop_sandboxes()
+            notify.send(work.run.settings, work.run.folder)
     return work
 
 
@@ -132,7 +133,6 @@ def _finish(work: Plan) -> None:
     run.record(status="done")
     report.index(run.settings.outputs)
     log.info("done")
-    notify.send(run.settings, run.folder)
 
 
 def _fail(work: Plan, error: BaseException) -> None:
@@ -150,7 +150,6 @@ def _fail(work: Plan, error: BaseException) -> None:
         report.index(run.settings.outputs)
     except Exception as other:  # the first error decides the exit status
         error.add_note(str(other))
-    notify.send(run.settings, run.folder)
 
 
 def render(name: str, *, pdf: bool = False) -> str:
