@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from helpers import wistia
-from helpers.core import clock
+from helpers.core import clock, files
 from helpers.findings.counts import count_people, publish_counts, publish_parts
 from helpers.run import Run
 from helpers.store import engine, intake, shards
@@ -173,7 +173,7 @@ class _Progress(BaseModel):
 
 def _begin_pass(store: Store) -> _Progress:
     """Go on with the pass that was cut off lately, else begin a new one."""
-    progress, now = _Progress.model_validate(store.state()), clock.now()
+    progress, now = _Progress.model_validate(files.read_json(store.progress_path)), clock.now()
     last = progress.current
     if last.done or not timedelta(0) <= now - last.started_at < PASS:
         progress.current = _Pass(number=last.number + 1, started_at=now, done=False)
@@ -182,7 +182,7 @@ def _begin_pass(store: Store) -> _Progress:
 
 
 def _save(store: Store, progress: _Progress) -> None:
-    store.save_state(progress.model_dump(mode="json", by_alias=True))
+    files.write_json(store.progress_path, progress.model_dump(mode="json", by_alias=True))
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:

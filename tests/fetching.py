@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from starlette.responses import JSONResponse
 
 from helpers import fetch
-from helpers.core import http
+from helpers.core import files, http
 from helpers.run import Run
 from helpers.sandbox.account import Account, Table, stamp
 from helpers.sandbox.server import create_app, start_in_thread
@@ -226,7 +226,7 @@ def kill_and_go_on(
     assert child.exitcode in (-signal.SIGKILL, 0)
     store = Store(outputs / "store" / "live")
     # A pass that was done when it was killed is followed by a new one, which reads three days anew.
-    ended = not child.exitcode or store.state()["pass"]["done"]
+    ended = not child.exitcode or files.read_json(store.progress_path)["pass"]["done"]
     finished = set() if ended else {f"{day}" for day in store.days()}
     served.log.clear()
     go(**given)

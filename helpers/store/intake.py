@@ -86,7 +86,7 @@ def import_sessions(store: Store, path: str | Path) -> SessionFacts:
     days = pc.cast(kept["received_at"], pa.date32())
     listed = pc.unique(days).to_pylist()
     state = {"sessions_file": hashlib.sha256(repr(kept.to_pylist()).encode()).hexdigest()}
-    changed = store.state() != state
+    changed = files.read_json(store.progress_path) != state
     if changed:
         for day in listed:
             table_of_day = kept.filter(pc.equal(days, day)).select(SESSIONS.names)
@@ -100,7 +100,7 @@ def import_sessions(store: Store, path: str | Path) -> SessionFacts:
             frame = newest.rename(columns=names).reindex(columns=schema.names).astype(object)
             files.write_parquet(target, pa.Table.from_pandas(frame, schema, preserve_index=False))
         store.settle(date.max)
-        store.save_state(state)
+        files.write_json(store.progress_path, state)
     rows = len(kept)
     return SessionFacts(rows=rows, new=rows if changed else 0, erased=len(table) - rows)
 

@@ -9,7 +9,6 @@ from helpers.core.privacy import clean_line
 
 Short = Annotated[str, AfterValidator(lambda text: clean_line(text, 300))]
 Phrases = Annotated[list[Short], Field(max_length=20)] | None
-Phrase = Short | None
 Criterion = Literal["price", "timeToValue", "risk", "proof", "support"]
 Weight = Annotated[int, Field(ge=1, le=5, strict=True)]
 
@@ -25,8 +24,8 @@ class PersonaFields(Part):
     pipeline_type: Literal["north_star", "intermediate", "advanced"] = "north_star"
     type: Literal["B2B", "B2C"] = "B2B"
     role_segment: Phrases = None
-    buying_stage: Phrase = None
-    decision_role: Phrase = None
+    buying_stage: Short | None = None
+    decision_role: Short | None = None
     primary_objectives: Phrases = None
     mcda_weights: dict[Criterion, Weight] | None = None
     goals: Phrases = None

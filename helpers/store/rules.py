@@ -29,7 +29,7 @@ def builtin_scores() -> Scores:
     return Scores(**read_yaml(builtin_text(), Fail("Clusters file built-in"))["scores"])
 
 
-def _with_builtin(scores: Any) -> Any:
+def _complete(scores: Any) -> Any:
     """Scores of a file; what it leaves out is as built in."""
     return builtin_scores().model_dump() | scores if isinstance(scores, dict) else scores
 
@@ -56,14 +56,11 @@ class Cluster(Part):
     persona: PersonaFields = PersonaFields()
 
 
-Completed = Annotated[Scores, BeforeValidator(_with_builtin)]
-
-
 class ClusterRules(Part):
     """The rules of a clusters file in order; the first that matches names the cluster."""
 
     name_prefix: Annotated[str, Field(max_length=40)] = ""
-    scores: Completed = Field(default_factory=builtin_scores)
+    scores: Annotated[Scores, BeforeValidator(_complete)] = Field(default_factory=builtin_scores)
     clusters: Annotated[list[Cluster], Field(min_length=1)]
     source: str = Field("built-in", exclude=True)
 

@@ -41,6 +41,7 @@ class Store:
         self.medias_path = folder / "medias.parquet"
         self.engagement_path = folder / "engagement.parquet"
         self.media_stats_path = folder / "media_stats.parquet"
+        self.progress_path = folder / "fetch.json"  # how far fetching got
         self.derived = folder / ".shards"  # copies of rows, made again when they are missing
         self.sessions, self.erased = Days(folder), Erased(folder)
         self._digests: tuple[list, list] = ([], [])
@@ -198,14 +199,6 @@ class Store:
             for path in [*filter(Path.is_file, lists), *self.sessions.files()]:
                 files.read_through(path)
             raise
-
-    def state(self) -> dict[str, Any]:
-        """How far fetching got; empty at first."""
-        return read_json(self.folder / "fetch.json")
-
-    def save_state(self, state: dict[str, Any]) -> None:
-        """Remember how far fetching got."""
-        write_json(self.folder / "fetch.json", state)
 
     # ---- writing
 

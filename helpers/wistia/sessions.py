@@ -75,7 +75,8 @@ class SessionReader:
     def days_to_read(self, start: date, end: date) -> list[date]:
         """Days of the window that are missing, recent, or were read while young."""
         stored = self.store.days()
-        window = _days(start, min(end, self.today))
+        length = (min(end, self.today) - start).days + 1
+        window = [start + n * ONE_DAY for n in range(length)]
         return [day for day in window if not self._is_done(day, stored.get(day, {}))]
 
     def _is_done(self, day: date, stored: dict[str, Any]) -> bool:
@@ -182,10 +183,6 @@ class SessionReader:
         first, more = self.refused[max(self.refused)], len(self.refused) - 1
         what = f"{first.what} {more} more days were refused." if more else first.what
         return DataError(what, where=first.where, expected=first.expected, remedy=first.remedy)
-
-
-def _days(start: date, end: date) -> list[date]:
-    return [start + n * ONE_DAY for n in range((end - start).days + 1)]
 
 
 def _day(row: Session) -> date:
