@@ -73,8 +73,9 @@ class VisitorReader:
         return self.facts
 
     def _top(self) -> Iterator[Page]:
-        """Pages from the top until one reaches below the newest activity that is known."""
-        return self._pages_down_to(self.newest and self.newest - LATE)
+        """Pages from the top until one reaches below the newest activity that is known, or one."""
+        known = self.newest and self.newest - LATE
+        return islice(self._pages_down_to(known), None if known else 1)
 
     def _pages_down_to(self, moment: datetime | None, first: int = 1) -> Iterator[Page]:
         """Pages from the one named until one reaches below a moment, or to the end of the list."""

@@ -141,3 +141,12 @@ def test_no_visitor_is_missed_whoever_plays_while_the_list_is_read(
 
 def stored_visitors(store: Store) -> pd.Series:
     return pd.read_parquet(store.visitors_path).set_index("visitor_key")["last_active_at"]
+
+
+def test_a_list_that_tells_no_times_is_read_once_and_its_first_page_again(tmp_path_factory):
+    blank = {"last_active_at": None}
+    served = Served([visitor(f"visitor-{n}", END_OF_SEPTEMBER) | blank for n in range(25)])
+    service, made = reading(served, tmp_path_factory, 10)
+    assert VisitorReader(service, made).read().rows == 25
+    pages = [query["page"] for _, query in served.log]
+    assert pages[-1] == "1" and pages.count("2") == 1
