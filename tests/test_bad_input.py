@@ -90,7 +90,7 @@ def test_outputs_that_cannot_be_written_are_wrong_use(viewer_personas, tmp_path)
     ("rule", "said"),
     [
         ("when: read_text('/etc/passwd') = ''", ["mine.yml", "first", "line 2"]),
-        ("persona: {typ: B2C}", ["first", "'typ'"]),
+        ("persona: {typ: B2C}", ["mine.yml", "first", "line 2", "typ: unknown key"]),
     ],
 )
 def test_a_wrong_clusters_file_is_refused_before_anything_starts(

@@ -1,6 +1,7 @@
 """Whatever the owner wrote is understood or refused, by its file; never anything else."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ clusters:
 - name: keen
   title: Keen viewers
   when: video_count >= 3 AND avg_percent_watched BETWEEN 50 AND 90
-  persona: {type: B2B, industry: [a, b]}
+  persona: {type: B2B, role_segment: [a, b]}
 - name: rest
 """
 SESSIONS = """visitor_key,media_id,received_at,percent_viewed,email
@@ -87,7 +88,10 @@ FILES = {
         "VIEWER_PERSONAS_MEMORY_LIMIT=2GB\nVIEWER_PERSONAS_RETENTION_DAYS=30\n",
     ),
     "opt_out.txt": (read_opt_out, "# staff\nAnn <ann@acme.example>, bob@x.example\nacme.example\n"),
-    "accounts.yml": (accounts_file.read, "accounts:\n  north: {env_file: n.env, max_credits: 5}\n"),
+    "accounts.yml": (
+        partial(accounts_file.read, given={}),
+        "accounts:\n  north: {env_file: n.env, max_credits: 5}\n",
+    ),
     "views.csv": (read_sessions_file, SESSIONS),
     "views.parquet": (read_sessions_file, ""),
 }
