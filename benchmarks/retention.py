@@ -37,11 +37,17 @@ def drops_of(curve: pd.DataFrame) -> pd.DataFrame:
     return find_drops(plays, rewatches, curve["seconds"].iloc[0])
 
 
+def still_there(video: Video, second: float) -> float:
+    """Share of those who began at the start that is still there at a second."""
+    smooth = video.stay ** ((second / video.length) ** video.shape)
+    return smooth * (1 - video.bounce * (1 - math.exp(-second / 3)))
+
+
 def planted_place(rng: np.random.Generator, length: int, plays: int) -> tuple[Video, float]:
     """A video, and a second of it from which a fifth of its plays can leave."""
     while True:
         video, at = any_video(rng, length, plays), rng.uniform(6, length - 6)
-        if video.watching(at + 3) >= LEAST_THERE:
+        if still_there(video, at + 3) >= LEAST_THERE:
             return video, at
 
 
