@@ -234,7 +234,8 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     few = (pd.concat(sizes) >= min_cell).groupby(level=0).any().sum() <= 2 and min_cell > 1
     hidden = table.empty or table["viewers"].isna().any()
     reason = "the sizes of so few clusters would tell hidden ones" if few and hidden else ""
-    reason = reason if same_rules else "the rules differ"
+    if not same_rules:
+        reason = "the rules differ"
     table = table.dropna(subset="viewers").sort_values("viewers", ascending=False, kind="stable")
     shown = publish(count, of=total, min_cell=min_cell)
     if shown == 0 and total and min_cell > 1:

@@ -107,8 +107,10 @@ def _describe_videos(shown, titles: pd.DataFrame, rules: ClusterRules) -> Sectio
 
 
 def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
-    """Viewings by folder; one is listed where a video has enough viewers, and none of the cluster
-    all of it or nearly so."""
+    """Viewings by folder where a video has enough viewers, but of clusters that nearly all saw one.
+
+    Those who saw it are known there, and the folder would tell the others.
+    """
     others = cells["cluster"].map(sizes["viewers"]) - cells["count"]
     near = cells["cluster"][cells["count"].ge(min_cell) & others.lt(min_cell)]
     cells = cells.assign(

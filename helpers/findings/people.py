@@ -112,11 +112,11 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     Returns
     -------
     Section
-        table: cluster, minutes [of min_cell viewers or more who left as much as min_cell videos
-        unseen, together], minutes_per_viewer [mean of viewers
-        whose videos have a known length], known (0 to 1 of sessions: those whose video has a known
-        length). Part videos: by media_id and title, its minutes, those of its published viewers,
-        rounded to multiples of five times its length.
+        table: cluster, minutes [of min_cell viewers or more, who left as much as min_cell videos
+        unseen, together], minutes_per_viewer [mean of viewers whose videos have a known length],
+        known (0 to 1 of sessions: those whose video has a known length). Part videos: by media_id
+        and title, its minutes, those of its published viewers, rounded to multiples of five times
+        its length.
     """
     summed = engine.counts(sql("watch_time"))
     if not summed["known_sessions"].any():
@@ -128,7 +128,7 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     )
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
     # Where nearly all is seen to the end, lengths and minutes would tell who saw what.
-    few |= summed["unseen"] < min_cell if min_cell > 1 else False
+    few |= summed["unseen"].lt(min_cell) & (min_cell > 1)
     mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | shown["timed"].isna())
     shown["minutes_per_viewer"] = mean.round(1)
     shown["minutes"] = summed["minutes"].mask(few).round()

@@ -282,6 +282,7 @@ def _read_sum(size: int, choices: int, min_cell: int) -> tuple[float, float]:
     if not size or choices % size == 0:
         return choices, choices
     tenths = (20 * choices + size) // (2 * size)  # of the mean, rounded half up
+    # The whole numbers whose mean is rounded to that.
     low, high = -((1 - 2 * tenths) * size // 20), ((2 * tenths + 1) * size - 1) // 20
     least, most, _ = counts.read_counts(pd.DataFrame([[choices]]), True, 10**9, min_cell)
     return max(low, least.item()), min(high, most.item())

@@ -219,9 +219,9 @@ class _Sentence:
         is_precise = re.search(r"\d{3}|[1-9][.,]\d", figure.text)
         if verdict == MISSING and is_precise and not is_sure:
             verdict = self._look_up(figure, self.data.facts, clusters | self.they | {ALL})
-        digits = re.sub(r"\D", "", figure.text).strip("0")
-        is_sure = len(digits) >= 3 or GRAMMAR["baseline"].search(before)
-        is_doubtful = not is_sure and GRAMMAR["supposed"].search(self.text, left, right)
+        is_round = len(re.sub(r"\D", "", figure.text).strip("0")) < 3
+        is_goal = is_round and not GRAMMAR["baseline"].search(before)
+        is_doubtful = is_goal and GRAMMAR["supposed"].search(self.text, left, right)
         return MISSING if verdict == DERIVED and is_doubtful else verdict
 
     def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
@@ -254,7 +254,8 @@ class _Sentence:
 
     def _measures(self, figure: Figure, left: int, right: int) -> tuple[set[str], bool]:
         """The measures that a figure may give, by its clause; and whether that is sure."""
-        never = set(VOCABULARY["never"].get(figure.unit * (figure.text[0] != "0"), []))
+        unit = "" if figure.text.startswith("0") else figure.unit  # 0.7 may be some minutes
+        never = set(VOCABULARY["never"].get(unit, []))
         # "Half of them watch on a phone": the verb is not what is counted.
         uncounted = {"size", "whole"} | ({"completion"} if figure.unit == "fraction" else set())
         for cue in self.cues:

@@ -1,8 +1,8 @@
 """What is sent to Mavera: every payload is built here, from an allow-list of fields.
 
-Aggregates leave, people do not. A field that no model below names cannot be sent. Texts come from
-the clusters file, from the owner's video titles, from two-letter countries and from Mavera itself;
-nothing that a viewer can type is among them.
+Aggregates leave, people do not. A field that neither a model below names nor PersonaFields of the
+clusters file cannot be sent. Texts come from the clusters file, from the owner's video titles, from
+two-letter countries and from Mavera itself; nothing that a viewer can type is among them.
 """
 
 import re
