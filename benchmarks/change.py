@@ -1,7 +1,7 @@
 """How often newcomers are said to have changed: when nothing has, and when something has.
 
-Run ``python benchmarks/change.py [seeds]``; 200 seeds take about four minutes. It writes
-``benchmarks/change.md``. Data are drawn by seed, and go through the same SQL as an account's.
+A part of ``benchmarks/analysis.py``. Data are drawn by seed, and go through the same SQL as an
+account's.
 """
 
 import sys
@@ -10,18 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
+from retention import rate  # noqa: E402
 from viewing import TEXTS, tables  # noqa: E402
 
 from helpers.core.parameters import Window  # noqa: E402
 from helpers.findings.newcomers import compare_newcomers  # noqa: E402
 from helpers.store import rules  # noqa: E402
 
-SEEDS = 200
 DAYS, DAYS_THEN = 120, 90  # of data at the second run and at the first
 BEFORE = 120  # days of viewers before the first day of data: some of them come back
 A_DAY = 20  # viewers in the mean
@@ -116,30 +115,28 @@ def theory(intraclass: float, rounds: int = 2000) -> float:
     return float(np.mean(found))
 
 
-def main(seeds: int) -> None:
+def count_changes(seed: int) -> dict[tuple[str, bool], bool]:
+    """Of each setting: whether a change is told without one, and the planted one is found."""
+    said = {}
+    for name, intraclass in SETTINGS.items():
+        said[name, False] = bool(find_changes(seed, intraclass))
+        said[name, True] = PLANTED[0] in find_changes(seed, intraclass, PLANTED[2])
+    return said
+
+
+def describe(counted: list[dict[tuple[str, bool], bool]]) -> str:
+    """The table of what seeds gave, as Markdown."""
     lines = [
-        "# Change among newcomers",
+        f"{len(counted)} seeds, {A_DAY} new viewers a day in the mean, {DAYS_THEN} days of data at "
+        f"the first run and {DAYS} at the second, default window. Some viewers come back and then "
+        "are in another cluster, also such as were there before the first day of data.",
         "",
-        f"Made by `benchmarks/change.py`: {seeds} seeds each, {A_DAY} new viewers a day in the "
-        f"mean, {DAYS_THEN} days of data at the first run and {DAYS} at the second, default "
-        "window. Some viewers come back and then are in another cluster, also such as were there "
-        "before the first day of data. Intervals are Wilson's, 95 %.",
-        "",
-        "| viewers come | nothing has changed: a change is told | interval | binge watchers "
-        f"{PLANTED[2] * 100:+.0f} points: found | interval | in theory |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| viewers come | nothing has changed: a change is told | binge watchers "
+        f"{PLANTED[2] * 100:+.0f} points: found | in theory |",
+        "|---|--:|--:|--:|",
     ]
     for name, intraclass in SETTINGS.items():
-        told = sum(bool(find_changes(n, intraclass)) for n in range(seeds))
-        found = sum(PLANTED[0] in find_changes(n, intraclass, PLANTED[2]) for n in range(seeds))
-        cells = [name]
-        for count in (told, found):
-            low, high = proportion_confint(count, seeds, method="wilson")
-            cells += [f"{count / seeds:.1%}", f"{low:.1%} to {high:.1%}"]
+        told, found = (sum(one[name, planted] for one in counted) for planted in (False, True))
+        cells = [name, rate(told, len(counted)), rate(found, len(counted))]
         lines.append(f"| {' | '.join(cells)} | {theory(intraclass):.0%} |")
-        print(lines[-1], flush=True)
-    (HERE / "change.md").write_text("\n".join(lines) + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS)
+    return "\n".join(lines)

@@ -1,11 +1,9 @@
 """How often a drop is named where none was planted, and how often a planted one is found.
 
-Run ``python benchmarks/retention.py``; it takes about a minute and writes
-``benchmarks/retention.md``. Plays are simulated by seed (tests/leaving.py); nothing is fetched.
+A part of ``benchmarks/analysis.py``. Plays are simulated by seed (tests/leaving.py).
 """
 
 import math
-import platform
 import sys
 from pathlib import Path
 
@@ -19,7 +17,6 @@ sys.path[:0] = [str(HERE.parent)]
 from helpers.findings.drops import find_drops  # noqa: E402
 from tests.leaving import Video, any_video, simulate  # noqa: E402
 
-SEEDS = 200
 LENGTHS, PLAYS = (20, 30, 60, 200, 600, 2000), (40, 100, 300, 1000, 5000)
 NEAR = 2.0  # seconds between a planted drop and the one that was found
 LEAST_THERE = 0.35  # of the plays must still be there when a fifth of them is made to leave
@@ -51,10 +48,10 @@ def planted_place(rng: np.random.Generator, length: int, plays: int) -> tuple[Vi
             return video, at
 
 
-def count(length: int, plays: int) -> dict[str, int]:
-    """Of ``SEEDS`` videos each: named without a drop, by the fixed rule; found where planted."""
+def count_drops(length: int, plays: int, seeds: int) -> dict[str, int]:
+    """Of so many videos: named without a drop, by the fixed rule; found where planted."""
     named = fixed = found = 0
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         rng = np.random.default_rng([length, plays, seed])
         smooth = simulate(any_video(rng, length, plays), rng)
         named += len(drops_of(smooth)) > 0
@@ -70,27 +67,25 @@ def rate(counted: int, of: int) -> str:
     return f"{counted / of:.1%} ({low:.1%}–{high:.1%})"
 
 
-def table(counts: pd.DataFrame, column: str) -> str:
+def _table(counts: pd.DataFrame, column: str, seeds: int) -> str:
     plays = sorted(counts["plays"].unique())
     lines = ["| length [s] | " + " | ".join(f"{n:,} plays" for n in plays) + " |"]
     lines.append("|--:|" + "--:|" * len(plays))
     for length, row in counts.pivot(index="length", columns="plays", values=column).iterrows():
-        lines.append(f"| {length:,} | " + " | ".join(rate(row[n], SEEDS) for n in plays) + " |")
+        lines.append(f"| {length:,} | " + " | ".join(rate(row[n], seeds) for n in plays) + " |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    counts = pd.DataFrame([count(length, plays) for length in LENGTHS for plays in PLAYS])
+def describe(counted: list[dict[str, int]], seeds: int) -> str:
+    """The tables of what so many videos each gave, as Markdown."""
+    counts = pd.DataFrame(counted)
     many = counts[counts["plays"] >= 100]
-    named = rate(counts["named"].sum(), SEEDS * len(counts))
-    fixed = rate(counts["fixed"].sum(), SEEDS * len(counts))
-    found = rate(many["found"].sum(), SEEDS * len(many))
-    text = f"""# Drops of a video
-
-Made by `benchmarks/retention.py` on Python {platform.python_version()}: {SEEDS} simulated videos
-for each length and number of plays, with 95 % Wilson intervals. Viewers leave at random times by a
-smooth hazard (early, late, steep, flat, with and without a bounce in the first seconds); some begin
-further in, skip a stretch or watch one again.
+    named = rate(counts["named"].sum(), seeds * len(counts))
+    fixed = rate(counts["fixed"].sum(), seeds * len(counts))
+    found = rate(many["found"].sum(), seeds * len(many))
+    return f"""{seeds} simulated videos for each length and number of plays. Viewers leave at random
+times by a smooth hazard (early, late, steep, flat, with and without a bounce in the first seconds);
+some begin further in, skip a stretch or watch one again.
 
 | | wanted | measured |
 |---|--:|--:|
@@ -98,26 +93,19 @@ further in, skip a stretch or watch one again.
 | the same by a fixed rule, ten points in five seconds | – | {fixed} |
 | 20 points lost within 3 s, 100 plays or more: found at the middle ± 2 s | 95 % | {found} |
 
-## Named where none was planted
+### Named where none was planted
 
-{table(counts, "named")}
+{_table(counts, "named", seeds)}
 
-## The same by the fixed rule
+### The same by the fixed rule
 
-{table(counts, "fixed")}
+{_table(counts, "fixed", seeds)}
 
-## Found where planted
+### Found where planted
 
 The loss begins anywhere from 6 seconds after the start to 6 before the end, where {LEAST_THERE:.0%}
 of the plays are still there. With 40 plays, 20 points are eight of them: too few to tell from
 chance in a short video. From 1,000 seconds on a cell is longer than a second, and so is what ± 2
 can mean.
 
-{table(counts, "found")}
-"""
-    (HERE / "retention.md").write_text(text, "utf-8")
-    print(text)
-
-
-if __name__ == "__main__":
-    main()
+{_table(counts, "found", seeds)}"""
