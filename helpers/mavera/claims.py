@@ -201,8 +201,8 @@ class _Sentence:
         before, after = self.text[max(0, figure.start - 30) : figure.start], self.text[figure.end :]
         is_fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
         near_limit = GRAMMAR["limit before"].search(before) or GRAMMAR["limit after"].match(after)
-        limits = {(figure.unit == "percent", value) for value in values} & self.data.limits
-        if near_limit and limits and not is_fraction:
+        limits = {({"percent": True, "": False}.get(figure.unit), value) for value in values}
+        if near_limit and limits & self.data.limits:
             return ""
         if figure.unit in SHARES and GRAMMAR["of some"].match(after):
             return MISSING
@@ -282,7 +282,7 @@ class _Sentence:
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
         """Sums, differences, ratios of one measure, or of videos or countries of a cluster."""
-        told = self.titles | {cue.lastgroup for cue in self.cues}
+        told = self.titles | self.topic | {cue.lastgroup for cue in self.cues}
         if "several" in self.holds:
             told |= {fact.measure for fact in known if fact.family}
         groups: dict[tuple[str, ...], dict[Any, float]] = {}
@@ -297,6 +297,7 @@ class _Sentence:
             for fact in known:
                 if fact.kind == "percent" and fact.cluster in self.said | self.they:
                     groups.setdefault(("percent", "", fact.cluster), {})[fact] = fact.value
+        grows = GRAMMAR["grows"].match(self.text, figure.end)
         for (kind, measure, *_), values in groups.items():
             yield from self._rest(figure, kind, values)
             total, unit = values.pop(ALL, 0), figure.unit
@@ -306,7 +307,7 @@ class _Sentence:
             if "several" in self.holds and kind == "count":  # the first two clusters
                 every = [f.value for f in self.data.counts if f.measure == measure] or picked
                 sums |= {sum(some) for size in (2, 3) for some in combinations(every, size)}
-            of_all = measure == "size" or "all" in self.holds
+            of_all = measure in ("size", "hours") or "all" in self.holds
             adds_up = kind == "count" and unit in ("", "hours")
             if adds_up:
                 yield from sums
@@ -319,6 +320,8 @@ class _Sentence:
                     yield (100 if unit in SHARES else 1) * one / other
                 if adds_up or (kind, unit) in COMPARED:
                     yield one - other
+                if other and unit == "percent" and grows:
+                    yield abs(100 * one / other - 100)
 
     def _rest(self, figure: Figure, kind: str, values: dict[str, float]) -> Iterator[float]:
         """Those who are not: 354 of 402 are not identified, if 48 are."""

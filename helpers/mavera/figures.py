@@ -53,7 +53,7 @@ FIGURE = re.compile(
     rf"(?:(?P<low>{_DIGITS})\s?(?:[-–]|(?:to|and)\s(?=\d+(?:\.\d+)?\s?(?:%|percent)))\s?)?(?P<number>{_DIGITS})"
     rf"(?P<scale>\s?(?:k|m|bn)\b|{PAD}*\s(?:thousand|million|billion)\b)?{PAD}*"
     rf"(?:{'|'.join(f'(?P<{name}>{unit})' for name, unit in VOCABULARY['units'].items())})?"
-    rf"{PAD}*(?!\w)|\b(?P<trend>doubled|tripled|quadrupled|halved)\b",
+    rf"{PAD}*(?!\w)|\b(?P<trend>(?:double|triple|quadruple|halve)[ds])\b",
     re.I,
 )
 
