@@ -164,7 +164,8 @@ def completion_by_videos(run: Run) -> pd.DataFrame:
     few = counted["viewers"] < QUARTILES_NEED * least
     counted[["low", "high"]] = counted[["low", "high"]].mask(few)
     counted["viewers"] = publish_counts(counted["viewers"], sizes, least)
-    return counted.dropna(subset="viewers").reset_index(drop=True)
+    shown = counted.dropna(subset="viewers")
+    return shown[~shown["cluster"].isin(_small_clusters(run))].reset_index(drop=True)
 
 
 def read_table(run: Run) -> pd.DataFrame:

@@ -231,12 +231,12 @@ def summary(run: Run) -> pd.DataFrame:
 
 
 def days(run: Run) -> pd.DataFrame:
-    """Sessions and viewers over time, from the store; of windows of over 120 days by week.
+    """Sessions over time, from the store; of windows of over 120 days by week.
 
     Returns
     -------
     DataFrame, index ``day`` or ``week`` (its Monday), UTC, none left out between the first and the
-    last: sessions, viewers [published counts].
+    last: sessions [published counts]. Viewers beside them would tell some that are hidden.
     """
     unit = "week" if run.window.days > WEEKLY_ABOVE else "day"
     counted = _ask_store(run, engine.sql("stored_days").replace("{unit}", unit)).set_index(unit)

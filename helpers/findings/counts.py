@@ -12,6 +12,7 @@ import pandas as pd
 from helpers.core.parameters import DEFAULTS
 
 LEAST_STEP = 5  # counts are rounded to a multiple of at least this
+LEAST_WHOLE = 20  # with a small min_cell, too, sizes and means of fewer viewers tell a lot
 TOO_FEW = 30
 """Groups of fewer viewers are not compared: a 95 % interval of a share is up to 36 points wide."""
 
@@ -52,11 +53,11 @@ def publish_counts(
 
 
 def have_two_groups(sizes: pd.Series, min_cell: int) -> pd.Series:
-    """Whether two groups that may be shown fit into each whole; else it has one size to tell.
+    """Whether two groups that may be shown fit into each whole, and 20 viewers.
 
     Of a smaller one exact size and means would tell what is hidden, so it has rows in no table.
     """
-    return (sizes >= 2 * min_cell) | (min_cell <= 1)
+    return (sizes >= max(2 * min_cell, LEAST_WHOLE)) | (min_cell <= 1)
 
 
 def read_counts(
