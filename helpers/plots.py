@@ -9,6 +9,7 @@ import base64
 import io
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -32,17 +33,7 @@ DARK = ("#62b5ea", "#35c495", "#f0a158", "#e39cc4", "#a9b1bd", "#d9b443", "#a9a5
 
 BINS = {1: "1", 2: "2", 3: "3–4", 5: "5–9", 10: "10–19", 20: "20+"}  # videos of a viewer
 INK, QUIET = "#1b1e24", "#3d424b"
-STYLE = {
-    "figure.dpi": 110,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 12,
-    "text.color": INK,
-    "text.parse_math": False,
-    "hatch.color": "white",
-}
+STYLE = Path(__file__).with_name("plots.mplstyle")
 SHADES = mpl.colors.LinearSegmentedColormap.from_list(
     "shades", ["#f3f6f9", "#b9d3e6", "#6ba3cb", "#0067a8", "#06325a"]
 )
@@ -74,8 +65,8 @@ def trend(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylim(0)
     ax.grid(axis="y", color="#e3e6ea")
-    ax.set_ylabel(f"{' and '.join(lines)} in a {unit}")
-    ax.set_xlabel(f"first UTC day of the {unit}")
+    ylabel = f"{' and '.join(lines)} in a {unit}"
+    ax.set(xlabel=f"first UTC day of the {unit}", ylabel=ylabel)
     first = lines.iloc[:, 0]
     day = days[first.argmax()]
     finding = f"Most {first.name} in a {unit}: {first.max():,.0f}, from {day.day} {day:%b %Y}"
@@ -119,8 +110,7 @@ def completion(sessions: pd.DataFrame, ax: Axes | None = None) -> Axes:
     words = shares.map(whole_percent).where(shares.notna(), "few")
     ax.bar_label(bars, words, size=8, padding=2)
     ax.set_xticks(range(len(shares)), [str(name).replace(" ", "\n") for name in shares.index])
-    ax.set_xlabel("share of the video watched [%]")
-    ax.set_ylabel("sessions [%]")
+    ax.set(xlabel="share of the video watched [%]", ylabel="sessions [%]")
     if shares.isna().iloc[-1]:
         return _finish(ax, "Sessions by the share of the video that they saw")
     return _finish(ax, f"{whole_percent(shares.iloc[-1])} of sessions saw the whole video")
@@ -303,7 +293,7 @@ def _name(cluster: str) -> str:
 
 def _set_style() -> None:
     """The one style; in a notebook, the figure's finding is the alt text of its image."""
-    mpl.rcParams.update(STYLE)
+    plt.style.use([STYLE, {"text.color": INK}])
 
     def png(figure: Figure) -> tuple[str, dict]:
         from IPython.core.pylabtools import retina_figure

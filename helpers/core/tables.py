@@ -50,8 +50,8 @@ def columns(labels: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[di
 
     Returns
     -------
-    list of dict: key, label (without what its cells say), number (bool), form (a key of ``FORMS``),
-    and low and high where there is an interval (keys of its ends).
+    list of dict: key, label (without what its cells say), number (bool), form (function that
+    writes a number), and low and high where there is an interval (keys of its ends).
     """
     shown: dict[str, dict[str, Any]] = {}
     for key, label in labels.items():
@@ -72,10 +72,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _form(name: str, values: list[float]) -> str:
+def _form(name: str, values: list[float]) -> Callable[[float], str]:
     """How a column's numbers are written: by its name and unit, else by the numbers."""
-    named = next((form for pattern, form in NAMED_FORMS if re.search(pattern, name)), None)
-    return named or ("number" if all(value == int(value) for value in values) else "decimal")
+    named = next((form for pattern, form in FORMS if re.search(pattern, name)), None)
+    return named or (WHOLE if all(value == int(value) for value in values) else decimal)
 
 
 def decimal(value: float) -> str:
@@ -86,25 +86,17 @@ def decimal(value: float) -> str:
     return f"{value:{digits}}"
 
 
-NAMED_FORMS = (
-    (r"^second", "clock"),
-    (r"\bdifference", "points"),
-    (r"\bdetectable", "size"),
-    (r"\[%\]|percent", "percent"),
-    (r"share|(\b|_)(reach|rate|opening|lost|left|rewatched)\b", "share"),
-    (r"(\b|_)[qp][-_]value", "p"),
+FORMS = (
+    (r"^second", clock),
+    (r"\bdifference", lambda points: f"{points * 100:+.1f}{NBSP}points".replace("-", "−")),
+    (r"\bdetectable", lambda points: f"{points * 100:.0f}{NBSP}points"),
+    (r"\[%\]|percent", lambda percent: f"{percent:.0f}{NBSP}%"),
+    (r"share|(\b|_)(reach|rate|opening|lost|left|rewatched)\b", whole_percent),
+    (r"(\b|_)[qp][-_]value", lambda p: "under 0.001" if p < 0.001 else f"{p:.3f}"),
 )
-"""By key and label of a column, the form of its numbers."""
-FORMS = {
-    "points": lambda value: f"{value * 100:+.1f}{NBSP}points".replace("-", "−"),
-    "size": lambda value: f"{value * 100:.0f}{NBSP}points",
-    "clock": clock,
-    "percent": lambda value: f"{value:.0f}{NBSP}%",
-    "share": whole_percent,
-    "p": lambda value: "under 0.001" if value < 0.001 else f"{value:.3f}",
-    "number": lambda value: f"{value:,.0f}",
-    "decimal": decimal,
-}
+"""By key and label of a column, how its numbers are written."""
+WHOLE = "{:,.0f}".format
+"""How those of a column without such a name are written where all are whole, else as decimals."""
 
 
 def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str, str] = {}) -> str:
@@ -115,7 +107,7 @@ def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str,
     titles : mapping, optional
         Cluster to title, put in the place of a text that is a cluster's name.
     """
-    value, form = row.get(column["key"]), FORMS[column["form"]]
+    value, form = row.get(column["key"]), column["form"]
     if value is None:
         return "–"
     if not _is_number(value):

@@ -92,7 +92,7 @@ def table_columns(section: Mapping[str, Any]) -> list[dict[str, Any]]:
     for column in shown:
         column["label"] = tables.sentence(UNIT.sub("", column["label"]) or column["key"])
         words = any(isinstance(row[column["key"]], str) for row in rows)
-        column["missing"] = "few" if column["form"] == "number" and not words else "–"
+        column["missing"] = "few" if column["form"] is tables.WHOLE and not words else "–"
     for column in shown[1:]:
         cells = [len(cell(row, column)) for row in rows]
         width += max(*cells, *(len(word) * HEADING for word in column["label"].split())) + 1

@@ -101,7 +101,7 @@ def test_a_hidden_count_is_null_and_few_and_a_missing_value_a_dash(page, facts):
     cells = [text_of(cell) for cell in page.find("table", class_="shade").tbody.tr("td")]
     assert cells == ["20 %", "30 %", "few", "10 %", "18 %"]
     assert "companies 0 – 18" in text_of(page.find(id="change")), "gone are not counted"
-    column = {"key": "minutes", "form": "number", "missing": "few"}
+    column = {"key": "minutes", "missing": "few"}
     assert pages.cell({"minutes": None, "known": 0}, column) == "–", "no length is known"
     assert pages.cell({"minutes": None, "known": 0.9}, column) == "few"
 
