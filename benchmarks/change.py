@@ -89,7 +89,7 @@ def find_changes(seed: int, intraclass: float, planted: float = 0.0) -> set[str]
     end_then = end - timedelta(DAYS - DAYS_THEN)
     engine = tables(sessions)
     with engine.connection:
-        found = compare_newcomers(engine, rules.load(), window, end_then, {}, min_cell=1).table
+        found = compare_newcomers(engine, rules.load(), window, end_then, min_cell=1).table
     return set(found.loc[found["q_value"] < LEVEL, "cluster"]) if len(found) else set()
 
 

@@ -1,11 +1,12 @@
 """What is new since the last run, and whether newcomers behave otherwise than those before them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from helpers.core.parameters import Window
@@ -17,7 +18,6 @@ from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 BACK_AFTER = timedelta(30)  # a company that is seen again after so long is news
-WORDS = {"window": "window length"}  # what a setting is called in a sentence
 MOST_WEEKS = 26  # a longer trend is shown by month
 
 
@@ -86,10 +86,9 @@ def compare_runs(
     """
     parts = {"trend": count_by_period(engine, window, len(people), min_cell=min_cell)}
     causes = []
-    if previous is not None:
+    if previous:
         causes = [name for name in settings if settings[name] != previous.settings[name]]
-        viewers_then = duck.parquet(previous.viewers_path)
-        pairs = engine.query(sql("moves").format(viewers=viewers_then))
+        pairs = engine.query(sql("moves").format(viewers=duck.parquet(previous.viewers_path)))
         parts = {
             "news": count_news(
                 engine, rules, previous, pairs, people, people_then, causes, min_cell=min_cell
@@ -102,7 +101,8 @@ def compare_runs(
         said = f"Clusters are not compared: not as in run {previous.name}: {', '.join(others)}."
         return Section(said, parts=parts)
     end_then = previous.window.end if previous else None
-    return compare_newcomers(engine, rules, window, end_then, parts, min_cell=min_cell)
+    found = compare_newcomers(engine, rules, window, end_then, min_cell=min_cell)
+    return replace(found, parts=parts)
 
 
 def count_news(
@@ -154,18 +154,10 @@ def count_news(
     if _tells_moves(pairs, *by_cluster["viewers"], min_cell):
         table = table.drop(columns="viewers")
     totals = pd.DataFrame(rows, columns=["kind", "new", "gone", "now"]).astype({"gone": "Int64"})
-    return make_section(
-        "news",
-        # What is hidden whole is no column: some of it would be told by what it is a part of.
-        table.dropna(axis=1, how="all"),
-        {"totals": make_section("totals", totals)},
-        new=totals["new"],
-        gone=totals["gone"][0],
-        run=previous.name,
-        others=[WORDS.get(name, name.replace("_", " ")) for name in causes if name != "rules"],
-        end=previous.window.end,
-        days=BACK_AFTER.days,
-    )
+    words = {"totals": totals, "previous": previous, "causes": causes, "days": BACK_AFTER.days}
+    # What is hidden whole is no column: some of it would be told by what it is a part of.
+    table, parts = table.dropna(axis=1, how="all"), {"totals": make_section("totals", totals)}
+    return make_section("news", table, parts, **words)
 
 
 def _tells_moves(pairs: pd.DataFrame, new: pd.Series, now: pd.Series, min_cell: int) -> bool:
@@ -204,11 +196,10 @@ def find_company_news(engine: Engine, domains: pd.Series, previous: Previous) ->
     since = datetime.combine(previous.window.end + timedelta(1), time(), UTC)
     then = find_people_then(engine, previous).groupby("domain")["last_active"].max()
     now = engine.rows(sql("company_visits"), {"since": since}).groupby("domain")["seen"].min()
-    away = now - then
-    news = pd.Series("new", index=pd.Index(domains.unique(), name="domain"), dtype=object)
-    news[news.index.isin(then.index)] = None
-    news[news.index.isin(away.index[away >= BACK_AFTER])] = "back"
-    return news.dropna()
+    names = pd.Index(domains.unique(), name="domain")
+    is_back = (now - then).reindex(names) >= BACK_AFTER
+    news = np.select([~names.isin(then.index), is_back], ["new", "back"], None)
+    return pd.Series(news, names).dropna()
 
 
 def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Section:
@@ -240,17 +231,11 @@ def count_moves(pairs: pd.DataFrame, *, same_rules: bool, min_cell: int) -> Sect
     shown = publish(count, of=total, min_cell=min_cell)
     if shown == 0 and total and min_cell > 1:
         shown = None  # sizes are exact in both runs: where nobody moved they tell who came
-    return make_section(
-        "moves",
-        pd.DataFrame() if reason else table.reset_index(drop=True),
-        came=int(pairs["viewers"][pairs["cluster_then"].isna()].sum()),
-        left=int(pairs["viewers"][pairs["cluster_now"].isna()].sum()),
-        total=total,
-        moved=count,
-        shown=shown,
-        reason=reason,
-        min_cell=min_cell,
-    )
+    came, left = (pairs["viewers"][pairs[f"cluster_{when}"].isna()] for when in ("then", "now"))
+    words = {"came": int(came.sum()), "left": int(left.sum()), "total": total, "moved": count}
+    words |= {"shown": shown, "reason": reason, "min_cell": min_cell}
+    table = pd.DataFrame() if reason else table.reset_index(drop=True)
+    return make_section("moves", table, **words)
 
 
 def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: int) -> Section:

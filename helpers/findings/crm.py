@@ -87,8 +87,7 @@ def write_files(
     companies = list_companies(listed, company_news)
     files.write_csv(companies, folder / "companies.csv", encoding=BOM)
     left = people_then[~people_then["person"].isin(people["person"])]
-    asked = [is_opted_out(person, opt_out) for person in left["person"]]
-    left = left[~np.array(asked, dtype=bool)]
+    left = left.loc[[not is_opted_out(person, opt_out) for person in left["person"]]]
     left = left.assign(previous_cluster=left["cluster"], cluster=LEFT, cluster_change="left")
     left = left.assign(cluster_changed_on=window.end.isoformat(), to_call=False, score=0.0)
     everybody = pd.concat([listed, left.sort_values("person")], ignore_index=True)
@@ -167,9 +166,8 @@ def list_companies(listed: pd.DataFrame, news: pd.Series | None = None) -> pd.Da
     """
     typed = {"domain": "string", "cluster": "string", "company": "string", "to_call": bool}
     columns = [*typed, "free_mail", "score", "finished", "minutes_watched", "last_viewed_at"]
-    news = pd.Series(dtype=str) if news is None else news
+    news = pd.Series(news, dtype="str", name="news").rename_axis("domain").reset_index()
     with duckdb.connect() as connection:
         connection.register("listed", listed[columns].astype(typed))
-        named = news.rename("news").rename_axis("domain").reset_index().astype("string")
-        connection.register("news", named)
+        connection.register("news", news.astype("string"))
         return connection.execute(sql("companies")).df()

@@ -1,6 +1,5 @@
 """Newcomers of two periods of equal length: whether their clusters' shares differ."""
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,13 +18,7 @@ FEW_DAYS = 5  # on fewer days, each counted by its weight, campaigns look like c
 
 
 def compare_newcomers(
-    engine: Engine,
-    rules: ClusterRules,
-    window: Window,
-    end_then: date | None,
-    parts: Mapping[str, Section],
-    *,
-    min_cell: int,
+    engine: Engine, rules: ClusterRules, window: Window, end_then: date | None, *, min_cell: int
 ) -> Section:
     """Newcomers of this window and of one that ended before.
 
@@ -33,13 +26,11 @@ def compare_newcomers(
     ----------
     end_then : date or None
         The last day of the previous run's window.
-    parts : mapping of str to Section
-        Further parts of the section.
 
     Returns
     -------
     Section
-        See :func:`helpers.findings.change.compare_runs`.
+        The table of :func:`helpers.findings.change.compare_runs`, without its parts.
     """
     between = (window.end - end_then).days if end_then else 0
     days = between if LEAST_DAYS <= between <= MOST_DAYS else USUAL_DAYS
@@ -48,7 +39,7 @@ def compare_newcomers(
     first = engine.rows("SELECT min(day) AS day FROM all_sessions")["day"].min()
     first = middle if pd.isna(first) else pd.Timestamp(first).date()
     if middle - timedelta(2 * days) < min(window.start, first):
-        return Section(f"Too short a history to compare newcomers of {spans}.", parts=parts)
+        return Section(f"Too short a history to compare newcomers of {spans}.")
     before = max(days, (middle - first).days - days + 1)
     engine.define(sql("newcomers").format(middle=middle, days=days, before=before))
     then = count_by_day(engine, rules, "newcomers_then", middle)
@@ -56,13 +47,13 @@ def compare_newcomers(
     groups = [by_day.sum(axis=1) for by_day in (then, now)]
     sizes = [int(group.sum()) for group in groups]
     if min(sizes) < TOO_FEW or min(map(_effective_number, groups)) < FEW_DAYS:
-        said = f"Too few newcomers to compare in {spans}: it takes {TOO_FEW} on {FEW_DAYS} days."
-        return Section(said, parts=parts)
+        least = f"{TOO_FEW} on {FEW_DAYS} days"
+        return Section(f"Too few newcomers to compare in {spans}: it takes {least}.")
     compared = compare_shares(then, now)
     table = _publish_shares(compared, sizes, min_cell)
     words = {"titles": rules.titles, "spans": spans, "level": LEVEL, "power": POWER * 100}
     tested = compared["detectable"].notna().any()
-    return make_section("change", table, parts, tested=tested, **words)
+    return make_section("change", table, tested=tested, **words)
 
 
 def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) -> pd.DataFrame:

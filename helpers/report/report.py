@@ -50,11 +50,9 @@ def build(folder: Path) -> Path:
 def render(facts: dict[str, Any]) -> str:
     """The page of a report.json."""
     titles = {row["cluster"]: row["title"] for row in facts["clusters"]["rows"]}
-    template, looks = environment().get_template("report.html.j2"), plots.looks(titles)
-    page = template.render(
-        **facts, sections=facts, headings=data.SECTIONS, titles=titles, looks=looks
-    )
-    return headings_in_order(page)
+    words = {"headings": data.SECTIONS, "titles": titles, "looks": plots.looks(titles)}
+    template = environment().get_template("report.html.j2")
+    return headings_in_order(template.render(**facts, sections=facts, **words))
 
 
 def render_pdf(page: Path) -> Path:

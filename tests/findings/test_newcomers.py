@@ -46,7 +46,7 @@ def compare(before, after, *, first=date(2026, 1, 1), end_then=date(2026, 5, 31)
     """Newcomers of the 28 days before, and those of now."""
     shifted = before.assign(received_at=before["received_at"] - pd.Timedelta(days=28))
     engine, now = tables(after, earlier=shifted), window(first)
-    return newcomers.compare_newcomers(engine, RULES, now, end_then, {}, min_cell=10)
+    return newcomers.compare_newcomers(engine, RULES, now, end_then, min_cell=10)
 
 
 def two_groups(seed, shares_then, shares_now, viewers=600):
