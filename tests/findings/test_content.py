@@ -159,9 +159,9 @@ def test_the_smallest_row_goes_where_a_sum_would_tell_what_is_hidden():
 
 
 def test_nearly_all_is_read_as_that_where_a_sum_would_tell_it():
-    # Of 12 viewers 12, 11, 11 and 7, by the mean 41: 11 are told by 12 and 5 to 7 of the others.
-    cells = pd.DataFrame({"value": [*"abcd"], "cluster": "x", "count": [12, 11, 11, 7]})
-    sizes = pd.DataFrame({"viewers": 12, "choices": 41}, index=pd.Index(["x"], name="cluster"))
+    # Of 20 viewers 20, 19, 19 and 7, by the mean 65 or 66: 19 are told by 20 and 5 to 7 of the others.
+    cells = pd.DataFrame({"value": [*"abcd"], "cluster": "x", "count": [20, 19, 19, 7]})
+    sizes = pd.DataFrame({"viewers": 20, "choices": 65}, index=pd.Index(["x"], name="cluster"))
     assert preference.publish_shares(cells, sizes, 5, sums=True)["value"].tolist() == ["a"]
 
 
