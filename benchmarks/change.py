@@ -85,7 +85,7 @@ def find_changes(seed: int, intraclass: float, planted: float = 0.0) -> set[str]
     rng = np.random.default_rng(seed)
     sessions = draw_sessions(rng, draw_viewers(rng, intraclass, planted))
     end = date(2026, 1, 1) + timedelta(DAYS - 1)
-    window = Window(end - timedelta(729), end, end + timedelta(1))
+    window = Window(start=end - timedelta(729), end=end, as_of=end + timedelta(1))
     end_then = end - timedelta(DAYS - DAYS_THEN)
     engine = tables(sessions)
     with engine.connection:

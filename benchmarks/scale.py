@@ -237,7 +237,7 @@ def with_duckdb(outputs: Path) -> dict:
     con.execute(f"CREATE TEMP VIEW stored_sessions AS SELECT *, {day} FROM {rows}")
     con.execute(f"CREATE TEMP VIEW visitors AS {visitors}")
     con.execute(f"CREATE TEMP VIEW medias AS {duck.rows(MEDIAS, [])}")
-    window = Window(START, END, date(2026, 7, 1))
+    window = Window(start=START, end=END, as_of=date(2026, 7, 1))
     con.execute(engine.sql("repeats") + engine.Selection(None, window).statements)
     con.execute(engine.features_sql())
     con.execute("CREATE TEMP TABLE features AS FROM new_features")

@@ -73,10 +73,8 @@ def assign(run: Run) -> pd.DataFrame:
     run.rules.save(run.data("clusters.yml"))
     clusters = table(run)
     run.write_csv("clusters.csv", clusters.reset_index())
-    run.record(
-        rules={"source": run.rules.source, "fingerprint": run.rules.fingerprint},
-        clusters={name: int(count) for name, count in clusters["viewers"].items()},
-    )
+    used = {"source": run.rules.source, "fingerprint": run.rules.fingerprint}
+    run.record(rules=used, clusters=clusters["viewers"].to_dict())
     return clusters
 
 
@@ -260,7 +258,7 @@ def write_findings(run: Run) -> dict[str, Section]:
         run.rules,
         run.window,
         people_then=crm.read_people_then(tables, previous),
-        opt_out=_read_opt_out(run),
+        opt_out=read_opt_out(run.settings.outputs / OPT_OUT),
         company_news=previous and changes.find_company_news(tables, known["domain"], previous),
     )
     run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
@@ -291,12 +289,8 @@ def _find(run: Run, compare: Callable[..., Section], *given: Any, **options: Any
 
 
 def _read_people(run: Run, next_videos: pd.DataFrame | None = None) -> pd.DataFrame:
-    options = {"opt_out": _read_opt_out(run), "next_videos": next_videos}
+    options = {"opt_out": read_opt_out(run.settings.outputs / OPT_OUT), "next_videos": next_videos}
     return scoring.read_people(_tables(run), run.rules, run.window, **options)
-
-
-def _read_opt_out(run: Run) -> frozenset[str]:
-    return read_opt_out(run.settings.outputs / OPT_OUT)
 
 
 def _small_clusters(run: Run) -> list[str]:
@@ -331,9 +325,8 @@ def _clustered(run: Run, rules: ClusterRules | None) -> str:
 
 def _warn(rules: ClusterRules, viewers: pd.Series) -> None:
     """Rules that match nobody or everybody are most often a slip."""
-    for name, count in viewers.items():
-        if count in (0, viewers.sum()):
-            whom = "no viewer" if count == 0 else "every viewer"
-            warnings.warn(f"Cluster {name} has {whom}: look at its rule.", stacklevel=3)
-    for text in rules.warnings():
+    whom = {viewers.sum(): "every viewer", 0: "no viewer"}
+    odd = viewers[viewers.isin(list(whom))]
+    slips = [f"Cluster {name} has {whom[count]}: look at its rule." for name, count in odd.items()]
+    for text in (*slips, *rules.warnings()):
         warnings.warn(text, stacklevel=3)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import InitVar, asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from helpers.core import files, folders, settings as settings_module, tables
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.folders import STAGES as STAGES, Manifest
-from helpers.core.parameters import DEFAULTS, Parameters, Window, inherit, recordable
+from helpers.core.parameters import Parameters, Window, inherit, recordable
 from helpers.core.settings import Settings, Sources
 from helpers.sandbox.process import start_sandbox
 from helpers.store import rules, shards
@@ -24,9 +24,9 @@ from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
 SCHEMA_VERSION = 2
-SANDBOX_KEY = SecretStr("sandbox")  # which takes any
 
 
+@dataclass(eq=False, repr=False)
 class Run:
     """One run folder and all that a stage needs to know to work in it.
 
@@ -40,22 +40,19 @@ class Run:
     source, account, window, store
     """
 
-    def __init__(
-        self,
-        stage: str,
-        folder: Path,
-        settings: Settings,
-        params: Parameters,
-        *,
-        source: Sources | None = None,
-        stages: tuple[str, ...] = (),
-    ):
-        self.stage, self.folder, self.settings, self.params = stage, folder, settings, params
-        self.source = source or Sources.of(settings, params, stages or (stage,))
-        self.account = self.source.account(settings)
-        self.window = Window.of(params, sandbox=self.source.wistia == "sandbox")
-        self.store = Store(settings.outputs / "store" / self.account)
-        self.asked = params.model_fields_set
+    stage: str
+    folder: Path
+    settings: Settings
+    params: Parameters
+    source: Sources | None = field(default=None, kw_only=True)
+    stages: InitVar[tuple[str, ...]] = field(default=(), kw_only=True)
+
+    def __post_init__(self, stages: tuple[str, ...]):
+        self.source = self.source or Sources.of(self.settings, self.params, stages or (self.stage,))
+        self.account = self.source.account(self.settings)
+        self.window = Window.of(self.params, sandbox=self.source.wistia == "sandbox")
+        self.store = Store(self.settings.outputs / "store" / self.account)
+        self.asked = self.params.model_fields_set
 
     @classmethod
     def open(cls, stage: str, run: "str | Run" = "", **given: Any) -> "Run":
@@ -126,7 +123,7 @@ class Run:
             "account": self.account,
             "source": asdict(self.source),
             "parameters": recordable(self.params),
-            "window": self.window.as_dict(),
+            "window": self.window.model_dump(mode="json", by_alias=True),
         }
 
     def newest_done(self, *, before: str = "") -> Path | None:
@@ -144,10 +141,10 @@ class Run:
         if folder is None:
             return None
         manifest = folders.read_manifest(folder)
-        known = {name: v for name, v in manifest.parameters.items() if name in DEFAULTS}
-        params, source = Parameters.check(known), Sources(**manifest.source)
+        params = inherit(Parameters(), manifest.parameters, "The run")
+        source = Sources(**manifest.source)
         past = Run(folders.REPORTED_AFTER, folder, self.settings, params, source=source)
-        past.window = Window.from_dict(manifest.window)
+        past.window = Window.model_validate(manifest.window)
         return past
 
     def data(self, name: str) -> Path:
@@ -304,7 +301,8 @@ class Run:
         """Base URL and key of ``wistia`` or ``mavera``; starts the sandbox when it is one."""
         address = self.source.identity(service, self.settings)
         if address == "sandbox":
-            return self.sandbox_url() + settings_module.SANDBOX_PATHS[service], SANDBOX_KEY
+            key = SecretStr("sandbox")  # it takes any
+            return self.sandbox_url() + settings_module.SANDBOX_PATHS[service], key
         return address, getattr(self.settings, settings_module.KEYS[service].lower())
 
     def sandbox_url(self) -> str:

@@ -107,4 +107,4 @@ def drawn(viewers, rng, *, kinds=KINDS, shares=None, days=28, videos=40, prefix=
 
 
 def window(first=date(2026, 6, 1), last=date(2026, 6, 28)):
-    return Window(first, last, last + timedelta(1))
+    return Window(start=first, end=last, as_of=last + timedelta(1))

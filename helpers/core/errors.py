@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Callable
 
 PANEL_WIDTH = 88  # characters, so that a panel fits beside JupyterLab's side bar
-SEE = "Look the message up in docs/troubleshooting.md."
 
 log_in_notebook: "Callable[[KitError], str] | None" = None
 """Set where a notebook is open: logs the traceback, and says where."""
@@ -68,7 +67,7 @@ class KitError(Exception):
                 "What": self.what,
                 "Where": self.where,
                 "Expected": self.expected,
-                "What to do": self.remedy or SEE,
+                "What to do": self.remedy or "Look the message up in docs/troubleshooting.md.",
                 "Traceback": log_in_notebook(self) if log_in_notebook else "",
             }
             self._panel = [f"\x1b[1;31m{type(self).__name__}\x1b[0m"]

@@ -16,7 +16,6 @@ from pyarrow import csv
 from ruamel.yaml import YAML
 
 from helpers.core import clock, errors, privacy
-from helpers.core.errors import DataError, KitError
 
 CSV_TEXTS = ("cluster", "media_id", "title", "visitor_key", "weekday")
 """Columns of the kit's CSV files that are text whatever they look like: 0012345678 is an id."""
@@ -33,7 +32,7 @@ def log_errors(stage: str, folder: Path) -> None:
         Run folder, whose ``run.log`` takes them.
     """
 
-    def log(error: KitError) -> str:
+    def log(error: errors.KitError) -> str:
         # A cell's file is there for an hour.
         text = re.sub(r'"[^"]*ipykernel_[^"]*"', '"cell"', privacy.traceback_of(error))
         line = f"{clock.now():%Y-%m-%d %H:%M:%S} ERROR {stage}: {privacy.plain(text, folder)}\n"
@@ -164,10 +163,10 @@ def read_through(path: Path) -> None:
         raise damaged(path, error) from None
 
 
-def damaged(path: Path, error: Exception | str) -> DataError:
+def damaged(path: Path, error: Exception | str) -> errors.DataError:
     """The error that names a file which is damaged."""
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
-    return DataError(
+    return errors.DataError(
         f"{'/'.join(path.parts[-3:])} is damaged and was not read ({reason}).",
         remedy="Restore it from a backup, or delete it and run again: what it held is made anew.",
     )

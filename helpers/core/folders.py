@@ -67,14 +67,10 @@ def _merged(old: Any, new: Any) -> Any:
 
 def newest_first(outputs: Path) -> list[tuple[Path, Manifest]]:
     """Run folders with their run.json, newest first, numerically; ``dev`` is no run."""
-
-    def by_day_and_number(folder: Path) -> tuple[str, int]:
-        day, _, number = folder.name.partition(".")
-        return day, int(number or 1)
-
     folders = [path.parent for path in outputs.glob("*/run.json")]
-    names = (f for f in folders if RUN_NAME.match(f.name) and not f.name.startswith("dev"))
-    return [(f, read_manifest(f)) for f in sorted(names, key=by_day_and_number, reverse=True)]
+    runs = [f for f in folders if RUN_NAME.match(f.name) and not f.name.startswith("dev")]
+    runs.sort(key=lambda folder: [int(n) for n in re.findall(r"\d+", folder.name)], reverse=True)
+    return [(folder, read_manifest(folder)) for folder in runs]
 
 
 def describe_state(manifest: Manifest, is_held: bool) -> str:

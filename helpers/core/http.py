@@ -18,7 +18,6 @@ from pyrate_limiter import Limiter, Rate
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from helpers.core import connections
-from helpers.core.connections import NoAnswer
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
 from helpers.core.privacy import clean_text
 from helpers.core.settings import KEYS
@@ -194,7 +193,7 @@ class Client:
             most = seconds or self.READ_TIMEOUT
             address = self.base_url + path
             answer, body = connections.exchange(self._session, method, address, most, **content)
-        except NoAnswer as error:
+        except connections.NoAnswer as error:
             what = f"no answer on {place}: {error}."
             is_unknown = method == "POST" and not error.never_sent
             raise self._failure(what, is_unknown, error.again) from None

@@ -5,7 +5,6 @@ import json
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -214,28 +213,19 @@ def inherit(asked: Parameters, recorded: dict[str, Any], stage: str) -> Paramete
     return Parameters.check({**values, "run": asked.run}, where=stage)
 
 
-WINDOW = ("start_date", "end_date", "as_of")
-"""Names of a window's days in run.json."""
+class Window(BaseModel, frozen=True, populate_by_name=True):
+    """First and last UTC day that counts, inclusive, and the day the window is counted from.
 
+    In run.json the days have the names of the parameters.
+    """
 
-@dataclass(frozen=True)
-class Window:
-    """First and last UTC day that counts, inclusive, and the day the window is counted from."""
-
-    start: date
-    end: date
+    start: date = Field(alias="start_date")
+    end: date = Field(alias="end_date")
     as_of: date
 
     @property
     def days(self) -> int:
         return (self.end - self.start).days + 1
-
-    def as_dict(self) -> dict[str, str]:
-        return {name: f"{day}" for name, day in zip(WINDOW, astuple(self), strict=True)}
-
-    @classmethod
-    def from_dict(cls, dates: Mapping[str, str]) -> "Window":
-        return cls(*(date.fromisoformat(dates[name]) for name in WINDOW))
 
     @classmethod
     def of(cls, params: Parameters, *, sandbox: bool = False) -> "Window":
@@ -255,4 +245,4 @@ class Window:
         start = parse_day(params.start_date or f"{end - timedelta(days=WINDOW_DAYS - 1)}")
         if end < start:
             raise ParameterError(f"Window: end_date {end} comes before start_date {start}.")
-        return cls(start, end, as_of)
+        return cls(start=start, end=end, as_of=as_of)

@@ -22,7 +22,6 @@ UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 EMAIL = re.compile(
     r"[\w.%+'-]{1,64}(?:@|＠|%40|&#64;|&#x40;|\\u0040)(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}"
 )
-HIDDEN = "(hidden)"
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of control, bidirectional and zero-width characters, and broken ones."""
 BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
@@ -72,7 +71,7 @@ def page_of(embed_url: str) -> dict[str, str | None]:
 def _without_identifier(text: str) -> str | None:
     """Mask a piece of an address that carries an e-mail: people paste them into links."""
     plain = clean_text(unquote(text)).strip()
-    return HIDDEN if "@" in plain or "＠" in plain else plain[:300] or None
+    return "(hidden)" if "@" in plain or "＠" in plain else plain[:300] or None
 
 
 def clean_text(text: str) -> str:

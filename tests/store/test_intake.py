@@ -136,7 +136,7 @@ def test_a_store_holds_what_the_file_holds_and_later_stages_are_the_same(store, 
     found = import_sessions(store, path)
     assert (found.rows, found.erased, found.new) == (3, 0, 3)
     assert list(store.days()) == [date(2026, 3, 2), date(2026, 3, 9)]
-    window = Window(date(2026, 3, 1), date(2026, 3, 31), date(2026, 4, 1))
+    window = Window(start="2026-03-01", end="2026-03-31", as_of="2026-04-01")
     asked = engine.over_store(Settings(), store, window)
     asked.write_features(tmp_path / "features.parquet")
     features = pq.read_table(tmp_path / "features.parquet").to_pandas().set_index("name")
