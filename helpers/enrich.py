@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.core.parameters import bare_domain
+from helpers.core.parameters import CHOOSES
 from helpers.findings.counts import publish_counts, publish_parts
 from helpers.run import Run
 from helpers.store import engine
@@ -95,16 +95,13 @@ def sessions(run: Run) -> pd.DataFrame:
 
 def _find_unmatched(run: Run) -> dict[str, list[str]]:
     """Videos and e-mail domains of the parameters that no session and no viewer has."""
-    params = run.params
-    if not params.media_ids and not params.exclude_domains:  # most often: nothing is read for that
-        return {"media_ids": [], "exclude_domains": []}
+    chosen = {name: getattr(run.params, name) for name in CHOOSES}
+    if not any(chosen.values()):  # most often: nothing is read for that
+        return chosen
     found = set(run.engine.counts(engine.sql("matched"))[["name", "value"]].itertuples(index=False))
-    domains = {text: bare_domain(text) for text in params.exclude_domains}
     return {
-        "media_ids": [media for media in params.media_ids if ("media_ids", media) not in found],
-        "exclude_domains": [
-            text for text in domains if ("exclude_domains", domains[text]) not in found
-        ],
+        name: [value for value in dict.fromkeys(values) if (name, value) not in found]
+        for name, values in chosen.items()
     }
 
 

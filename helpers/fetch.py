@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from helpers import wistia
 from helpers.core import clock, files
-from helpers.findings.counts import count_people, publish_counts, publish_parts
+from helpers.findings.counts import publish_counts, publish_parts
+from helpers.findings.section import make_section, to_plain
 from helpers.run import Run
 from helpers.store import engine, intake, shards
 from helpers.store.facts import MediaFacts, SessionFacts, VisitorFacts
@@ -121,27 +122,25 @@ def _fetch(run: Run) -> Fetched:
     dates = {"today": today, "recent": until - host.SETTLES}
     oldest = until - timedelta(days=kept_days) if kept_days else date.min
     # A given date is never clamped; a window of the kit's own making ends where retention does.
-    is_given = bool(run.params.start_date)
+    start = window.start if run.params.start_date else max(window.start, oldest)
     with closing(open_host(run)) as service:
         reader = host.SessionReader(service, store, pass_number=progress.current.number, **dates)
         fetched.sessions = reader.facts
         try:
             service.scopes()
-            reader.read(window.start if is_given else max(window.start, oldest), window.end)
+            reader.read(start, window.end)
             read_all = run.params.full_sweep or not store.visitors_path.exists()
             known = None if read_all else progress.visitors.known_until
             fetched.visitors = progress.visitors = host.VisitorReader(service, store, known).read()
             _save(store, progress)
             fetched.medias = host.read_medias(service, store)
-            keep = (window.start, window.end) if is_given else (oldest, oldest)
-            fetched.days_removed = store.drop_days(oldest, keep=keep)
+            fetched.days_removed = store.drop_days(oldest, keep=(start, window.end))
             store.settle(dates["recent"])
             progress.current.done = True
             _save(store, progress)
         finally:
             store.tidy()
-            for name, number in service.client.counts.items():
-                setattr(fetched, name, number)
+            fetched = fetched.model_copy(update=service.client.counts)
             _record(run, fetched)
     return fetched
 
@@ -186,22 +185,12 @@ def _save(store: Store, progress: _Progress) -> None:
 
 
 def _line(run: Run, counts: pd.Series, fetched: Fetched) -> str:
-    shown, least = counts["sessions"], run.params.min_cell
-    sessions = count_people(None if pd.isna(shown) else shown, "session", min_cell=least)
-    parts = [
-        f"{counts['visitors']:,} visitors in the account, {sessions} of {counts['videos']:,} "
-        "videos in the window"
-    ]
     days = run.store.days().items()
     inside = (known for day, known in days if run.window.start <= day <= run.window.end)
     unusable = sum(known.get("unusable", 0) for known in inside) + fetched.visitors.unusable
-    if unusable:
-        parts.append(f"{unusable:,} rows without an id or a time were left out")
-    if fetched.visitors.order_broken:
-        parts.append("the visitor list was out of order and was read whole")
-    if not fetched.medias.readable:
-        parts.append('no durations and folders: the token lacks "Read all folder and media data"')
-    return "; ".join(parts) + "."
+    sessions, least = to_plain(counts["sessions"]), run.params.min_cell
+    words = {"counts": counts, "sessions": sessions, "min_cell": least, "unusable": unusable}
+    return make_section("fetched", pd.DataFrame(), fetched=fetched, **words).finding
 
 
 def _ask_store(run: Run, question: str) -> pd.DataFrame:

@@ -141,10 +141,9 @@ class Parameters(BaseModel):
     full_sweep: bool = Field(False, description="true or false")
 
     @property
-    def choice(self) -> dict[str, Any]:
+    def choice(self) -> dict[str, list[str]]:
         """The parameters that choose which sessions count, by name; lists in order."""
-        values = {name: getattr(self, name) for name in CHOOSES}
-        return {name: sorted(v) if isinstance(v, list) else v for name, v in values.items()}
+        return {name: sorted(getattr(self, name)) for name in CHOOSES}
 
     @classmethod
     def check(cls, values: Mapping[str, Any], *, where: str = "The run") -> "Parameters":

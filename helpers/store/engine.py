@@ -7,7 +7,7 @@ statement first names one of them. What was made of many rows is kept in the sto
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Selection:
 
     store: Store
     window: Window
-    choice: Mapping[str, Any] = field(default_factory=lambda: Parameters().choice)
+    choice: Mapping[str, list[str]]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -56,17 +56,13 @@ class Selection:
     @property
     def statements(self) -> str:
         """``sql/sessions.sql``, told what counts."""
-        values = {
-            "window_start": f"DATE '{self.window.start}'",
-            "window_end": f"DATE '{self.window.end}'",
-        }
-        for name, value in self.choice.items():
-            values[name] = duck.texts(value) if isinstance(value, list) else str(value)
+        values = {name: duck.texts(chosen) for name, chosen in self.choice.items()}
+        values["window_start"] = f"DATE '{self.window.start}'"
+        values["window_end"] = f"DATE '{self.window.end}'"
         variables = "".join(f"SET VARIABLE {name} = {text};\n" for name, text in values.items())
         people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
-        return variables + sql("sessions").replace(
-            "{left_out}", people if self.choice["exclude_domains"] else "true"
-        )
+        left_out = people if self.choice["exclude_domains"] else "true"
+        return variables + sql("sessions").replace("{left_out}", left_out)
 
 
 class Engine:

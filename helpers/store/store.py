@@ -64,24 +64,23 @@ class Store:
             The store has another schema version.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        known = self._check_version()
+        known = self._check_version().get("wistia")
         self.sessions.take_over()
         self.erased = Erased(self.folder)  # another process may have written it since
-        filled = self.visitors_path.exists() or self.medias_path.exists() or bool(self.days())
-        if known.get("wistia", wistia) != wistia and filled:
-            what = f"Store {self.folder.name!r} is from {known['wistia']}, not from {wistia}."
+        filled = self.visitors_path.exists() or self.medias_path.exists() or self.days()
+        if known not in (None, wistia) and filled:
+            what = f"Store {self.folder.name!r} is from {known}, not from {wistia}."
             remedy = "Set WISTIA_BASE_URL as it was, or another VIEWER_PERSONAS_ACCOUNT."
             raise ParameterError(what, remedy=remedy)
-        if known.get("wistia") != wistia:
+        if known != wistia:
             content = {"schema_version": SCHEMA_VERSION, "wistia": wistia}
             write_json(self.folder / "store.json", content)
         self.tidy()
 
     def tidy(self) -> None:
         """Remove what was half-written."""
-        for folder in (self.folder, self.sessions.folder):
-            for path in folder.glob(".*.tmp"):
-                path.unlink(missing_ok=True)
+        for path in [*self.folder.glob(".*.tmp"), *self.sessions.folder.glob(".*.tmp")]:
+            path.unlink(missing_ok=True)
         self.sessions.tidy()
 
     def _check_version(self) -> dict[str, Any]:
@@ -261,8 +260,8 @@ class Store:
             self.sessions.remove_rows(keys)
         if self.visitors_path.is_file():
             table = open_parquet(self.visitors_path).read()
-            theirs = pc.is_in(table["visitor_key"], pa.array(sorted(keys), pa.string()))
-            kept = table.filter(pc.invert(theirs))
+            theirs = pa.array(sorted(keys), pa.string())
+            kept = table.filter(~pc.field("visitor_key").isin(theirs))
             visitors = len(table) - len(kept)
             if visitors:
                 files.write_parquet(self.visitors_path, kept)

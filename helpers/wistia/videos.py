@@ -77,11 +77,7 @@ def fetch_engagement(
     Wistia Stats API, Show Media and Show Media Engagement: of all viewers, for life.
     """
     read_at = {row["media_id"]: row["read_at"] for row in _stored(store.media_stats_path)}
-    to_read = [
-        media_id
-        for media_id, played in last_played.items()
-        if media_id not in read_at or played > read_at[media_id]
-    ]
+    to_read = [key for key in last_played if key not in read_at or last_played[key] > read_at[key]]
     videos: dict[str, tuple[MediaStats, Engagement]] = {}
     try:
         with side_by_side() as pool:
@@ -130,11 +126,10 @@ def _keep(store: Store, videos: dict, last_played: Mapping[str, datetime]) -> No
 def _cells(media_id: str, curve: Engagement, length: float | None) -> list[dict[str, Any]]:
     """A row for each cell; none where they are longer than a second, and how long is not known."""
     plays, again = curve.engagement_data, curve.rewatch_data or []
-    seconds = 1.0
-    if len(plays) >= MOST_CELLS:
-        if not length:
-            return []
-        seconds = max(length / len(plays), 1.0)
+    are_longer = len(plays) >= MOST_CELLS
+    if are_longer and not length:
+        return []
+    seconds = max(length / len(plays), 1.0) if are_longer else 1.0
     counts = zip_longest(plays, again[: len(plays)], fillvalue=0)
     return [
         dict(zip(ENGAGEMENT.names, (media_id, n * seconds, seconds, *count), strict=True))

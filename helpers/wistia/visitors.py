@@ -12,10 +12,9 @@ from itertools import islice, pairwise
 
 import pyarrow as pa
 
-from helpers.core.files import open_parquet, replace_file
+from helpers.core.files import replace_file
 from helpers.core.progress import progress
-from helpers.store import engine
-from helpers.store.duck import connect, quoted
+from helpers.store import duck
 from helpers.store.facts import VisitorFacts, refuse_unusable
 from helpers.store.schema import VISITORS
 from helpers.store.store import Store
@@ -90,12 +89,10 @@ class VisitorReader:
             self.bar.update()
             self.facts.pages += 1
             kept = self.facts.without_erased(self.store, to_table(page.rows, VISITORS))
-            turn = pa.array([self.facts.pages] * len(kept), pa.int64())
-            self.tables.append(kept.append_column(TURN, turn))
+            self.tables.append(kept.append_column(TURN, pa.repeat(self.facts.pages, len(kept))))
             self.problems += page.problems
             times = _times(page)
-            if any(later > earlier for earlier, later in pairwise(times)):
-                self.facts.order_broken = True
+            self.facts.order_broken |= any(later > earlier for earlier, later in pairwise(times))
             self.newest = max([*times, self.newest] if self.newest else times, default=None)
 
     def _read_blocks(self) -> None:
@@ -123,18 +120,20 @@ class VisitorReader:
 
     def _write(self) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""
-        facts, path = self.facts, self.store.visitors_path
+        facts = self.facts
         met = pa.concat_tables([VISITORS.append(TURN).empty_table(), *self.tables])
         refuse_unusable(self.problems, len(met), "Wistia: visitors")
         keep = facts.incremental or facts.order_broken
-        query = engine.sql("visitors").replace("{keep}", str(keep))
+        query = duck.sql("visitors").replace("{keep}", str(keep))
         query = query.replace("{stored}", self.store.lists()["visitors"])
-        with connect(MEMORY_LIMIT, self.store.folder / ".spill") as connection:
+        with duck.connect(MEMORY_LIMIT, self.store.folder / ".spill") as connection:
             connection.register("met", met)
-            with self.store.damage_told(), replace_file(path) as staged:
-                connection.execute(f"COPY ({query}) TO {quoted(staged)} (FORMAT parquet)")
+            with self.store.damage_told(), replace_file(self.store.visitors_path) as staged:
+                copied = connection.execute(
+                    f"COPY ({query}) TO {duck.quoted(staged)} (FORMAT parquet)"
+                )
+                facts.rows = copied.fetchall()[0][0]
         facts.unusable = len(self.problems)
-        facts.rows = open_parquet(path).metadata.num_rows
         facts.known_until = None if facts.order_broken else self.newest
 
 
