@@ -10,6 +10,7 @@ from helpers.findings.preference import (
     find_preferences,
     judge_counts,
     publish_shares,
+    sum_choices,
 )
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
@@ -49,8 +50,9 @@ def compare_content(
     clear = find_preferences(chosen, viewers, shown, min_cell)
     if next_videos is None:
         next_videos = suggest_next_videos(engine, rules, min_cell)
+    videos = _with_titles(_in_order(shown, rules), titles)
     parts = {
-        "videos": _describe_videos(shown, titles, rules),
+        "videos": make_section("content_videos", videos, titles=rules.titles),
         "folders": _describe_folders(cells, sizes, titles, rules, min_cell),
         "next_video": _describe_next(next_videos, rules, min_cell),
         "lengths": compare_lengths(engine, min_cell, sizes["viewers"].sum()),
@@ -75,13 +77,6 @@ def count_choices(engine: Engine) -> tuple[pd.DataFrame, pd.DataFrame]:
     return viewers, chosen
 
 
-def sum_choices(viewers: pd.DataFrame, chosen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Viewers and choices of each cluster; count and watched of each video in it."""
-    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
-    cells = chosen.groupby(["value", "cluster"], as_index=False)[["viewers", "watched"]].sum()
-    return sizes, cells.rename(columns={"viewers": "count"})
-
-
 def publish_videos(sizes: pd.DataFrame, cells: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     """The columns of :func:`.publish_shares`, and avg_percent_watched [whole percent]."""
     shown = publish_shares(cells, sizes, min_cell, sums=True).merge(cells, on=["value", "cluster"])
@@ -94,16 +89,11 @@ def _with_titles(frame: pd.DataFrame, titles: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(title=frame["value"].map(titles["title"])).rename(columns=names)
 
 
-def _in_order(frame: pd.DataFrame, rules: ClusterRules, by: str) -> pd.DataFrame:
-    """Rows by the order of the clusters, then falling by a column."""
-    frame = frame.sort_values([by, "value"], ascending=[False, True])
+def _in_order(frame: pd.DataFrame, rules: ClusterRules) -> pd.DataFrame:
+    """Rows by the order of the clusters, those of most viewers first."""
+    frame = frame.sort_values(["viewers", "value"], ascending=[False, True])
     place = frame["cluster"].map({name: place for place, name in enumerate(rules.names)})
     return frame.iloc[place.argsort(kind="stable")].reset_index(drop=True)
-
-
-def _describe_videos(shown, titles: pd.DataFrame, rules: ClusterRules) -> Section:
-    videos = _with_titles(_in_order(shown, rules, "viewers"), titles)
-    return make_section("content_videos", videos, titles=rules.titles)
 
 
 def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) -> Section:
@@ -125,7 +115,7 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     enough = counted["max"].ge(min_cell) & ~counted["near"] & counted["value"].ne("")
     shown = shown.merge(counted[enough])
     names = {"value": "folder", "viewers": "viewings", "share": "share_of_viewings"}
-    shown = _in_order(shown, rules, "viewers").rename(columns=names)
+    shown = _in_order(shown, rules).rename(columns=names)
     return make_section("folders", shown)
 
 
@@ -149,7 +139,7 @@ def suggest_next_videos(engine: Engine, rules: ClusterRules, min_cell: int) -> p
     others = others.drop(columns="cluster").assign(basis="all viewers")
     missing = pd.DataFrame({"cluster": sizes.index.difference(own["cluster"])})
     frame = pd.concat([own.assign(basis="this cluster"), missing.merge(others, how="cross")])
-    frame = _in_order(frame, rules, "viewers").groupby("cluster", sort=False).head(MOST_SUGGESTED)
+    frame = _in_order(frame, rules).groupby("cluster", sort=False).head(MOST_SUGGESTED)
     frame["title"] = frame["value"].map(read_titles(engine)["title"])
     names = {"value": "media_id", "viewers": "followers", "share": "share_of_next"}
     return frame.rename(columns=names).reset_index(drop=True)
@@ -193,8 +183,8 @@ def compare_lengths(engine: Engine, min_cell: int, viewers: float = np.inf) -> S
     least = max(min_cell, 2) if viewers >= 2 * min_cell else np.inf
     counted = counted[(counted["viewers"] >= least) & (counted["duration"] > 0)]
     rounded = publish_counts(counted["viewers"], counted["viewers"], min_cell, known=False)
-    order = counted.assign(rounded=-rounded)  # an exact order would tell of hidden ones
-    frame = order.sort_values(["rounded", "title"], ignore_index=True)
+    # By published viewers: an exact order would tell of hidden ones.
+    frame = counted.assign(rounded=-rounded).sort_values(["rounded", "title"], ignore_index=True)
     mean, usual = frame["watched"] / frame["sessions"], usual_percent(frame["duration"])
     # Viewers are drawn, not sessions: those of one viewer hang together.
     spread = frame["squares"] - 2 * mean * frame["products"] + mean**2 * frame["session_squares"]

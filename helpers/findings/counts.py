@@ -140,10 +140,9 @@ def publish_parts(
     """
     listed = pd.Series(listed, counts.index).to_frame().T
     shown = publish_counts(counts, of, min_cell, known=known)
-    readings = read_counts(counts.to_frame().T, listed, np.asarray(of), min_cell)
-    least, most, hidden = readings
+    least, most, hidden = read_counts(counts.to_frame().T, listed, np.asarray(of), min_cell)
     narrow = (hidden & listed.to_numpy(bool) & (most - least < 2)).any()
-    solved = narrow or are_solved(*readings, counts.sum(), counts.sum()).any()
+    solved = narrow or are_solved(least, most, hidden, counts.sum(), counts.sum()).any()
     return shown.mask(shown.notna()) if solved else shown
 
 

@@ -243,8 +243,5 @@ def _trend(
 def _stretches(chosen: np.ndarray, gap: int) -> list[tuple[int, int]]:
     """Where true cells begin and end; those with up to `gap` others between them are one."""
     places = np.flatnonzero(chosen)
-    if not len(places):
-        return []
-    breaks = np.flatnonzero(np.diff(places) > gap + 1)
-    starts, ends = places[np.r_[0, breaks + 1]], places[np.r_[breaks, len(places) - 1]] + 1
-    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+    runs = np.split(places, np.flatnonzero(np.diff(places) > gap + 1) + 1)
+    return [(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]

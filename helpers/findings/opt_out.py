@@ -36,10 +36,9 @@ def read_opt_out(path: Path) -> frozenset[str]:
         The file cannot be read, or a line has neither an address nor a domain, or a broken one.
     """
     text = read_owner_text(path, "Opt-out list") if os.path.lexists(path) else ""
-    entries: set[str] = set()
-    for number, line in enumerate(text.splitlines(), 1):
-        entries |= _entries(line, where=f"{path.name}, line {number}")
-    return frozenset(entries)
+    lines = enumerate(text.splitlines(), 1)
+    entries = (_entries(line, where=f"{path.name}, line {number}") for number, line in lines)
+    return frozenset().union(*entries)
 
 
 def is_opted_out(email: str, opt_out: frozenset[str]) -> bool:

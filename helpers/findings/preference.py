@@ -58,14 +58,18 @@ def find_preferences(
     if shown.empty:
         return shown.assign(low=None, high=None, q_value=None)
     clear = pick_clear(compare_choices(chosen, viewers, min_cell))
-    clear = clear.assign(
-        low=np.floor(clear["low"] * 10) / 10,
-        high=np.ceil(clear["high"] * 10) / 10,
-        q_value=coarsen_p_values(clear["q_value"]),
-    )
+    clear["low"], clear["high"] = np.floor(clear["low"] * 10) / 10, np.ceil(clear["high"] * 10) / 10
+    clear["q_value"] = coarsen_p_values(clear["q_value"])
     named = shown.dropna(subset="preference")
     keys = ["value", "cluster"]
     return clear[[*keys, "low", "high", "q_value"]].merge(named, on=keys)
+
+
+def sum_choices(viewers: pd.DataFrame, chosen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Viewers and choices of each cluster; of each value in it count, and watched of videos."""
+    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
+    cells = chosen.groupby(["value", "cluster"], as_index=False).sum(numeric_only=True)
+    return sizes, cells.rename(columns={"viewers": "count"})
 
 
 def pick_clear(tested: pd.DataFrame) -> pd.DataFrame:
@@ -112,8 +116,7 @@ def compare_choices(chosen: pd.DataFrame, viewers: pd.DataFrame, min_cell: int) 
     known = frame["cluster"].map(sizes["viewers"] >= min_cell) & (frame["variance"] > TINY)
     frame = judge_counts(frame[known])
     share = sizes.loc[frame["cluster"], "choices"].to_numpy() / sizes["choices"].sum()
-    preference = frame["count"] / share / frame["total"]
-    factor = preference / frame["ratio"]
+    factor = frame["count"] / share / frame["total"] / frame["ratio"]  # preference to ratio
     return frame.assign(low=frame["low"] * factor, high=frame["high"] * factor)
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from helpers.findings.content import count_choices, publish_videos, read_titles, sum_choices
+from helpers.findings.content import count_choices, publish_videos, read_titles
 from helpers.findings.counts import publish_counts
+from helpers.findings.preference import sum_choices
 from helpers.store.engine import Engine, sql
 
 QUARTILES_NEED = 4  # times min_cell viewers

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.preference import choose_period, find_preferences, publish_shares
+from helpers.findings.preference import choose_period, find_preferences, publish_shares, sum_choices
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
@@ -27,10 +27,9 @@ def compare_sources(engine: Engine, rules: ClusterRules, min_cell: int) -> Secti
     viewers = engine.counts(sql("viewer_choices"), days)
     viewers = viewers.assign(stratum="all", number="1", choices=viewers["viewers"])
     chosen = engine.counts(sql("first_sources"), days).assign(stratum="all")
-    sizes = viewers.groupby("cluster")[["viewers", "choices"]].sum()
-    cells = chosen.groupby(["value", "cluster"], as_index=False)["viewers"].sum()
-    cells = cells.assign(count=cells.pop("viewers"), kind=cells["value"].str.split(" ").str[0])
-    shown = publish_shares(cells, sizes, min_cell)
+    sizes, cells = sum_choices(viewers, chosen)
+    kinds = cells["value"].str.split(" ").str[0]
+    shown = publish_shares(cells.assign(kind=kinds), sizes, min_cell)
     clear = _with_kinds(find_preferences(chosen, viewers, shown, min_cell))
     listed = _with_kinds(shown).sort_values(["kind", "value", "cluster"], ignore_index=True)
     parts = {"all": make_section("all_sources", listed)}

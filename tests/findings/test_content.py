@@ -159,7 +159,7 @@ def test_the_smallest_row_goes_where_a_sum_would_tell_what_is_hidden():
 
 
 def test_nearly_all_is_read_as_that_where_a_sum_would_tell_it():
-    # Of 20 viewers 20, 19, 19 and 7, by the mean 65 or 66: 19 are told by 20 and 5 to 7 of the others.
+    # Of 20 viewers 20, 19, 19 and 7, by the mean 65 or 66: 19 are told by 20 and by 5 to 7.
     cells = pd.DataFrame({"value": [*"abcd"], "cluster": "x", "count": [20, 19, 19, 7]})
     sizes = pd.DataFrame({"viewers": 20, "choices": 65}, index=pd.Index(["x"], name="cluster"))
     assert preference.publish_shares(cells, sizes, 5, sums=True)["value"].tolist() == ["a"]
