@@ -258,16 +258,11 @@ def count_by_period(engine: Engine, window: Window, people: int, *, min_cell: in
         kind = f"W-{window.end:%a}".upper()  # the newest week ends with the window
     periods = pd.period_range(first, window.end, freq=kind)
     whole = (periods.start_time.date >= window.start) & (periods.end_time.date <= window.end)
-    engine.define(sql("seen").format(step=step, start=periods[0].start_time.date()))
-    seen = engine.counts("SELECT period, count(*) AS n FROM seen GROUP BY 1").set_index("period")
-    named = engine.rows(
-        "SELECT DISTINCT period, hash(lower(trim(email))) AS person FROM seen "
-        "JOIN viewers ON viewer = hash(visitor_key) WHERE identified"
-    )
-    engine.define("DROP TABLE seen")
-    named = named.drop_duplicates().groupby("period").size()
+    seen = engine.rows(sql("seen").format(step=step, start=periods[0].start_time.date()))
+    viewers = seen.groupby("period")["viewers"].sum()
+    named = seen[seen["person"] > 0].groupby("period")["person"].nunique()
     table = pd.DataFrame(index=periods[whole].start_time)
-    table["viewers"] = publish_counts(seen["n"].reindex(table.index, fill_value=0), total, min_cell)
+    table["viewers"] = publish_counts(viewers.reindex(table.index, fill_value=0), total, min_cell)
     table["people"] = publish_counts(named.reindex(table.index, fill_value=0), people, min_cell)
     # Of a total of one or two a hidden count is known; where none is shown it is no column.
     if people < min_cell or not table["people"].fillna(0).any():

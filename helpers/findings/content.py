@@ -109,9 +109,8 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     counted = cells.groupby(["value", "cluster"], as_index=False).agg(
         count=("count", "sum"), max=("count", "max"), near=("near", "any")
     )
-    shown = publish_shares(
-        counted, sizes.assign(viewers=sizes["choices"]), min_cell, sums=True, known=False
-    )
+    viewings = sizes.assign(viewers=sizes["choices"])
+    shown = publish_shares(counted, viewings, min_cell, sums=True, known=False)
     enough = counted["max"].ge(min_cell) & ~counted["near"] & counted["value"].ne("")
     shown = shown.merge(counted[enough])
     names = {"value": "folder", "viewers": "viewings", "share": "share_of_viewings"}

@@ -58,11 +58,10 @@ def _publish_total(counted: pd.DataFrame, viewers: int, min_cell: int) -> int | 
 
 def _publish_rates(counted: pd.DataFrame, min_cell: int) -> pd.DataFrame:
     sessions, acted = counted["sessions"], counted["converting_sessions"]
-    frame = counted[["viewers"]].assign(
-        converted=counts.publish_counts(counted["converted"], counted["viewers"], min_cell),
-        sessions=counts.publish_counts(sessions, int(sessions.sum()), min_cell),
-        acted=counts.publish_counts(acted, sessions, min_cell, known=False),
-    )
+    frame = counted[["viewers"]].copy()
+    frame["converted"] = counts.publish_counts(counted["converted"], counted["viewers"], min_cell)
+    frame["sessions"] = counts.publish_counts(sessions, int(sessions.sum()), min_cell)
+    frame["acted"] = counts.publish_counts(acted, sessions, min_cell, known=False)
     frame = counts.with_share(frame, "converted", "viewers", "rate")
     frame = counts.with_share(frame, "acted", "sessions", "rate_per_session", interval=False)
     frame = frame.dropna(subset="sessions")  # hidden ones are as many as viewers, or nearly so

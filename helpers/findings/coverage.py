@@ -33,9 +33,8 @@ def describe_coverage(
         all), meaning. What is hidden has no row, for exact totals would tell some of it.
     """
     # People have cookies in several shards: who is known is asked of the viewers at hand.
-    frame = pd.concat(
-        [engine.query(sql("viewer_coverage")), engine.counts(sql("session_coverage"))]
-    ).sort_values("topic", ignore_index=True)
+    limits = engine.query(sql("viewer_coverage")), engine.counts(sql("session_coverage"))
+    frame = pd.concat(limits).sort_values("topic", ignore_index=True)
     known = frame.set_index("topic").loc[EXACT]
     viewers = int(known["total"])
     shown = publish_counts(frame["value"], frame["total"], min_cell)

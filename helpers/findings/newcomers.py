@@ -59,10 +59,7 @@ def compare_newcomers(
 def count_by_day(engine: Engine, rules: ClusterRules, sessions: str, end: date) -> pd.DataFrame:
     """Viewers by day of first session, counted back from the end, down, and cluster, across."""
     engine.define(features_sql(sessions))
-    counted = engine.counts(
-        f"SELECT date_diff('day', first_seen::DATE, DATE '{end}')::VARCHAR AS days, "
-        f"{rules.case_sql()} AS cluster, count(*) AS viewers FROM new_features GROUP BY ALL"
-    )
+    counted = engine.counts(sql("newcomers_by_day").format(end=end, rules=rules.case_sql()))
     by_day = counted.pivot(index="days", columns="cluster", values="viewers")
     return by_day.reindex(columns=rules.names).fillna(0)
 

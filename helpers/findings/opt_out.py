@@ -64,10 +64,8 @@ def _entries(line: str, *, where: str) -> set[str]:
             others.append(word)
     named = any("@" in entry for entry in found) and not any("@" in word for word in others)
     if (plain and not found) or (others and not named):
-        raise ParameterError(
-            "This line of the opt-out list cannot be understood.",
-            where=where,
-            expected="an e-mail such as ann@acme.example or a domain such as acme.example",
-            remedy="Correct it, or put a # before it, and run again.",
-        )
+        what = "This line of the opt-out list cannot be understood."
+        expected = "an e-mail such as ann@acme.example or a domain such as acme.example"
+        remedy = "Correct it, or put a # before it, and run again."
+        raise ParameterError(what, where=where, expected=expected, remedy=remedy)
     return found

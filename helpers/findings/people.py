@@ -82,12 +82,9 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     """
     clicked = people["clicked"].astype(bool)
     most = max(100 - scores.weights.clicks, 1e-9)  # points that there are without clicks
-    rest = (people["score"] - people["clicks_points"]) * 100 / most
-    counted = {
-        "people": people["score"],
-        "clicked": people["score"][clicked],
-        "by_rest": rest[clicked].round(1),
-    }
+    score = people["score"]
+    rest = (score - people["clicks_points"]) * 100 / most
+    counted = {"people": score, "clicked": score[clicked], "by_rest": rest[clicked].round(1)}
     table = pd.DataFrame({"score": CUTS})
     for name, values in counted.items():
         high = pd.Series([int((values >= cut).sum()) for cut in CUTS])
@@ -116,14 +113,13 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
     if not summed["known_sessions"].any():
         return Section("No length of a video is known: watch time cannot be told.")
     of_clusters = summed[summed["media_id"].isna()]
-    shown = summed.assign(
-        viewers=publish_counts(summed["viewers"], int(of_clusters["viewers"].sum()), min_cell),
-        timed=publish_counts(summed["timed_viewers"], summed["viewers"], min_cell),
-    )
+    everybody = int(of_clusters["viewers"].sum())
+    shown = summed.assign(viewers=publish_counts(summed["viewers"], everybody, min_cell))
+    timed = publish_counts(summed["timed_viewers"], summed["viewers"], min_cell)
     few = shown["viewers"].isna() & summed["viewers"].lt(min_cell) | summed["known_sessions"].eq(0)
     # Where nearly all is seen to the end, lengths and minutes would tell who saw what.
     few |= summed["unseen"].lt(min_cell) & (min_cell > 1)
-    mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | shown["timed"].isna())
+    mean = (summed["minutes"] / summed["timed_viewers"]).mask(few | timed.isna())
     shown["minutes_per_viewer"] = mean.round(1)
     shown["minutes"] = summed["minutes"].mask(few).round()
     for name in ("known_sessions", "sessions"):

@@ -44,7 +44,6 @@ def count_near_thresholds(engine: Engine, rules: ClusterRules, min_cell: int) ->
     counted = engine.counts(f"SELECT {', '.join(sums)} FROM viewers").iloc[0].astype("int64")
     viewers = int(counted["viewers"])
     for name in ("lowered", "raised"):
-        values = counted[[f"{name}_{n}" for n in range(len(rows))]].reset_index(drop=True)
-        frame[name] = publish_counts(values, viewers, min_cell)
+        frame[name] = publish_counts(counted.filter(like=f"{name}_"), viewers, min_cell).array
     near = publish(int(counted["near"]), of=viewers, min_cell=min_cell)
     return make_section("sensitivity", frame.dropna(), viewers=viewers, near=near)

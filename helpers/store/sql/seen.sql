@@ -1,7 +1,13 @@
 -- Who had a session in each period, which is {step} long and named by its first day; one of them begins
--- on {start}. Keys are long; their hashes do to count them.
-CREATE OR REPLACE TEMP TABLE seen AS
-SELECT DISTINCT
-    time_bucket(INTERVAL {step}, day, DATE '{start}') AS period,
-    hash(visitor_key) AS viewer
-FROM sessions
+-- on {start}: viewers by person, an e-mail, which is 0 where none is known. Keys are long; their
+-- hashes do to count them.
+WITH seen AS (
+    SELECT DISTINCT
+        time_bucket(INTERVAL {step}, day, DATE '{start}') AS period,
+        hash(visitor_key) AS viewer
+    FROM sessions
+)
+SELECT period, if(identified, hash(lower(trim(email))), 0) AS person, count(*) AS viewers
+FROM seen
+LEFT JOIN (SELECT hash(visitor_key) AS viewer, identified, email FROM viewers) USING (viewer)
+GROUP BY ALL
