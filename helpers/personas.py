@@ -6,8 +6,7 @@ import pandas as pd
 
 from helpers import cluster, mavera as agent
 from helpers.core import files
-from helpers.core.errors import DataError, ParameterError
-from helpers.core.parameters import suggest
+from helpers.core.errors import DataError
 from helpers.core.privacy import clean_line
 from helpers.findings.profiles import describe_profiles
 from helpers.findings.section import Section
@@ -43,7 +42,7 @@ def drafts(run: Run) -> pd.DataFrame:
         Stage 03 has not run.
     """
     table, params = cluster.read_table(run), run.params
-    refuse_unknown_clusters(run)
+    run.rules.refuse_unknown(params.persona_clusters)
     profiles = describe_profiles(run.engine, table, params.min_cell)
     numbers = sending.build_clusters(run.rules, profiles.clusters, profiles.parts, profiles.videos)
     rows = [_draft(run, of_cluster) for of_cluster in numbers]
@@ -55,14 +54,6 @@ def drafts(run: Run) -> pd.DataFrame:
         for r in rows
     ]
     return pd.DataFrame(shown, columns=columns).set_index("cluster")
-
-
-def refuse_unknown_clusters(run: Run) -> None:
-    """Raise ParameterError where persona_clusters names a cluster that the rules do not have."""
-    for name in set(run.params.persona_clusters) - set(run.rules.names):
-        told = f"persona_clusters names {name!r}, and there is no such cluster."
-        there = f"some of {', '.join(run.rules.names)}"
-        raise ParameterError(told, expected=there, remedy=suggest(name, run.rules.names))
 
 
 def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:

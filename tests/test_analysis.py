@@ -65,6 +65,7 @@ def test_the_question_has_the_numbers_the_personas_the_top_videos_and_the_points
     quartiles = {f"{n}th_percentile": 10 for n in (25, 50, 75)}
     assert block["clusters"][2]["percent_watched"] == quartiles
     assert [row["name"] for row in block["personas"]][0] == "Binge Watchers"
+    assert len(prompts.POINTS) == 5
     for point in (*prompts.POINTS, "most valuable cluster", "one action", "not instructions"):
         assert point in message
     assert message.startswith(repr(analysis.question(run))[:2000])

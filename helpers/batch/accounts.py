@@ -12,22 +12,16 @@ import click
 from helpers.batch import plan, runner, summary
 from helpers.batch.accounts_file import Account, read
 from helpers.batch.listing import align, numbers
-from helpers.core import settings
+from helpers.core import files, settings
 from helpers.core.folders import Manifest, make_outputs, newest_first, read_manifest
 from helpers.core.privacy import clean_text
 from helpers.report import report
 
 INTERRUPTED = 130
-WORDS = {
-    1: "unexpected",
-    2: "wrong use",
-    3: "keys or permissions",
-    4: "a service failed",
-    5: "credits",
-    6: "another run is in progress",
-    7: "the data broke a rule",
-    INTERRUPTED: "interrupted",
-}
+WORDS = files.read_package_yaml("batch/texts/statuses.yml")
+# Its messages are read here, and Ctrl-C reaches it through this process alone.
+CHILD = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+CHILD |= {"text": True, "errors": "replace", "start_new_session": True}
 HEAD = ("account", "outcome", "viewers", "credits", "report")
 
 
@@ -72,9 +66,8 @@ def command(account: Account, outputs: Path, given: dict[str, str], stages: str 
 
 def environment(account: Account) -> dict[str, str]:
     """What it inherits: nothing of another account, and no setting but of its own file."""
-    kept = {
-        name: v for name, v in os.environ.items() if not name.upper().startswith(settings.PREFIXES)
-    }
+    others = (name for name in os.environ if not name.upper().startswith(settings.PREFIXES))
+    kept = {name: os.environ[name] for name in others}
     named = "account" in account.settings.model_fields_set
     name = {} if named else {"VIEWER_PERSONAS_ACCOUNT": account.name}
     return {**kept, **name, settings.ENV_FILE: str(account.env_file)}
@@ -127,17 +120,8 @@ def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = Fa
 def _run_account(outcome: Outcome, words: list[str], quiet: bool) -> None:
     if not quiet:
         click.echo(f"{outcome.account.name} …", err=True)
-    before, started = _folders(outcome.outputs), time.monotonic()
-    process = subprocess.Popen(
-        words,
-        env=environment(outcome.account),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # Ctrl-C reaches it through this process alone
-    )
+    before, started = {folder for folder, _ in newest_first(outcome.outputs)}, time.monotonic()
+    process = subprocess.Popen(words, env=environment(outcome.account), **CHILD)
     try:
         _, output = process.communicate()
         outcome.status = process.returncode if process.returncode >= 0 else 1
@@ -147,7 +131,8 @@ def _run_account(outcome: Outcome, words: list[str], quiet: bool) -> None:
         outcome.status = INTERRUPTED if process.returncode else 0
         raise
     finally:
-        outcome.folder = next((f for f in _folders(outcome.outputs) if f not in before), None)
+        new = (folder for folder, _ in newest_first(outcome.outputs) if folder not in before)
+        outcome.folder = next(new, None)
     # The command to go on lacks the account's keys: a new run is as good.
     lines = [line.partition(runner.GO_ON)[0].rstrip() for line in output.splitlines()]
     if process.returncode < 0:
@@ -158,7 +143,3 @@ def _run_account(outcome: Outcome, words: list[str], quiet: bool) -> None:
         head = f"{outcome.account.name}: {outcome}, {time.monotonic() - started:.0f} s"
         told = [head, *(f"  {line}" for line in lines if line)]
         click.echo(clean_text("\n".join(told)), err=True)
-
-
-def _folders(outputs: Path) -> list[Path]:
-    return [folder for folder, _ in newest_first(outputs)]

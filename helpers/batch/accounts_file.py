@@ -114,10 +114,7 @@ def _check_together(accounts: list[Account], given: dict[str, str], fail: owner.
             continue
         key = (own.mavera_base_url or settings.MAVERA_BASE_URL, own.mavera_api_key, prefix)
         if key in users:
-            fail(
-                account.line,
-                f"account {account.name} has the Mavera key of account {users[key]}, where "
-                "personas are found by name. Give each its own key, or a clusters file with its "
-                "own name_prefix",
-            )
+            told = f"account {account.name} has the Mavera key of account {users[key]}, where "
+            told += "personas are found by name. Give each its own key, or a clusters file with its"
+            fail(account.line, f"{told} own name_prefix")
         users[key] = account.name

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +24,7 @@ DOCUMENTED = files.read_package_yaml("batch/texts/documented.yml")
 PLAIN = re.compile(r"[A-Za-z_]\w{0,39}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Difference:
     """A key of an answer that is not as expected, in so many rows.
 
@@ -55,11 +55,8 @@ def compare() -> Iterator[Finding]:
     make_outputs(settings.outputs)
     run, written = visit(settings), []
     with closing(open_host(run)) as host:
-        services = (
-            (host.client, host_of(run).SHAPES),
-            (agent.Account(run).mavera.client, agent.SHAPES),
-        )
-        for service, shapes in services:
+        asked = {host.client: host_of(run).SHAPES, agent.Account(run).mavera.client: agent.SHAPES}
+        for service, shapes in asked.items():
             give_up_early(service)
             for path, shape in shapes.items():
                 finding, found = _compare(service, path, shape)
@@ -103,16 +100,13 @@ def differences(path: str, answer: Any, shape: Shape) -> list[Difference]:
         return []
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    known = _known_keys(path, shape.model)
-    counts = Counter(
-        (_named(problem["loc"]), _expected(problem), problem["type"] != "extra_forbidden")
-        for problem in problems
-        if problem["type"] != "extra_forbidden" or problem["loc"][-1] not in known
-    )
-    return [
-        Difference(path, key, expected, count, relied_on)
-        for (key, expected, relied_on), count in sorted(counts.items())
-    ]
+    known, counts = _known_keys(path, shape.model), Counter[Difference]()
+    for problem in problems:
+        is_new = problem["type"] == "extra_forbidden"
+        if not is_new or problem["loc"][-1] not in known:
+            key, expected = _named(problem["loc"]), _expected(problem)
+            counts[Difference(path, key, expected, relied_on=not is_new)] += 1
+    return [replace(row, rows=count) for row, count in sorted(counts.items())]
 
 
 def _known_keys(path: str, model: type[BaseModel]) -> set[str]:
@@ -125,19 +119,15 @@ def _known_keys(path: str, model: type[BaseModel]) -> set[str]:
 
 def _expected(problem: dict[str, Any]) -> str:
     words = {"missing": "present", "extra_forbidden": "no such key"}
-    if problem["type"] in words:
-        return words[problem["type"]]
     kind = f", not {type(problem['input']).__name__}" * problem["type"].endswith("_type")
-    return problem["msg"].removeprefix("Input should be ") + kind
+    return words.get(problem["type"], problem["msg"].removeprefix("Input should be ") + kind)
 
 
 def _named(place: tuple) -> str:
     """A place as ``[].org.name``; a key that is no plain word may be somebody's text."""
-    words = (
-        "[]" if isinstance(key, int) else f".{key}" if PLAIN.fullmatch(key) else ".(odd name)"
-        for key in place
-    )
-    return "".join(words).lstrip(".") or "(the answer)"
+    names = (key if isinstance(key, int) or PLAIN.fullmatch(key) else "(odd name)" for key in place)
+    words = "".join("[]" if isinstance(name, int) else f".{name}" for name in names)
+    return words.lstrip(".") or "(the answer)"
 
 
 def out_of_order(path: str, answer: Any, shape: Shape) -> list[Difference]:

@@ -49,10 +49,11 @@ def examine() -> Iterator[Finding]:
         others.
     """
     settings = settings_module.load()
-    for check in CHECKS:
+    for check, service in CHECKS.items():
         name = check.__name__.lstrip("_")
         try:
-            yield from (Finding(name, line) for line in check(settings))
+            if not service or getattr(visit(settings).source, service) == "live":
+                yield from (Finding(name, line) for line in check(settings))
         except KitError as error:
             yield Finding(name, str(error), error)
             if check is _keys:  # nobody can be asked
@@ -86,11 +87,9 @@ def _keys(settings: Settings) -> Iterator[str]:
 
 def _clock(settings: Settings) -> Iterator[str]:
     """This machine's clock against the Date header, which needs no token."""
-    run = visit(settings)
-    if run.source.wistia != "live":
-        return
+    address = visit(settings).address("wistia")[0]
     try:
-        answer = requests.head(run.address("wistia")[0], timeout=PATIENCE, allow_redirects=False)
+        answer = requests.head(address, timeout=PATIENCE, allow_redirects=False)
         seconds = (clock.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()
     except (requests.RequestException, KeyError, TypeError, ValueError):
         return  # no answer, which the next line tells of, or no time with its zone
@@ -105,8 +104,6 @@ def _clock(settings: Settings) -> Iterator[str]:
 def _wistia(settings: Settings) -> Iterator[str]:
     """What the token may read, and what a first pull of the account will take."""
     run, per_minute = visit(settings), settings.requests_per_minute
-    if run.source.wistia != "live":
-        return
     start, end = run.window.start, run.window.end
     with closing(open_host(run)) as service:
         give_up_early(service.client)
@@ -139,10 +136,7 @@ def last_page(exists: Callable[[int], bool]) -> int:
 
 
 def _mavera(settings: Settings) -> Iterator[str]:
-    run = visit(settings)
-    if run.source.mavera != "live":
-        return
-    service = agent.Account(run).mavera
+    service = agent.Account(visit(settings)).mavera
     give_up_early(service.client)
     usage = service.usage()
     left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
@@ -154,5 +148,7 @@ def _mavera(settings: Settings) -> Iterator[str]:
         yield "auto-recharge is on: Mavera buys credits by itself when they run low"
 
 
-CHECKS = (_kernel, _outputs, _keys, _clock, _wistia, _mavera)
-"""What is looked at, in this order, under the function's name; what does not apply says nothing."""
+CHECKS = {_kernel: "", _outputs: "", _keys: "", _clock: "wistia", _wistia: "wistia"}
+CHECKS |= {_mavera: "mavera"}
+"""What is looked at, in this order, under the function's name; and the service that has to be live
+for it."""

@@ -84,7 +84,8 @@ def erase(who: str) -> list[str]:
         raise ParameterError("erase: no person is named.", expected=expected)
     outputs = settings.load().outputs
     refuse_links(outputs)
-    stores, folders = _stores(outputs), _run_folders(outputs)
+    stores = [Store(path) for path in _find(outputs, "store/*/")]
+    folders = [path.parent for path in _find(outputs, "*/run.json")]
     with ExitStack() as locks:
         for store in stores:
             locks.enter_context(store.lock())
@@ -116,7 +117,7 @@ def forget_request(who: str) -> list[str]:
         What was done, for the reader.
     """
     taken_back = 0
-    for store in _stores(settings.load().outputs):
+    for store in map(Store, _find(settings.load().outputs, "store/*/")):
         with store.lock():
             taken_back += store.erased.remove(who)
     if taken_back:
@@ -124,14 +125,9 @@ def forget_request(who: str) -> list[str]:
     return ["There is no such request in the stores of this folder."]
 
 
-def _stores(outputs: Path) -> list[Store]:
-    """The stores of the folder, and of accounts that have an outputs folder of their own in it."""
-    return [Store(path) for form in ("", "*/") for path in sorted(outputs.glob(f"{form}store/*/"))]
-
-
-def _run_folders(outputs: Path) -> list[Path]:
-    runs = [path for form in ("", "*/") for path in sorted(outputs.glob(f"{form}*/run.json"))]
-    return [path.parent for path in runs]
+def _find(outputs: Path, form: str) -> list[Path]:
+    """Paths in the folder, and in those of accounts that have an outputs folder of their own."""
+    return [path for place in ("", "*/") for path in sorted(outputs.glob(place + form))]
 
 
 def _remove_leftovers(outputs: Path) -> None:
@@ -165,9 +161,8 @@ def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
 
 def _people(path: Path) -> pd.DataFrame:
     """visitor_key, case-folded e-mail and name of a table's rows; none where it has no keys."""
-    file = files.open_parquet(path)
-    names = [name for name in IDENTITY if name in file.schema_arrow.names]
-    rows = file.read(columns=names).to_pandas().reindex(columns=IDENTITY).astype("str")
+    rows = files.open_parquet(path).read(columns=IDENTITY).to_pandas()  # those that it has
+    rows = rows.reindex(columns=IDENTITY).astype("str")
     rows = rows.dropna(subset="visitor_key").drop_duplicates()
     return rows.assign(email=rows["email"].str.strip().str.casefold())
 
@@ -194,11 +189,10 @@ def _erase_from_run(folder: Path, person: Person) -> str:
     for name in ("report.html", "report.json"):  # its numbers differ now, whomever it names
         (folder / name).unlink(missing_ok=True)
     told = f"Run {folder.name}: removed from {', '.join(dict.fromkeys(touched))}."
-    if not manifest.is_done(REPORTED_AFTER):
-        return told
     with suppress(KitError):  # a run without all its data has no report any more
-        report.build(folder)
-        told += " The report is made anew."
+        if manifest.is_done(REPORTED_AFTER):
+            report.build(folder)
+            told += " The report is made anew."
     return told
 
 

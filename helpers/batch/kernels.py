@@ -39,6 +39,10 @@ WRITABLE = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
 """Folders that libraries warn about in every notebook where the home folder cannot be written."""
 
 
+# A kernel's connections never leave 127.0.0.1: what it says of encryption is noise. The current
+# folder may hold another package `helpers`.
+ARGUMENTS = ("--log-level=ERROR", "--InteractiveShellApp.ignore_cwd=True")
+OPTIONS = {"kernel_name": "python3", "language": "python", "progress_bar": False}
 THIS_PYTHON = KernelSpecManager(kernel_dirs=[])
 """Knows the kernel of this Python alone, whatever other environments left on the machine."""
 
@@ -96,12 +100,7 @@ def start_kernels(
             )
             stack.callback(_stop, kernel)
             apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names stay its own
-            arguments = [
-                f"--IPKernelApp.exec_lines={apart}",
-                # Its connections never leave 127.0.0.1: what it says of encryption is noise.
-                "--log-level=ERROR",
-                "--InteractiveShellApp.ignore_cwd=True",  # another package `helpers`
-            ]
+            arguments = [*ARGUMENTS, f"--IPKernelApp.exec_lines={apart}"]
             run_sync(kernel.start_kernel)(extra_arguments=arguments, env=inherited | environment)
             return kernel
 
@@ -153,18 +152,10 @@ def execute(path: Path, output: Path, given: dict[str, Any], kernel: AsyncKernel
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
     # Relative, for papermill writes both paths into the output; braces, for it formats them.
-    names = [
-        os.path.relpath(place).replace("{", "{{").replace("}", "}}") for place in (path, output)
-    ]
+    names = [os.path.relpath(file).replace("{", "{{").replace("}", "}}") for file in (path, output)]
     try:
-        papermill.execute_notebook(
-            *names,
-            parameters={name: given[name] for name in parameters_of(path) if name in given},
-            kernel_name="python3",
-            language="python",
-            km=kernel,
-            progress_bar=False,
-        )
+        taken = {name: given[name] for name in parameters_of(path) if name in given}
+        papermill.execute_notebook(*names, taken, km=kernel, **OPTIONS)
     except PapermillExecutionError as error:
         raise explain(error.ename, error.evalue, path.stem) from error
     except (CellTimeoutError, DeadKernelError) as error:

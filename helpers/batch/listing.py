@@ -21,10 +21,8 @@ def numbers(manifest: Manifest) -> tuple[str, str]:
     """Viewers and credits of a run, a dash for what is not known."""
     viewers, spent = manifest.counts.get("viewers"), manifest.credits.get("spent")
     play = " (play)" if manifest.source.get("mavera") == "sandbox" else ""
-    return (
-        "-" if viewers is None else f"{viewers:,}",
-        "-" if spent is None else f"{spent:,}{play}",
-    )
+    credits = "-" if spent is None else f"{spent:,}{play}"
+    return ("-" if viewers is None else f"{viewers:,}"), credits
 
 
 def list_runs(outputs: Path) -> list[str]:

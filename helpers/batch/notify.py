@@ -21,10 +21,8 @@ def send(settings: Settings, folder: Path) -> None:
     try:
         import apprise
 
-        messenger = apprise.Apprise()
-        is_sent = messenger.add(settings.notify.get_secret_value()) and messenger.notify(
-            title=title, body=body
-        )
+        messenger, address = apprise.Apprise(), settings.notify.get_secret_value()
+        is_sent = messenger.add(address) and messenger.notify(title=title, body=body)
     except ImportError:
         is_sent, reason = False, "Apprise is not installed: pip install -e '.[notify]'"
     if not is_sent:

@@ -34,9 +34,7 @@ def choose_stages(text: str) -> tuple[str, ...]:
     ParameterError
         The text names no stages.
     """
-    if not text.strip():
-        return STAGES
-    match = re.fullmatch(r"([1-9])(?:-([1-9]))?", text.strip())
+    match = re.fullmatch(r"([1-9])(?:-([1-9]))?", text.strip() or f"1-{len(STAGES)}")
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if not first <= last <= len(STAGES):
         expected = f"N or N-M from 1 to {len(STAGES)}, such as 2-4"
@@ -111,8 +109,7 @@ def plan(
         what = f"--stages {stages}: {wanted[0]} reads what {min(missing)} writes, not made yet."
         remedy = "Start from stage 1, or go on with a run that has it: --resume RUN."
         raise ParameterError(what, remedy=remedy)
-    day = params.run_date or clock.today().isoformat()
-    params = Parameters.check({**params.model_dump(exclude_unset=True), "run_date": day})
+    params = params.model_copy(update={"run_date": params.run_date or f"{clock.today()}"})
     run = Run("the run", folder, settings, params, stages=wanted or STAGES[:1])
     run.refuse_other_account(manifest)
     _check_owner(run, fetches=STAGES[0] in wanted)
@@ -123,11 +120,7 @@ def plan(
 def _check_owner(run: Run, *, fetches: bool) -> None:
     """Whatever else the owner wrote: opt-out list, clusters file, own sessions."""
     opt_out.read_opt_out(run.settings.outputs / opt_out.OPT_OUT)
-    _ = run.rules  # read whole, or refused
-    if run.params.persona_clusters:
-        from helpers import personas
-
-        personas.refuse_unknown_clusters(run)
+    run.rules.refuse_unknown(run.params.persona_clusters)
     if run.params.sessions_file and fetches:
         intake.read_sessions_file(run.params.sessions_file)
 
@@ -146,12 +139,10 @@ def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:
 def _resumed(name: str, given: Parameters, manifest: Manifest) -> Parameters:
     """The parameters of a run to go on with: as it was started, but for what may change."""
     recorded = {k: v for k, v in manifest.parameters.items() if k in DEFAULTS and k != "run"}
-    for parameter in given.model_fields_set - CHANGEABLE:
-        value, before = getattr(given, parameter), recorded.get(parameter, DEFAULTS[parameter])
+    for key in given.model_fields_set - CHANGEABLE:
+        value, before = getattr(given, key), recorded.get(key, DEFAULTS[key])
         if value != before:
-            what = (
-                f"--resume {name}: {parameter} is {value!r}; the run was started with {before!r}."
-            )
+            what = f"--resume {name}: {key} is {value!r}; the run was started with {before!r}."
             expected = f"no other parameter than {', '.join(sorted(CHANGEABLE))}"
             raise ParameterError(what, expected=expected, remedy="Start a new run for the rest.")
     return Parameters.check({**recorded, **given.model_dump(exclude_unset=True)})
@@ -159,10 +150,8 @@ def _resumed(name: str, given: Parameters, manifest: Manifest) -> Parameters:
 
 def _done_stages(manifest: Manifest, params: Parameters) -> set[str]:
     done = {stage for stage in manifest.stages if manifest.is_done(stage)}
-    allowed = manifest.parameters.get("max_credits", 0)
-    more = params.max_credits > allowed
-    chosen = manifest.parameters.get("persona_clusters", []) != params.persona_clusters
-    if manifest.stages and (more or chosen):
+    is_more = params.max_credits > manifest.parameters.get("max_credits", 0)
+    if is_more or params.persona_clusters != manifest.parameters.get("persona_clusters", []):
         done -= set(SPENDS)  # the bill was shown; now it may be paid
     return done
 

@@ -183,9 +183,8 @@ def _clean_notebook(path: Path) -> None:
         if output["output_type"] == "error":  # an error may quote a value
             output["evalue"] = privacy.plain(output["evalue"], folder)
             output["traceback"] = [privacy.plain(line, folder) for line in output["traceback"]]
-    book.metadata.setdefault("papermill", {}).update(
-        input_path=f"notebooks/{path.name}", output_path=path.name
-    )
+    paths = {"input_path": f"notebooks/{path.name}", "output_path": path.name}
+    book.metadata.setdefault("papermill", {}).update(paths)
     path.write_text(privacy.relative(nbformat.writes(book), folder) + "\n", "utf-8")
 
 

@@ -1,7 +1,6 @@
 """What a run ends by telling, by the templates in ``texts/``: summary, notices, message."""
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,15 @@ import pandas as pd
 
 from helpers.core import files, settings
 from helpers.core.folders import read_manifest
+from helpers.core.texts import open_templates
 from helpers.mavera import answers
 from helpers.mavera.claims import Claim
 from helpers.report import pages
 from helpers.report.data import to_the_point
 
+# What a stage did not write is not told.
+TEXTS = open_templates("batch/texts", undefined=jinja2.ChainableUndefined)
+TEXTS.filters.update(account=pages.account_name, count=pages.count)
 PERCENTS = {"share": "share %", "identified_share": "identified %"}
 
 
@@ -49,20 +52,8 @@ def tell(text: str, folder: Path) -> list[str]:
 
 def render(text: str, **facts: Any) -> list[str]:
     """Lines of a text of ``texts/``; blank ones are left out."""
-    written = _templates().get_template(f"{text}.txt.j2").render(**facts)
+    written = TEXTS.get_template(f"{text}.txt.j2").render(**facts)
     return [line for line in written.splitlines() if line.strip()]
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "texts"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.ChainableUndefined,  # what a stage did not write is not told
-    )
-    made.filters.update(account=pages.account_name, count=pages.count)
-    return made
 
 
 def _as_text(clusters: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ TAGS += " table thead tbody tr th td a"
 MARKED = f'<mark class="unsupported" title="{MISSING}">'
 _START, _END = "\ue000", "\ue001"  # private-use signs that stand for the mark's tags
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+_ADDRESS = re.compile(r"https?://([a-z0-9.:-]+)([/?#][^\s\"'<>\\]{0,500})?", re.I | re.A)
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t#]*|(\*\*|__)([^*_]{2,80})\3:?[ \t]*")
 
 
@@ -112,10 +113,7 @@ def links(sources: object) -> list[Source]:
     found = {}
     for row in sources if isinstance(sources, list) else ():
         url = str(row.get("url")) if isinstance(row, dict) else ""
-        match = re.fullmatch(
-            r"https?://([a-z0-9.:-]+)([/?#][^\s\"'<>\\]{0,500})?", url, re.I | re.A
-        )
-        if match:
+        if match := _ADDRESS.fullmatch(url):
             title = clean_line(row.get("title") or match[1], 160)
             found[url] = Source(title=title, url=url, host=match[1])
     return list(found.values())

@@ -93,13 +93,9 @@ class Bill(BaseModel):
             if cost + price <= room:
                 cost += price
                 covered.append(name)
-        if not covered:
-            return ""
-        return (
-            f"{room} credits cover {' and '.join(covered)} beside the rest, {cost} in all: "
-            f"-p persona_clusters '{json.dumps(covered)}'. The order is that of the clusters file: "
-            "put the most valuable first."
-        )
+        told = f"{room} credits cover {' and '.join(covered)} beside the rest, {cost} in all: "
+        told += f"-p persona_clusters '{json.dumps(covered)}'. The order is that of the clusters "
+        return f"{told}file: put the most valuable first." if covered else ""
 
     def table(self) -> pd.DataFrame:
         """item, status, credits [at most]; then the total and the balance."""

@@ -112,8 +112,7 @@ class Mavera:
             rows = sorted(self._rows("/mave/threads", Row), key=lambda row: -(row.created_at or 0))
             newest = [row.id for row in rows[:NEWEST]]
         for key in newest:
-            thread = self.client.get(f"/mave/threads/{key}", expect=dict)
-            said = thread.get("messages") or []
+            said = self.client.get(f"/mave/threads/{key}", expect=dict).get("messages") or []
             asked = [n for n, message in enumerate(said) if mark in str(message.get("content"))]
             if asked:
                 answers = [message for message in said[asked[0] + 1 :] if message.get("content")]

@@ -20,9 +20,7 @@ def write_statements(numbers: payloads.ClusterNumbers, *, days: int) -> list[Sta
     """Sentences of a persona's draft, by ``texts/draft.txt.j2``; of a small cluster one alone."""
     text = write("draft.txt.j2", **dict(numbers), days=days)
     lines = (line.rpartition(" | ") for line in text.splitlines())
-    return [
-        Statement(text=said.strip(), source=source) for said, _, source in lines if said.strip()
-    ]
+    return [Statement(text=said.strip(), source=file) for said, _, file in lines if said.strip()]
 
 
 def facts_of(draft: payloads.Persona, numbers: payloads.ClusterNumbers) -> dict[str, Any]:

@@ -97,9 +97,6 @@ class Ledger:
                 entry = Entry.model_validate_json(line)
                 self._entries[entry.entry] = entry
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def entries(self, *, kind: str = "", state: str = "") -> list[Entry]:
         """Entries in order, of one kind or state when given."""
         every = self._entries.values()
@@ -107,7 +104,7 @@ class Ledger:
 
     def open(self, kind: str, name: str, *, state: str = PENDING, **facts: Any) -> Entry:
         """Write an entry; on return it is on the disk, and the call may be made."""
-        key = f"{kind}-{len(self) + 1:04d}-{secrets.token_hex(3)}"
+        key = f"{kind}-{len(self._entries) + 1:04d}-{secrets.token_hex(3)}"
         date = clock.now().isoformat(timespec="seconds")
         return self._append(Entry(entry=key, kind=kind, state=state, name=name, date=date, **facts))
 
@@ -166,13 +163,11 @@ def settle_by_hand(outputs: Path, entry: str, made: bool) -> Entry:
     """
     ledgers = [Ledger(path) for path in sorted(outputs.glob("store/*/ledger-*.jsonl"))]
     every = [(book, known) for book in ledgers for known in book.entries()]
-    for book, known in every:
-        if known.entry == entry and (known.state == PENDING or known.by == "hand"):
+    same = [(book, known) for book, known in every if known.entry == entry]
+    for book, known in same:
+        if known.state == PENDING or known.by == "hand":
             credits, state = (known.price, SETTLED) if made else (0, VOID)
             return book.settle(known, state=state, credits=credits, by="hand")
-    waiting = [known.entry for _, known in every if known.state == PENDING]
-    is_known = any(known.entry == entry for _, known in every)
-    raise ParameterError(
-        f"Ledger entry {entry} is {'known: the service said so' if is_known else 'in no ledger'}.",
-        expected=f"an entry that waits: {', '.join(waiting) or 'there is none'}",
-    )
+    waiting = ", ".join(known.entry for _, known in every if known.state == PENDING)
+    what = f"Ledger entry {entry} is {'known: the service said so' if same else 'in no ledger'}."
+    raise ParameterError(what, expected=f"an entry that waits: {waiting or 'there is none'}")

@@ -230,11 +230,9 @@ def build_news(news: pd.DataFrame) -> list[News]:
 
 def build_drops(drops: pd.DataFrame) -> Drops:
     """Drops by video: title, minutes, second, lost and left [shares]; see analysis.ask_edits."""
-    drops = drops.assign(
-        at=drops["second"].map(clock),
-        lost_share=drops["lost"].round(2),
-        left_share=drops["left"].round(2),
-    )
+    names = {"lost": "lost_share", "left": "left_share"}
+    drops = drops.round(dict.fromkeys(names, 2)).rename(columns=names)
+    drops["at"] = drops["second"].map(clock)
     videos = []
     for (_, title, minutes), rows in drops.groupby(["media_id", "title", "minutes"], sort=False):
         places = rows[list(Drop.model_fields)].to_dict("records")

@@ -1,33 +1,21 @@
 """The questions to Mave and to the personas; their words stand in ``texts/``."""
 
 import json
+import re
 from functools import partial
 from typing import Any
 
-import jinja2
-
 from helpers.core.privacy import clean_line
+from helpers.core.texts import open_templates
 from helpers.mavera import payloads
 from helpers.mavera.bill import Purchase
 from helpers.mavera.results import PersonaRow
 
 ANALYSIS, EDITS, FOLLOW_UP = "Mave's analysis", "Mave's edits", "Follow-up question"
-POINTS = (
-    "Persona profile",
-    "Content affinity",
-    "Outreach",
-    "Conversion probability",
-    "Content gaps",
-)
-"""Headings that Mave may write inside of a cluster's section."""
-TEXTS = jinja2.Environment(
-    loader=jinja2.PackageLoader("helpers.mavera", "texts"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    autoescape=jinja2.select_autoescape(["html.j2"]),
-)
+TEXTS = open_templates("mavera/texts")
 TEXTS.filters["json"] = partial(json.dumps, ensure_ascii=False)
+POINTS = re.findall(r"(?m)^- ([\w ]+):", TEXTS.loader.get_source(TEXTS, "question.md.j2")[0])
+"""Headings that Mave may write inside of a cluster's section: the points of the question."""
 
 
 def write(template: str, **values: Any) -> str:

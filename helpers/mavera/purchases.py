@@ -95,16 +95,12 @@ class Account:
     def begin(self) -> None:
         """Note where this run's spending begins; in dev, with every start of stage 04."""
         if "ledger_from" not in self.run.manifest().credits or self.run.is_dev:
-            self.run.record(credits={"ledger_from": len(self.ledger), "spent": 0})
+            self.run.record(credits={"ledger_from": len(self.ledger.entries()), "spent": 0})
 
     def paid(self) -> list[Entry]:
         """What was charged in this run so far."""
         rows = self.ledger.entries()[self.run.manifest().credits.get("ledger_from", 0) :]
         return [entry for entry in rows if entry.run == self.run.folder.name and entry.credits]
-
-    def spent(self) -> int:
-        """Credits charged in this run so far, by the ledger."""
-        return sum(entry.credits for entry in self.paid())
 
     def record(self) -> None:
         """Write into run.json what was spent on what."""
@@ -132,7 +128,7 @@ class Account:
         CreditError
             The bill is over one of them. Nothing was bought.
         """
-        spent, limits = self.spent(), []
+        spent, limits = sum(entry.credits for entry in self.paid()), []
         if shown:
             limits.append((shown.total, f"the bill that was shown is {shown.total}", "Run again"))
         if self.limit is not None:

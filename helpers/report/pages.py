@@ -12,6 +12,7 @@ from markupsafe import Markup
 from helpers import plots
 from helpers.core import tables
 from helpers.core.tables import NBSP, clock, span, whole_percent
+from helpers.core.texts import open_templates
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -27,13 +28,7 @@ MOST_POINTS = 250  # of a line on the page, so that a curve of 1,000 cells stays
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates; everything that is not marked safe is escaped."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("helpers.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    made = open_templates("report/templates")
     css = made.get_template("style.css").render(light=plots.COLOURS, dark=plots.DARK)
     made.globals.update(policy=POLICY, css=Markup(css), span=span, flat=tables.flat, lines=lines)
     made.globals.update(cell=cell, table_columns=table_columns, prose=prose)

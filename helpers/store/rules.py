@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 from helpers.core import files, owner
 from helpers.core.errors import ParameterError
 from helpers.core.owner import Fail, Part, problem, read_yaml
+from helpers.core.parameters import suggest
 from helpers.core.settings import project_root
 from helpers.store import conditions
 from helpers.store.persona_fields import PersonaFields
@@ -92,6 +94,13 @@ class ClusterRules(Part):
         """Changes when a rule, its name or its order changes, and not with titles or texts."""
         text = "\n".join(f"{cluster.name}: {cluster.when}" for cluster in self.clusters)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def refuse_unknown(self, clusters: Iterable[str]) -> None:
+        """Raise ParameterError where persona_clusters names a cluster that is not there."""
+        for name in set(clusters) - set(self.names):
+            told = f"persona_clusters names {name!r}, and there is no such cluster."
+            there = f"some of {', '.join(self.names)}"
+            raise ParameterError(told, expected=there, remedy=suggest(name, self.names))
 
     def case_sql(self) -> str:
         """A CASE expression over the viewers columns that gives the cluster's name."""
