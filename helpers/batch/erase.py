@@ -97,15 +97,9 @@ def erase(who: str) -> list[str]:
             raise ParameterError(what, expected=expected, remedy=remedy)
         removed = [_erase_from_store(store, who, person, outputs) for store in stores]
         removed += [_erase_from_run(folder, person) for folder in folders]
-        searched = _search(outputs, person)
-    return summary.render(
-        "erased",
-        removed=[line for line in removed if line],
-        searched=searched,
-        stores=stores,
-        outputs=outputs,
-        take_back=settings.command(f"erase --forget-request {shlex.quote(who)}", outputs),
-    )
+        facts = {"removed": list(filter(None, removed)), "searched": _search(outputs, person)}
+    take_back = settings.command(f"erase --forget-request {shlex.quote(who)}", outputs)
+    return summary.render("erased", stores=stores, outputs=outputs, take_back=take_back, **facts)
 
 
 def forget_request(who: str) -> list[str]:

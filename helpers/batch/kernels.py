@@ -82,22 +82,19 @@ def start_kernels(
         What kernels have beside this process's own.
     """
     with tempfile.TemporaryDirectory(prefix="vp-") as folder, contextlib.ExitStack() as stack:
-        inherited = os.environ.copy()
         # A backend set for scripts, as cron jobs do, would leave notebooks without figures; a
         # command given in a notebook's cell is no notebook that somebody looks at.
-        for name in ("MPLBACKEND", "JPY_SESSION_NAME"):
-            inherited.pop(name, None)
+        kept = os.environ.keys() - {"MPLBACKEND", "JPY_SESSION_NAME"}
+        inherited = {name: os.environ[name] for name in kept}
         if not os.access(Path.home(), os.W_OK):
             inherited |= {name: f"{folder}/{place}" for name, place in WRITABLE.items()}
         # Two runs at once may pick one TCP port; sockets in a folder of their own cannot meet.
         apart_from_others = os.name == "posix" and len(folder) < LONGEST_SOCKET_FOLDER
+        transport = "ipc" if apart_from_others else "tcp"
 
         def start(name: str) -> AsyncKernelManager:
-            kernel = AsyncKernelManager(
-                kernel_spec_manager=THIS_PYTHON,
-                connection_file=f"{folder}/{name}.json",
-                transport="ipc" if apart_from_others else "tcp",
-            )
+            where = {"transport": transport, "connection_file": f"{folder}/{name}.json"}
+            kernel = AsyncKernelManager(kernel_spec_manager=THIS_PYTHON, **where)
             stack.callback(_stop, kernel)
             apart = f"exec({WARM_UP.get(name, '')!r}, {{}})"  # its names stay its own
             arguments = [*ARGUMENTS, f"--IPKernelApp.exec_lines={apart}"]

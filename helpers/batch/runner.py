@@ -92,8 +92,7 @@ def _execute(work: Plan) -> None:
     if run.source.uses_sandbox and count:
         told["VIEWER_PERSONAS_SANDBOX"] = run.sandbox_url()
     given = run.params.model_dump(exclude_unset=True) | {"run": run.folder.name}
-    started = kernels.start_kernels(work.stages, told)
-    with started as ready, ThreadPoolExecutor(1) as renderer:
+    with kernels.start_kernels(work.stages, told) as ready, ThreadPoolExecutor(1) as renderer:
         pages = []
         for number, (stage, kernel) in enumerate(zip(work.stages, ready, strict=True), 1):
             work.say(f"[{number}/{count}] {stage}")

@@ -88,7 +88,7 @@ def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
 def _plan(account: Account, row: PersonaRow) -> str:
     if row.persona_id:
         entry = _entry_of(account, row)
-        changed = entry and entry.facts and has_changed(entry.facts, _purchase(row).facts)
+        changed = entry and entry.facts and has_changed(entry.facts, facts_of(row.draft, row.numbers))
         return "update" if changed else "reuse"
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
@@ -100,18 +100,14 @@ def _plan(account: Account, row: PersonaRow) -> str:
     return "too few viewers" if row.numbers.viewers is None else "not chosen"
 
 
-def _purchase(row: PersonaRow) -> Purchase:
-    facts = facts_of(row.draft, row.numbers)
-    return Purchase("persona", row.name, row.draft, row.cluster, facts)
-
-
 def _entry_of(account: Account, row: PersonaRow) -> Entry | None:
     return next((e for e in account.bought() if e.persona_id == row.persona_id), None)
 
 
 def carry_out(account: Account, row: PersonaRow) -> None:
     """Buy, update or adopt, as planned and within the bill; write into the row what it came to."""
-    wanted, done = _purchase(row), "reused"
+    facts, done = facts_of(row.draft, row.numbers), "reused"
+    wanted = Purchase("persona", row.name, row.draft, row.cluster, facts)
     if account.buys and row.plan == "buy":
         row.persona_id = account.charge(wanted).persona_id
     if row.persona_id is None:

@@ -7,11 +7,11 @@ stands in ``texts/words.yml``.
 
 import re
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-from ruamel.yaml import YAML
+from helpers.core.files import read_package_yaml
 
 FOUND, DERIVED, MISSING = "found", "derived", "not in the data"
 CLOSE = 0.05  # how far "about 400" may be from what it stands for: a twentieth of it
@@ -22,8 +22,7 @@ GONE, PAD, SHARE = "\x00", "\x01", "\x02"  # what is no figure; the rest of a wo
 
 
 def _read_words() -> dict[str, Any]:
-    text = resources.files("helpers.mavera").joinpath("texts", "words.yml").read_text("utf-8")
-    words = YAML(typ="safe").load(text)
+    words = deepcopy(read_package_yaml("mavera/texts/words.yml"))
     parts = {"word": f"(?a:{'|'.join(sorted(words['numbers'], key=len, reverse=True))})"}
     parts["number"] = rf"(?<![$€£.,])\b(?:\d+(?:\.\d+)?|{parts['word']})"
     parts |= {"month": words["month"], "share": SHARE}

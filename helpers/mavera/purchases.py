@@ -55,7 +55,10 @@ def open_account(run: Run) -> Iterator["Account"]:
             yield account
             run.record(credits={"after": account.mavera.usage().remaining})
         finally:
-            account.record()
+            by_item: Counter[str] = Counter()
+            for entry in account.paid():
+                by_item[entry.name] += entry.credits
+            run.record(credits={"spent": by_item.total(), "by_item": by_item})
 
 
 class Account:
@@ -101,13 +104,6 @@ class Account:
         """What was charged in this run so far."""
         rows = self.ledger.entries()[self.run.manifest().credits.get("ledger_from", 0) :]
         return [entry for entry in rows if entry.run == self.run.folder.name and entry.credits]
-
-    def record(self) -> None:
-        """Write into run.json what was spent on what."""
-        by_item: Counter[str] = Counter()
-        for entry in self.paid():
-            by_item[entry.name] += entry.credits
-        self.run.record(credits={"spent": by_item.total(), "by_item": by_item})
 
     # ---- what it will cost
 
