@@ -87,8 +87,8 @@ def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
 
 def _plan(account: Account, row: PersonaRow) -> str:
     if row.persona_id:
-        entry = _entry_of(account, row)
-        changed = entry and entry.facts and has_changed(entry.facts, facts_of(row.draft, row.numbers))
+        old = getattr(_entry_of(account, row), "facts", {})
+        changed = old and has_changed(old, facts_of(row.draft, row.numbers))
         return "update" if changed else "reuse"
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
