@@ -46,8 +46,7 @@ class Outcome:
             return "not started"
         empty = self.manifest.counts.get("viewers") == 0
         invented = self.manifest.source.get("wistia") == "sandbox"
-        more = ["no viewers in the window"] * empty + ["invented data"] * invented
-        return ", ".join(["done", *more])
+        return "done" + ", no viewers in the window" * empty + ", invented data" * invented
 
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""

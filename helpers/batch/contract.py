@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError, create_model
 
-from helpers.batch.doctor import Finding, give_up_early, visit
+from helpers.batch.doctor import PATIENCE, Finding, visit
 from helpers.core import clock, files, settings as settings_module
 from helpers.core.errors import DataError, KitError
 from helpers.core.fields import TELL, Shape
@@ -57,7 +57,7 @@ def compare() -> Iterator[Finding]:
     with closing(open_host(run)) as host:
         asked = {host.client: host_of(run).SHAPES, agent.Account(run).mavera.client: agent.SHAPES}
         for service, shapes in asked.items():
-            give_up_early(service)
+            service.DEADLINE = PATIENCE
             for path, shape in shapes.items():
                 finding, found = _compare(service, path, shape)
                 written += [{"service": service.service, **asdict(row)} for row in found]

@@ -12,7 +12,6 @@ from helpers.batch import kernels
 from helpers.core import clock, settings as settings_module
 from helpers.core.errors import AccessError, KitError
 from helpers.core.folders import make_outputs
-from helpers.core.http import Client
 from helpers.core.parameters import Parameters
 from helpers.core.settings import Settings
 from helpers.fetch import open_host
@@ -23,8 +22,8 @@ from helpers.store import rules
 CLOCK_SECONDS = 300
 """A clock that is off by more may put a session on another day."""
 PATIENCE = 5.0
-"""Seconds in which a check begins to ask again; a network that swallows everything costs so much
-for each."""
+"""Seconds in which a check begins to ask again, for somebody waits for its answer; a network that
+swallows everything costs so much for each."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,6 @@ def visit(settings: Settings) -> Run:
     return Run("doctor", settings.outputs / "doctor", settings, Parameters())
 
 
-def give_up_early(service: Client) -> None:
-    """Let a client ask again for some seconds only: somebody waits for its answer."""
-    service.DEADLINE = PATIENCE
-
-
 def _kernel(_: Settings) -> Iterator[str]:
     yield kernels.check_kernel()
 
@@ -106,7 +100,7 @@ def _wistia(settings: Settings) -> Iterator[str]:
     run, per_minute = visit(settings), settings.requests_per_minute
     start, end = run.window.start, run.window.end
     with closing(open_host(run)) as service:
-        give_up_early(service.client)
+        service.client.DEADLINE = PATIENCE
         scopes = service.scopes()
         if scopes:
             yield f"the token may read: {', '.join(sorted(scopes))}"
@@ -137,7 +131,7 @@ def last_page(exists: Callable[[int], bool]) -> int:
 
 def _mavera(settings: Settings) -> Iterator[str]:
     service = agent.Account(visit(settings)).mavera
-    give_up_early(service.client)
+    service.client.DEADLINE = PATIENCE
     usage = service.usage()
     left = "unknown" if usage.remaining is None else f"{usage.remaining:,}"
     yield f"the key is good; credits used: {usage.used:,}, left: {left}"

@@ -112,17 +112,13 @@ def plan(
     params = params.model_copy(update={"run_date": params.run_date or f"{clock.today()}"})
     run = Run("the run", folder, settings, params, stages=wanted or STAGES[:1])
     run.refuse_other_account(manifest)
-    _check_owner(run, fetches=STAGES[0] in wanted)
-    make_outputs(settings.outputs)
-    return Plan(run, wanted, notebooks, quiet)
-
-
-def _check_owner(run: Run, *, fetches: bool) -> None:
-    """Whatever else the owner wrote: opt-out list, clusters file, own sessions."""
+    # Whatever else the owner wrote: opt-out list, clusters file, own sessions.
     opt_out.read_opt_out(run.settings.outputs / opt_out.OPT_OUT)
     run.rules.refuse_unknown(run.params.persona_clusters)
-    if run.params.sessions_file and fetches:
+    if run.params.sessions_file and STAGES[0] in wanted:
         intake.read_sessions_file(run.params.sessions_file)
+    make_outputs(settings.outputs)
+    return Plan(run, wanted, notebooks, quiet)
 
 
 def find_run(settings: Settings, name: str) -> tuple[Path, Manifest]:

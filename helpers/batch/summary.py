@@ -64,12 +64,9 @@ def _as_text(clusters: pd.DataFrame) -> str:
 
 def _excerpt(analysis: dict[str, Any]) -> list[str]:
     """The action that Mave names, else the first lines of what it said."""
-    answer = analysis.get("answer")
-    if not answer:
-        return []
     figures = [Claim(**row) for row in analysis.get("figures", ())]
     closing = analysis.get("closing") if analysis.get("status") == "answered" else None
     if not closing:
-        return answers.excerpt(answer, figures)
+        return answers.excerpt(analysis.get("answer") or "", figures)
     anywhere = [replace(claim, line="") for claim in figures if claim.line in closing]
     return answers.excerpt(to_the_point(closing), anywhere, length=300)

@@ -62,6 +62,7 @@ def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
         A persona was settled by hand as made, and is not in the list.
     """
     by_age = sorted(account.refresh().values(), key=lambda known: (known.created_at or 0, known.id))
+    bill: list[BillRow] = []
     bought, names, free = account.bought(), {row.name for row in rows}, set(account.custom)
 
     def take(row: PersonaRow, candidates: Iterable[str | None]) -> None:
@@ -78,11 +79,9 @@ def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
         row.plan = _plan(account, row)
         if row.plan == "reuse":
             _describe(account, row)
-    credits = {"buy": KINDS["persona"].price}
-    return [
-        BillRow(item=r.name, status=r.plan, credits=credits.get(r.plan, 0), cluster=r.cluster)
-        for r in rows
-    ]
+        price = KINDS["persona"].price if row.plan == "buy" else 0
+        bill.append(BillRow(item=row.name, status=row.plan, credits=price, cluster=row.cluster))
+    return bill
 
 
 def _plan(account: Account, row: PersonaRow) -> str:
