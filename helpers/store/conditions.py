@@ -11,7 +11,6 @@ from helpers.store.schema import SQL_TYPES, VIEWERS
 
 COLUMNS = {field.name: SQL_TYPES[field.type] for field in VIEWERS}
 """Columns that a condition may compare, with their types."""
-PERSONAL = ("name", "email")
 WORDS = {"AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL", "TRUE", "FALSE"}
 SIGNS = {"==": "=", "!=": "<>"}
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
@@ -77,7 +76,7 @@ def _word(word: str) -> str:
     if word.upper() in WORDS:
         return word.upper()
     name = word.lower()
-    if name in PERSONAL:
+    if name in ("name", "email"):
         raise ValueError(f"column {name} says who a viewer is, and a rule may not use it")
     if name not in COLUMNS:
         hint = f"{suggest(name, list(COLUMNS))} Columns are: {', '.join(COLUMNS)}"

@@ -15,8 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from helpers.core import files
-from helpers.core.files import open_parquet, read_json
+from helpers.core.files import damaged, open_parquet, read_json, replace_file, write_parquet
 from helpers.store import duck
 from helpers.store.schema import SESSIONS, columns
 
@@ -73,7 +72,7 @@ class Days:
         """Put a day in its place, whole; `facts` are kept beside its number of rows."""
         self._remove_from_months([day])
         days = json.dumps({str(day): {**facts, "rows": len(table)}})
-        files.write_parquet(self._path(day), table.replace_schema_metadata({"days": days}))
+        write_parquet(self._path(day), table.replace_schema_metadata({"days": days}))
 
     def remove(self, days: Collection[date]) -> None:
         """Remove days, each at once."""
@@ -144,7 +143,7 @@ class Days:
             counted = connection.execute(f"SELECT day, count(*) FROM ({rows}) GROUP BY day")
             left = dict(counted.fetchall())
             facts = {str(day): known | {"rows": left.get(day, 0)} for day, known in days.items()}
-            with files.replace_file(path) as staged:
+            with replace_file(path) as staged:
                 connection.execute(
                     f"COPY (SELECT {', '.join(SESSIONS.names)} FROM ({rows}) ORDER BY visitor_key) "
                     f"TO {duck.quoted(staged)} (FORMAT parquet, COMPRESSION zstd, "
@@ -156,5 +155,5 @@ class Days:
 def _facts_of(path: Path, *_stamp: int) -> Facts:
     text = (open_parquet(path).metadata.metadata or {}).get(b"days")
     if text is None:
-        raise files.damaged(path, "the facts of its days are gone")
+        raise damaged(path, "the facts of its days are gone")
     return {date.fromisoformat(day): facts for day, facts in json.loads(text).items()}

@@ -18,15 +18,13 @@ NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_()
 
 def connect(memory_limit: str | None, spill: Path | str) -> duckdb.DuckDBPyConnection:
     """A fresh in-memory database in UTC that spills to ``spill`` beyond its memory limit."""
-    connection = duckdb.connect()
+    options = {"preserve_insertion_order": False, "autoinstall_known_extensions": False}
+    if memory_limit:
+        options["memory_limit"] = memory_limit
+    connection = duckdb.connect(config=options | {"temp_directory": str(spill)})
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET preserve_insertion_order = false")
     with contextlib.suppress(duckdb.InvalidInputException):  # a kernel without ipywidgets has none
         connection.execute("SET enable_progress_bar = false")
-    connection.execute("SET autoinstall_known_extensions = false")
-    connection.execute(f"SET temp_directory = {quoted(spill)}")
-    if memory_limit:
-        connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
     return connection
 
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from helpers.core import clock, files
 from helpers.core.errors import DataError
-from helpers.core.files import open_parquet
 from helpers.core.owner import read_owner_text
 from helpers.core.privacy import clean_text, page_of, without_emails
 from helpers.store import duck, engine
@@ -124,7 +123,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    table = open_parquet(path).read()
+    table = files.open_parquet(path).read()
     names = [name.strip().lower() for name in table.column_names]
     rows = table.rename_columns(names).select([name for name in names if name in KNOWN]).to_pylist()
     texts = ({name: "" if v is None else str(v) for name, v in row.items()} for row in rows)

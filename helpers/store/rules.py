@@ -25,10 +25,9 @@ def builtin_text() -> str:
     return Path(__file__).parents[1].joinpath("clusters.yml").read_text("utf-8")
 
 
-@cache
 def builtin_scores() -> Scores:
     """The scores of the built-in clusters file."""
-    return Scores(**read_yaml(builtin_text(), Fail("Clusters file built-in"))["scores"])
+    return Scores(**files.read_package_yaml("clusters.yml")["scores"])
 
 
 def _complete(scores: Any) -> Any:

@@ -26,7 +26,6 @@ from filelock import FileLock
 from helpers.core.parameters import Window
 from helpers.core.settings import Settings
 from helpers.store import duck, engine
-from helpers.store.engine import Engine
 from helpers.store.store import Store
 
 ROWS_OF_A_SHARD = 5_000_000
@@ -35,7 +34,7 @@ MOST_OPEN = 16
 """Shards that a process keeps open; one that was closed is asked all its statements again."""
 
 
-def over_store(settings: Settings, store: Store, window: Window, **choice: Any) -> Engine:
+def over_store(settings: Settings, store: Store, window: Window, **choice: Any) -> engine.Engine:
     """Like :func:`.engine.over_store`; on a Dask cluster or in shards when settings say so.
 
     Raises what :class:`.dask_cluster.Cluster` raises.
@@ -120,18 +119,18 @@ class ShardFolder:
         return f"read_parquet({where}, hive_partitioning = false)"
 
 
-class ShardedEngine(Engine):
+class ShardedEngine(engine.Engine):
     """Tables of sessions in shards; lists and tables of viewers in this process too.
 
     Parameters
     ----------
-    whole : Engine
+    whole : engine.Engine
         Asks all rows in this process.
     ask : callable
         Gives what :func:`ask_shard` answers to each of these tasks, in their order.
     """
 
-    def __init__(self, whole: Engine, folder: ShardFolder, ask: Callable):
+    def __init__(self, whole: engine.Engine, folder: ShardFolder, ask: Callable):
         super().__init__(whole.connection, whole.selection)
         self.folder, self._ask_shards = folder, ask
         self._whole, self._asker, self._steps = whole, uuid.uuid4().hex, []

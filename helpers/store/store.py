@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 
 from helpers.core import files
 from helpers.core.errors import DataError, LockError, ParameterError
-from helpers.core.files import open_parquet, read_json, write_json
 from helpers.store import duck
 from helpers.store.days import Days
 from helpers.store.erased import Erased, fold
@@ -24,6 +23,8 @@ from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 30.0
+DIGEST = "SELECT count(*), sum(hash(stored))::VARCHAR FROM ({}) AS stored"
+"""Depends on all values of all rows of a query, and not on their order."""
 
 
 class Store:
@@ -74,7 +75,7 @@ class Store:
             raise ParameterError(what, remedy=remedy)
         if known != wistia:
             content = {"schema_version": SCHEMA_VERSION, "wistia": wistia}
-            write_json(self.folder / "store.json", content)
+            files.write_json(self.folder / "store.json", content)
         self.tidy()
 
     def tidy(self) -> None:
@@ -84,7 +85,7 @@ class Store:
         self.sessions.tidy()
 
     def _check_version(self) -> dict[str, Any]:
-        known = read_json(self.folder / "store.json")
+        known = files.read_json(self.folder / "store.json")
         version = known.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             what = f"schema_version is {version!r}, and this kit reads {SCHEMA_VERSION}."
@@ -175,7 +176,7 @@ class Store:
         if self._digests[0] != stamps:
             tables = [*self.lists().values(), duck.rows(SESSIONS, self.sessions.files())]
             with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
-                found = [connection.execute(_digest_sql(table)).fetchone() for table in tables]
+                found = [connection.execute(DIGEST.format(table)).fetchone() for table in tables]
             self._digests = stamps, found
         content = json.dumps([more, self._digests[1]])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -259,7 +260,7 @@ class Store:
         with self.damage_told():
             self.sessions.remove_rows(keys)
         if self.visitors_path.is_file():
-            table = open_parquet(self.visitors_path).read()
+            table = files.open_parquet(self.visitors_path).read()
             theirs = pa.array(sorted(keys), pa.string())
             kept = table.filter(~pc.field("visitor_key").isin(theirs))
             visitors = len(table) - len(kept)
@@ -271,8 +272,3 @@ class Store:
         """The rows of `table` (visitor_key, email) that may be stored."""
         pairs = zip(table["visitor_key"].to_pylist(), table["email"].to_pylist(), strict=True)
         return table.filter(pa.array([self.erased.admits(*pair) for pair in pairs], pa.bool_()))
-
-
-def _digest_sql(rows: str) -> str:
-    """Depends on all values of all rows of a query, and not on their order."""
-    return f"SELECT count(*), sum(hash(stored))::VARCHAR FROM ({rows}) AS stored"

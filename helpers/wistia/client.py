@@ -24,7 +24,6 @@ MEDIA_STATS_PATH = "/v1/stats/medias/{}.json"
 ENGAGEMENT_PATH = "/v1/stats/medias/{}/engagement.json"
 TOKEN_PATH = "/modern/token"
 STATS_PERMISSION = '"Read detailed stats"'
-STATS_SCOPES = {"stats:read", "all:read"}
 FIRST_PAGE = {"page": 1, "per_page": 100}
 SHAPES = {
     TOKEN_PATH: Shape(rows.Token, needed=False),
@@ -97,7 +96,7 @@ class Wistia:
         except (AccessError, ServiceError):
             return None  # not there, or not for this token: the lists themselves will tell
         scopes = set(rows.parse_row(rows.Token, answer).scopes or ())
-        if scopes and not STATS_SCOPES & scopes:
+        if scopes and not {"stats:read", "all:read"} & scopes:
             what = f"this token may read {', '.join(sorted(scopes))}, but not stats."
             needed = f"a token with the permission {STATS_PERMISSION}"
             remedy = "Make one, set WISTIA_API_TOKEN in .env and run again."

@@ -56,10 +56,8 @@ Share = Annotated[
 Moment = Annotated[datetime, BeforeValidator(read_time)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Scopes = Annotated[
-    list[str],
-    BeforeValidator(lambda v: v.replace(",", " ").split() if isinstance(v, str) else v),
-]
+Split = BeforeValidator(lambda v: v.replace(",", " ").split() if isinstance(v, str) else v)
+Scopes = Annotated[list[str], Split]
 
 
 def _maybe(kind: Any) -> Any:
@@ -181,5 +179,4 @@ def parse_row(model: type[Row], raw: Any) -> Row:
 
 def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     """The rows as a table with the columns of the schema."""
-    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-    return pa.table(columns, schema=schema)
+    return pa.Table.from_pylist([dict(row) for row in rows], schema)

@@ -70,7 +70,7 @@ class SessionReader:
         self.pass_number, self.today, self.recent = pass_number, today, recent
         self.facts = SessionFacts()
         self.refused: dict[date, DataError] = {}
-        self._rows_before: dict[date, int] = {}
+        self._rows_before = {day: known["rows"] for day, known in store.days().items()}
 
     def days_to_read(self, start: date, end: date) -> list[date]:
         """Days of the window that are missing, recent, or were read while young."""
@@ -94,7 +94,6 @@ class SessionReader:
         DataError
             Sessions broke a rule; their days are not stored, all others are.
         """
-        self._rows_before = {day: known["rows"] for day, known in self.store.days().items()}
         days = self.days_to_read(start, end)
         with side_by_side() as pool, progress("sessions", "day", len(days)) as bar:
             while days:
@@ -180,9 +179,9 @@ class SessionReader:
 
     def _refusal(self) -> DataError:
         """The newest refused day, and how many more there are."""
-        first, more = self.refused[max(self.refused)], len(self.refused) - 1
-        what = f"{first.what} {more} more days were refused." if more else first.what
-        return DataError(what, where=first.where, expected=first.expected, remedy=first.remedy)
+        newest, more = self.refused[max(self.refused)], len(self.refused) - 1
+        newest.what += f" {more} more days were refused." if more else ""
+        return newest
 
 
 def _day(row: Session) -> date:
