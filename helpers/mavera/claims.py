@@ -112,9 +112,8 @@ class SentData:
                 place = figure.start - len(lead)
                 if place >= 0 and (verdict := said.judge(figure)):
                     claims.append(Claim(figure.text, line, verdict, start + place))
-            last, topic = line, said.titles | _meant(said.cues) or said.topic
-            if said.clusters:
-                named = said.said | said.they
+            last, topic = line, said.titles | _meant(said.cues)
+            named = said.said | said.they
         return claims
 
 
@@ -199,30 +198,27 @@ class _Sentence:
     def judge(self, figure: Figure) -> str:
         """The verdict on a figure; "" for a limit of the rules."""
         before, after = self.text[max(0, figure.start - 30) : figure.start], self.text[figure.end :]
-        is_fraction, values = figure.unit == "fraction", {value for value, _ in figure.readings}
+        values = {value for value, _ in figure.readings}
         near_limit = GRAMMAR["limit before"].search(before) or GRAMMAR["limit after"].match(after)
         limits = {({"percent": True, "": False}.get(figure.unit), value) for value in values}
         if near_limit and limits & self.data.limits:
             return ""
-        if figure.unit in SHARES and GRAMMAR["of some"].match(after):
-            return MISSING
-        if is_fraction and values & {25, 50, 75} and "percentile" in self.holds:
+        if figure.unit == "fraction" and values & {25, 50, 75} and "percentile" in self.holds:
             return DERIVED  # a quarter of them saw 9 videos or more: the 9 is looked up
         left, right = next((c for c in self.clauses if c[0] <= figure.start < c[1]), (0, 0))
-        clusters, (measures, is_sure) = self._whose(figure), self._measures(figure, left, right)
+        clusters, measures = self._whose(figure), self._measures(figure, left, right)
         known = [fact for fact in self.data.facts if fact.measure in measures]
         if "mean" in self.holds:  # the mean of a cluster stands before its percentiles
             means = {(f.cluster, f.measure, f.kind, f.family and f.value): f for f in known[::-1]}
             known = list(means.values())
         verdict = self._look_up(figure, known, clusters)
         # So many digits rarely agree by chance: they may be of a measure that is not named here.
-        is_precise = re.search(r"\d{3}|[1-9][.,]\d", figure.text)
-        if verdict == MISSING and is_precise and not is_sure:
+        is_precise = re.search(r"\d{3}|[1-9]\d[.,]\d", figure.text)
+        if verdict == MISSING and is_precise:
             verdict = self._look_up(figure, self.data.facts, clusters | self.they | {ALL})
-        is_round = len(re.sub(r"\D", "", figure.text).strip("0")) < 3
-        is_goal = is_round and not GRAMMAR["baseline"].search(before)
-        is_doubtful = is_goal and GRAMMAR["supposed"].search(self.text, left, right)
-        return MISSING if verdict == DERIVED and is_doubtful else verdict
+        supposed = GRAMMAR["supposed"].search(self.text, left, right)
+        is_goal = supposed and not GRAMMAR["baseline"].search(before)
+        return MISSING if verdict == DERIVED and is_goal else verdict
 
     def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
         # The unit may stand at a column's head, and 0.7 is a share or some minutes.
@@ -252,16 +248,14 @@ class _Sentence:
         counted = GRAMMAR["between a number and what it counts"]
         return bool(counted.fullmatch(self.text, figure.end, word.start()))
 
-    def _measures(self, figure: Figure, left: int, right: int) -> tuple[set[str], bool]:
-        """The measures that a figure may give, by its clause; and whether that is sure."""
+    def _measures(self, figure: Figure, left: int, right: int) -> set[str]:
+        """The measures that a figure may give, by its clause."""
         unit = "" if figure.text.startswith("0") else figure.unit  # 0.7 may be some minutes
         never = set(VOCABULARY["never"].get(unit, []))
-        # "Half of them watch on a phone": the verb is not what is counted.
-        uncounted = {"size", "whole"} | ({"completion"} if figure.unit == "fraction" else set())
         for cue in self.cues:
-            counted = cue.lastgroup not in uncounted and _meant([cue]) - never
+            counted = cue.lastgroup not in ("size", "whole") and _meant([cue]) - never
             if counted and self._follows(figure, cue):
-                return counted | self.titles, True
+                return counted | self.titles
         always = set(VOCABULARY["always"].get(figure.unit, []))
         far = {cue: max(cue.start() - figure.end, figure.start - cue.end()) for cue in self.cues}
         by_distance = sorted(far, key=far.get)
@@ -272,17 +266,17 @@ class _Sentence:
             others = [names for names in telling if "other" not in names]
             if telling and "other" in telling[0] and (cues is in_clause or not others):
                 if figure.unit and GRAMMAR["baseline"].search(self.text, 0, figure.start):
-                    return set().union(always, self.titles, *meant), False
-                return {"other"}, True
+                    return set().union(always, self.titles, *meant)
+                return {"other"}
             if others:
-                return set().union(always, self.titles, *meant), False
+                return set().union(always, self.titles, *meant)
             never |= {"other"} if any(meant) else set()  # "30 viewers at 90 %, worth $5,000 each"
         usual = set(VOCABULARY["main"]) | self.topic
-        return ({"size"} if figure.unit == "times" else always | usual) | self.titles, False
+        return ({"size"} if figure.unit == "times" else always | usual) | self.titles
 
     def _results(self, figure: Figure, known: list[Fact]) -> Iterator[float]:
         """Sums, differences, ratios of one measure, or of videos or countries of a cluster."""
-        told = self.titles | self.topic | {cue.lastgroup for cue in self.cues}
+        told = self.titles | {cue.lastgroup for cue in self.cues}
         if "several" in self.holds:
             told |= {fact.measure for fact in known if fact.family}
         groups: dict[tuple[str, ...], dict[Any, float]] = {}
@@ -297,7 +291,6 @@ class _Sentence:
             for fact in known:
                 if fact.kind == "percent" and fact.cluster in self.said | self.they:
                     groups.setdefault(("percent", "", fact.cluster), {})[fact] = fact.value
-        grows = GRAMMAR["grows"].match(self.text, figure.end)
         for (kind, measure, *_), values in groups.items():
             yield from self._rest(figure, kind, values)
             total, unit = values.pop(ALL, 0), figure.unit
@@ -320,8 +313,6 @@ class _Sentence:
                     yield (100 if unit in SHARES else 1) * one / other
                 if adds_up or (kind, unit) in COMPARED:
                     yield one - other
-                if other and unit == "percent" and grows:
-                    yield abs(100 * one / other - 100)
 
     def _rest(self, figure: Figure, kind: str, values: dict[str, float]) -> Iterator[float]:
         """Those who are not: 354 of 402 are not identified, if 48 are."""

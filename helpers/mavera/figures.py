@@ -121,17 +121,13 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
         unit = "money" if match["sign"] else unit
         scale = VOCABULARY["scales"].get((match["scale"] or "").strip(PAD + " ").lower(), 1)
         for number in [n for n in (match["low"], match["number"]) if n] or [""]:
-            is_share = not unit and re.match(r"0[.,]\d", number)  # 0.17 is 17 %
+            is_share = not unit and re.match(r"0[.,]\d", number)  # shares are sent as 0.17
             times = 100 if is_share else scale
             readings = tuple((value * times, half * times) for value, half in _readings(number))
             readings += tuple(_readings(number)) if is_share else ()
+            written, hedged = text[slice(*match.span())], bool(GRAMMAR["hedge"].search(before))
             of = "percent" if is_share else unit
-            if number == match["low"] and re.search(r"\sand\s", match[0]):
-                of = "either"
-            written = text[slice(*match.span())]
-            yield Figure(
-                *match.span(), written, readings, of, bool(GRAMMAR["hedge"].search(before))
-            )
+            yield Figure(*match.span(), written, readings, of, hedged)
 
 
 def compare(figure: Figure, fact: float) -> str:
