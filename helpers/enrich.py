@@ -43,9 +43,8 @@ def features(run: Run) -> pd.DataFrame:
         run.engine.show(table, run.data("features.parquet"))
     steps = run.engine.query(engine.sql("steps"))
     counts = dict(zip(steps["name"], map(int, steps["rows"]), strict=True))
-    run.record(
-        repeated_rows=counts.pop("repeated_rows"), counts=counts, unmatched=_find_unmatched(run)
-    )
+    repeated = counts.pop("repeated_rows")
+    run.record(repeated_rows=repeated, counts=counts, unmatched=_find_unmatched(run))
     # Exact totals would tell what is left of them: rows fetched, left out, without a session.
     steps = steps[~steps["name"].isin(LEFT_OVER)]
     whole = steps["whole"].fillna(steps["rows"])
@@ -117,8 +116,7 @@ def watch_times(run: Run) -> pd.DataFrame:
     everyone = run.engine.counts("SELECT count(DISTINCT hash(visitor_key)) AS n FROM plays")
     total = int(everyone.at[0, "n"])
     counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
-    counted["hour"] = counted["hour"].astype(int)
-    grid = counted.pivot(index="weekday", columns="hour", values="viewers")
+    grid = counted.astype({"hour": int}).pivot(index="weekday", columns="hour", values="viewers")
     return grid.reindex(index=WEEKDAYS, columns=range(24))
 
 
@@ -147,12 +145,10 @@ def videos_per_viewer(run: Run) -> pd.DataFrame:
     """
     counted = run.engine.query(engine.sql("videos_per_viewer")).set_index("videos")
     counted = counted.reindex(VIDEO_GROUPS).fillna({"viewers": 0, "identified": 0})
-    total, least = int(counted["viewers"].sum()), run.params.min_cell
-    shown = publish_counts(counted["viewers"], total, least)
+    whole, least = counted["viewers"], run.params.min_cell
+    shown = publish_counts(whole, int(whole.sum()), least)
     listed = shown.fillna(0) > 0
-    identified = publish_parts(
-        counted["identified"], counted["viewers"], least, known=False, listed=listed
-    )
+    identified = publish_parts(counted["identified"], whole, least, known=False, listed=listed)
     table = counted.assign(viewers=shown, identified=identified)[listed]
     return table if table["identified"].notna().any() else table.drop(columns="identified")
 

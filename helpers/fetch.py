@@ -86,10 +86,8 @@ def everything(run: Run) -> Fetched:
         fetched = _import(run) if run.source.wistia == "file" else _fetch(run)
         run.forget_tables()
         counts = summary(run).iloc[0]
-    run.record(
-        counts=counts[["visitors", "sessions"]].dropna().astype(int).to_dict(),
-        repeated_rows=int(counts["repeated_rows"]),
-    )
+    totals = counts[["visitors", "sessions"]].dropna().astype(int).to_dict()
+    run.record(counts=totals, repeated_rows=int(counts["repeated_rows"]))
     fetched.line = _line(run, counts, fetched)
     return fetched
 
@@ -209,13 +207,12 @@ def summary(run: Run) -> pd.DataFrame:
         repeated_rows, first_day, last_day (UTC, with a session).
     """
     stored = _ask_store(run, engine.sql("stored_summary"))
-    identified, everybody = stored["identified_visitors"], stored["visitors"]
-    stored["identified_visitors"] = publish_counts(identified, everybody, run.params.min_cell)
+    identified, least = stored["identified_visitors"], run.params.min_cell
+    stored["identified_visitors"] = publish_counts(identified, stored["visitors"], least)
     # Beside the exact totals of stage 02, exact ones would tell how many are left out there.
     if run.params.media_ids or run.params.exclude_domains:
         for name in ("sessions", "viewers"):
-            whole = stored[name]
-            stored[name] = publish_counts(whole, whole, run.params.min_cell, known=False)
+            stored[name] = publish_counts(stored[name], stored[name], least, known=False)
     return stored
 
 

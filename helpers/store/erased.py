@@ -44,8 +44,7 @@ class Erased:
         marks = {self._mark("visitor", person.strip()), self._mark("email", fold(person))}
         taken_back = {self._requests[mark] for mark in marks & self._requests.keys()}
         if taken_back:
-            kept = {mark: n for mark, n in self._requests.items() if n not in taken_back}
-            self._save(kept)
+            self._save({mark: n for mark, n in self._requests.items() if n not in taken_back})
         return len(taken_back)
 
     def admits(self, visitor_key: str, email: str | None) -> bool:

@@ -140,8 +140,7 @@ class ClusterRules(Part):
             there = "; ".join(f"{name}: {of} {number:g}" for name, of, number in known)
             what = f"Cluster {cluster!r} compares no column {column!r} with a number."
             raise ParameterError(what, expected=f"one of {there or 'no threshold at all'}")
-        changed = list(self.clusters)
-        place = self.names.index(cluster)
+        changed, place = list(self.clusters), self.names.index(cluster)
         when = conditions.move(changed[place].when, column, value, was)
         changed[place] = changed[place].model_copy(update={"when": when})
         return self.model_copy(update={"clusters": changed})

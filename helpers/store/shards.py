@@ -105,11 +105,9 @@ class ShardFolder:
             path = duck.quoted(f"{target}/shard={number}/rows.parquet")
             connection.execute(f"COPY (FROM {table} {'LIMIT 0' * by_viewer}) TO {path} ({options})")
         if by_viewer:
-            shard = f"(hash(visitor_key) % {self.count})::INTEGER AS shard"
-            connection.execute(
-                f"COPY (SELECT *, {shard} FROM {table}) TO {duck.quoted(target)} "
-                f"({options}, PARTITION_BY (shard), OVERWRITE_OR_IGNORE)"
-            )
+            rows = f"SELECT *, (hash(visitor_key) % {self.count})::INTEGER AS shard FROM {table}"
+            options += ", PARTITION_BY (shard), OVERWRITE_OR_IGNORE"
+            connection.execute(f"COPY ({rows}) TO {duck.quoted(target)} ({options})")
         self.files.touch(f"{target}.whole")
 
     def rows(self, name: str) -> str:

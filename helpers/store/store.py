@@ -164,9 +164,8 @@ class Store:
 
     def lists(self) -> dict[str, str]:
         """Queries for visitors and medias; no rows where nothing was fetched."""
-        lists = {"visitors": (VISITORS, self.visitors_path), "medias": (MEDIAS, self.medias_path)}
-        there = {name: [path] if path.is_file() else [] for name, (_, path) in lists.items()}
-        return {name: duck.rows(schema, there[name]) for name, (schema, _) in lists.items()}
+        lists = ("visitors", VISITORS, self.visitors_path), ("medias", MEDIAS, self.medias_path)
+        return {name: duck.rows(kind, filter(Path.is_file, [path])) for name, kind, path in lists}
 
     def fingerprint(self, *more: Any) -> str:
         """Names what is stored: another when a row of sessions, visitors or medias changes."""
@@ -178,8 +177,7 @@ class Store:
             with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
                 found = [connection.execute(DIGEST.format(table)).fetchone() for table in tables]
             self._digests = stamps, found
-        content = json.dumps([more, self._digests[1]])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([more, self._digests[1]]).encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def damage_told(self) -> Iterator[None]:

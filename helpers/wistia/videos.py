@@ -131,10 +131,8 @@ def _cells(media_id: str, curve: Engagement, length: float | None) -> list[dict[
         return []
     seconds = max(length / len(plays), 1.0) if are_longer else 1.0
     counts = zip_longest(plays, again[: len(plays)], fillvalue=0)
-    return [
-        dict(zip(ENGAGEMENT.names, (media_id, n * seconds, seconds, *count), strict=True))
-        for n, count in enumerate(counts)
-    ]
+    cells = ((media_id, n * seconds, seconds, *count) for n, count in enumerate(counts))
+    return [dict(zip(ENGAGEMENT.names, cell, strict=True)) for cell in cells]
 
 
 def _stored(path: Path) -> list[dict[str, Any]]:
