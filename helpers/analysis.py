@@ -17,15 +17,12 @@ from helpers.personas import agent
 from helpers.run import Run
 
 FILE = "analysis.json"
-LOST = "(The reply was charged and did not arrive.)"
-EMPTY = "(The reply was empty.)"
 NOT_SENT = "max_credits is 0: the question is shown, and not asked."
 
 
 def question(run: Run) -> Shown:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
-    asked = prompts.ask_mave(personas.numbers_of(run, personas.read(run)))
-    message = asked.payload.message
+    message = prompts.ask_mave(personas.numbers_of(run, personas.read(run))).payload.message
     return Shown(prompts.write("message.html.j2", text=message), message)
 
 
@@ -81,7 +78,7 @@ def ask(run: Run) -> pd.DataFrame:
             for purchase, entry in zip(asked, account.obtain(asked), strict=True):
                 if purchase is mave:
                     titles = {row.cluster: row.title for row in known.personas}
-                    content = _read_answer(account, mave, entry, data, titles)
+                    content = _read_answer(account, content.question, entry, data, titles)
                 elif entry:
                     content.replies.append(_read_reply(entry, rows[purchase.cluster]))
         finally:
@@ -99,26 +96,22 @@ def _status(content: Analysis) -> pd.DataFrame:
 def _ask_once(run: Run, asked: agent.Purchase, data: dict, titles: dict[str, str]) -> Analysis:
     with agent.open_account(run) as account:
         (entry,) = account.obtain([asked])
-        return _read_answer(account, asked, entry, data, titles)
+        return _read_answer(account, asked.payload.message, entry, data, titles)
 
 
 def _read_answer(
-    account: agent.Account,
-    asked: agent.Purchase,
-    entry: agent.Entry | None,
-    data: dict,
-    titles: dict[str, str],
+    account: agent.Account, question: str, entry: agent.Entry | None, data: dict, titles: dict
 ) -> Analysis:
     """Mave's answer taken apart by cluster, its figures looked up in what was sent."""
     if entry is None:
-        return Analysis(question=asked.payload.message, reason=NOT_SENT)
+        return Analysis(question=question, reason=NOT_SENT)
     said, is_new = entry.answer, entry in account.paid()
     text = clean_text(str(said.get("content") or "")).strip()
     content = Analysis(
         status="answered",
         asked_on=entry.date[:10],
         reused=not is_new,
-        question=asked.payload.message,
+        question=question,
         answer=text,
         sources=answers.links(said.get("sources")),
         credits=entry.credits if is_new else 0,
@@ -148,9 +141,9 @@ def _read_reply(entry: agent.Entry, row: PersonaRow) -> Reply:
         text = str(entry.answer["output"][0]["content"][0]["text"] or "")
         said = payloads.Reply.model_validate_json(text).body()
     except (TypeError, KeyError, IndexError):
-        said = {"text": LOST}
+        said = {"text": "(The reply was charged and did not arrive.)"}
     except ValidationError:
-        said = {"text": clean_line(text, 1500) or EMPTY}
+        said = {"text": clean_line(text, 1500) or "(The reply was empty.)"}
     return Reply(cluster=row.cluster, name=row.name, **said)
 
 
@@ -217,12 +210,9 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
         for name, text in (found.by_cluster or {"": found.answer}).items()
     ]
     places = f"{len(drops)} place{'s' if len(drops) > 1 else ''}"
-    return Section(
-        f"Mave proposes edits at {places} where viewers leave.",
-        pd.DataFrame(edits, columns=["title", "edits"]),
-        {"title": "video", "edits": "edits"},
-        _origin(run, found),
-    )
+    finding = f"Mave proposes edits at {places} where viewers leave."
+    table = pd.DataFrame(edits, columns=["title", "edits"])
+    return Section(finding, table, {"title": "video", "edits": "edits"}, _origin(run, found))
 
 
 def answer(run: Run) -> Shown:

@@ -26,8 +26,6 @@ from helpers.store import engine
 from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 
-FINDINGS_VERSION = 2  # of insights.json
-
 
 def rules_of(run: Run) -> ClusterRules:
     """The rules of the run: those of its clusters file, or what stage 03 recorded.
@@ -108,9 +106,8 @@ def table(run: Run, *, rules: ClusterRules | None = None) -> pd.DataFrame:
     --------
     >>> cluster.table(run)["share"]
     """
-    chosen = rules or run.rules
     query = engine.sql("clusters").replace("{viewers}", f"({_clustered(run, rules)})")
-    counted = run.engine.query(query, {"rules": chosen.names}).set_index("cluster")
+    counted = run.engine.query(query, {"rules": (rules or run.rules).names}).set_index("cluster")
     if rules is not None:
         _warn(rules, counted["viewers"])
     return counted
@@ -192,15 +189,9 @@ def conversions(run: Run) -> Section:
 def change(run: Run, known: pd.DataFrame | None = None) -> Section:
     """What is new since the run before; see :func:`.change.compare_runs`."""
     previous = _previous(run)
-    return _find(
-        run,
-        changes.compare_runs,
-        run.window,
-        previous=previous,
-        people=_read_people(run) if known is None else known,
-        people_then=crm.read_people_then(_tables(run), previous),
-        settings=_settings(run),
-    )
+    then = {"previous": previous, "people_then": crm.read_people_then(_tables(run), previous)}
+    now = {"people": _read_people(run) if known is None else known, "settings": _settings(run)}
+    return _find(run, changes.compare_runs, run.window, **now, **then)
 
 
 def sensitivity(run: Run) -> Section:
@@ -252,20 +243,17 @@ def write_findings(run: Run) -> dict[str, Section]:
         "people": people(run, known),
         "coverage": coverage(run),
     }
-    crm.write_files(
-        run.private(""),
-        known,
-        run.rules,
-        run.window,
-        people_then=crm.read_people_then(tables, previous),
-        opt_out=read_opt_out(run.settings.outputs / OPT_OUT),
-        company_news=previous and changes.find_company_news(tables, known["domain"], previous),
-    )
+    about = {
+        "people_then": crm.read_people_then(tables, previous),
+        "opt_out": read_opt_out(run.settings.outputs / OPT_OUT),
+        "company_news": previous and changes.find_company_news(tables, known["domain"], previous),
+    }
+    crm.write_files(run.private(""), known, run.rules, run.window, **about)
     run.record(counts={"people": len(known), "people_to_call": int(known["to_call"].sum())})
     videos = found["content"].parts["videos"]
     run.write_csv("affinity.csv", videos.table[list(videos.labels)])
     written = {name: section.to_json() for name, section in found.items()}
-    head = {"schema_version": FINDINGS_VERSION, "basis": run.basis()}
+    head = {"schema_version": 2, "basis": run.basis()}
     run.write_json("insights.json", head | written)
     return found
 

@@ -16,7 +16,6 @@ from helpers.mavera.results import STATUSES, PersonaRow, PersonasFile
 from helpers.run import Run
 
 FILE = "personas.json"
-LAST_STAGE = "05_mave_analysis"
 REQUESTS = {"buy": "POST /personas", "update": "PATCH /personas/{id}"}
 
 
@@ -63,16 +62,10 @@ def _draft(run: Run, numbers: sending.ClusterNumbers) -> PersonaRow:
     text = " ".join(fact.text for fact in facts) or numbers.title
     named = run.params.persona_clusters
     chosen = rule.name in named if named else numbers.viewers is not None
-    return PersonaRow(
-        cluster=rule.name,
-        title=numbers.title,
-        name=name,
-        draft=sending.build_persona(rule, name=name, description=text),
-        facts=facts,
-        numbers=numbers,
-        chosen=chosen,
-        plan="buy" if chosen else "not chosen",
-    )
+    plan = "buy" if chosen else "not chosen"
+    draft = sending.build_persona(rule, name=name, description=text)
+    names = {"cluster": rule.name, "title": numbers.title, "name": name}
+    return PersonaRow(**names, draft=draft, facts=facts, numbers=numbers, chosen=chosen, plan=plan)
 
 
 def read(run: Run) -> PersonasFile:
@@ -123,7 +116,7 @@ def bill(run: Run) -> pd.DataFrame:
 def _bill(run: Run, account: agent.Account, content: PersonasFile) -> agent.Bill:
     """Of the personas, and of what later stages of this run will ask."""
     rows = drafting.plan_personas(account, content.personas)
-    if not rows or not (run.is_dev or LAST_STAGE in run.manifest().stages):
+    if not rows or not (run.is_dev or "05_mave_analysis" in run.manifest().stages):
         return account.bill(rows)
     known = account.bill(rows, questions(run, content))
     edits = agent.BillRow(item=prompts.EDITS, status="ask", credits=agent.KINDS["mave"].price)
@@ -131,10 +124,15 @@ def _bill(run: Run, account: agent.Account, content: PersonasFile) -> agent.Bill
     return known
 
 
+def _with_persona(content: PersonasFile) -> list[PersonaRow]:
+    """Those clusters that have a persona, or will have one."""
+    return [row for row in content.personas if row.persona_id or row.chosen]
+
+
 def questions(run: Run, content: PersonasFile) -> list[agent.Purchase]:
     """What stage 05 asks: Mave about all clusters, and with ``ask_personas`` each persona."""
-    rows = [row for row in content.personas if row.persona_id or row.chosen]
-    replies = [prompts.ask_persona(row) for row in rows if run.params.ask_personas]
+    named = _with_persona(content) if run.params.ask_personas else []
+    replies = map(prompts.ask_persona, named)
     return [prompts.ask_mave(numbers_of(run, content)), *replies] if content.personas else []
 
 
@@ -143,17 +141,13 @@ def numbers_of(run: Run, content: PersonasFile) -> sending.Numbers:
     path = run.find("insights.json")
     parts = files.read_json(path).get("change", {}).get("parts", {}) if path else {}
     news = Section.from_json(parts["news"]).table if "news" in parts else pd.DataFrame()
-    rows, total = content.personas, content.total_viewers
+    named, total = _with_persona(content), content.total_viewers
     return sending.Numbers(
         total_viewers=total if total >= content.min_cell else None,
         window_days=run.window.days,
-        clusters=[row.numbers for row in rows],
+        clusters=[row.numbers for row in content.personas],
         news=sending.build_news(news) or None,
-        personas=[
-            {"cluster": row.cluster, "name": row.name, "description": row.says}
-            for row in rows
-            if row.chosen or row.persona_id
-        ],
+        personas=[{"cluster": r.cluster, "name": r.name, "description": r.says} for r in named],
     )
 
 
@@ -200,9 +194,8 @@ def buy(run: Run) -> pd.DataFrame:
             statuses = [row.status for row in content.personas]
             run.record(personas={name: statuses.count(name) for name in STATUSES})
             _write(run, content)
-    rows = [(row.cluster, row.name, row.status, row.credits) for row in content.personas]
     columns = ["cluster", "name", "status", "credits"]
-    return pd.DataFrame(rows, columns=columns).set_index("cluster")
+    return pd.DataFrame(map(dict, content.personas), columns=columns).set_index("cluster")
 
 
 def cards(run: Run) -> Shown:

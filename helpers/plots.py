@@ -65,8 +65,7 @@ def trend(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_ylim(0)
     ax.grid(axis="y", color="#e3e6ea")
-    ylabel = f"{' and '.join(lines)} in a {unit}"
-    ax.set(xlabel=f"first UTC day of the {unit}", ylabel=ylabel)
+    ax.set(xlabel=f"first UTC day of the {unit}", ylabel=f"{' and '.join(lines)} in a {unit}")
     first = lines.iloc[:, 0]
     day = days[first.argmax()]
     finding = f"Most {first.name} in a {unit}: {first.max():,.0f}, from {day.day} {day:%b %Y}"

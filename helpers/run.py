@@ -23,8 +23,6 @@ from helpers.store.engine import Engine
 from helpers.store.rules import ClusterRules
 from helpers.store.store import Store
 
-SCHEMA_VERSION = 2
-
 
 @dataclass(eq=False, repr=False)
 class Run:
@@ -93,9 +91,8 @@ class Run:
         elif manifest.account != opened.account:
             if manifest.account:  # dev holds another account's work, and accounts never mix
                 shutil.rmtree(folder)
-            newest = opened.newest_done()  # which an analyst goes on from
-            before = folders.read_manifest(newest).parameters if newest else {}
-            opened = cls(stage, folder, settings, inherit(asked, before, stage))
+            _, newest = opened.newest_done()  # which an analyst goes on from
+            opened = cls(stage, folder, settings, inherit(asked, newest.parameters, stage))
         opened.asked = asked.model_fields_set
         opened.record(**opened.facts(), stages={stage: {"status": "running"}})
         return opened
@@ -119,28 +116,27 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """What run.json says of a run from its start."""
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": 2,
             "account": self.account,
             "source": asdict(self.source),
             "parameters": recordable(self.params),
             "window": self.window.model_dump(mode="json", by_alias=True),
         }
 
-    def newest_done(self, *, before: str = "") -> Path | None:
+    def newest_done(self, *, before: str = "") -> tuple[Path | None, Manifest]:
         """The newest finished run of the account, or of those whose window ends before a day."""
         for folder, manifest in folders.newest_first(self.settings.outputs):
             is_done = (manifest.account, manifest.status) == (self.account, "done")
             ends_before = not before or manifest.window.get("end_date", before) < before
             if is_done and ends_before:
-                return folder
-        return None
+                return folder, manifest
+        return None, Manifest()
 
     def previous(self) -> "Run | None":
         """The newest finished run of the account whose window ends earlier, to read its files."""
-        folder = self.newest_done(before=self.window.end.isoformat())
+        folder, manifest = self.newest_done(before=self.window.end.isoformat())
         if folder is None:
             return None
-        manifest = folders.read_manifest(folder)
         params = inherit(Parameters(), manifest.parameters, "The run")
         source = Sources(**manifest.source)
         past = Run(folders.REPORTED_AFTER, folder, self.settings, params, source=source)
@@ -177,11 +173,10 @@ class Run:
 
     def find(self, name: str) -> Path | None:
         """``data/<name>`` of this run; in dev, else of the newest finished run of the account."""
-        if self.data(name).is_file():
-            return self.data(name)
-        newest = self.newest_done() if self.is_dev else None
-        other = newest / "data" / name if newest else None
-        return other if other and other.is_file() else None
+        path = self.data(name)
+        if self.is_dev and not path.is_file() and (newest := self.newest_done()[0]):
+            path = newest / "data" / name
+        return path if path.is_file() else None
 
     def need(self, name: str, made_by: str) -> Path:
         """Like :meth:`find`, but a file that is missing, or made with something else, is an error.
@@ -210,11 +205,8 @@ class Run:
         """What a file was made with that is not so now: what, before, now."""
         manifest, now = folders.read_manifest(path.parents[1]), self.basis()
         made_with = manifest.files.get(path.name, {})
-        return [
-            (what, _shown(made_with[what]), _shown(now[what]))
-            for what in now
-            if what in made_with and made_with[what] != now[what]
-        ]
+        values = ((what, made_with.get(what, value), value) for what, value in now.items())
+        return [(what, _shown(old), _shown(new)) for what, old, new in values if old != new]
 
     def basis(self) -> dict[str, Any]:
         """What a file of this stage is made with."""
@@ -301,8 +293,8 @@ class Run:
         """Base URL and key of ``wistia`` or ``mavera``; starts the sandbox when it is one."""
         address = self.source.identity(service, self.settings)
         if address == "sandbox":
-            key = SecretStr("sandbox")  # it takes any
-            return self.sandbox_url() + settings_module.SANDBOX_PATHS[service], key
+            path = {"wistia": "", "mavera": "/api/v1"}[service]
+            return self.sandbox_url() + path, SecretStr("sandbox")  # which takes any
         return address, getattr(self.settings, settings_module.KEYS[service].lower())
 
     def sandbox_url(self) -> str:

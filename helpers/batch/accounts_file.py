@@ -112,7 +112,7 @@ def _check_together(accounts: list[Account], given: dict[str, str], fail: owner.
             fail(account.line, f"account {account.name}: {str(error).rstrip('.')}", "")
         if not own.mavera_api_key or values.source == "sandbox":
             continue
-        key = (own.mavera_base_url or settings.MAVERA_BASE_URL, own.mavera_api_key, prefix)
+        key = (own.mavera_base_url, own.mavera_api_key, prefix)
         if key in users:
             told = f"account {account.name} has the Mavera key of account {users[key]}, where "
             told += "personas are found by name. Give each its own key, or a clusters file with its"

@@ -89,7 +89,7 @@ def _execute(work: Plan) -> None:
     run, count = work.run, len(work.stages)
     # Kernels write where this process says, and the lock is held for them.
     told = {"VIEWER_PERSONAS_OUTPUTS": str(run.settings.outputs), "VIEWER_PERSONAS_LOCK": "held"}
-    if run.source.uses_sandbox and count:
+    if count and "sandbox" in (run.source.wistia, run.source.mavera):
         told["VIEWER_PERSONAS_SANDBOX"] = run.sandbox_url()
     given = run.params.model_dump(exclude_unset=True) | {"run": run.folder.name}
     with kernels.start_kernels(work.stages, told) as ready, ThreadPoolExecutor(1) as renderer:

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from helpers.core import clock, errors, privacy
 
-CSV_TEXTS = ("cluster", "media_id", "title", "visitor_key", "weekday")
+CSV_TEXTS = dict.fromkeys(("cluster", "media_id", "title", "visitor_key", "weekday"), "str")
 """Columns of the kit's CSV files that are text whatever they look like: 0012345678 is an id."""
 
 
@@ -70,8 +70,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; NaN and infinity are refused, for JSON has none."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -104,9 +103,8 @@ def write_csv(frame: pd.DataFrame, path: Path, *, encoding: str = "utf-8") -> No
 
     Arrow's writer takes a twentieth of the time of pandas'.
     """
-    texts = pa.Table.from_pandas(
-        privacy.disarm(frame).astype("str").fillna(""), preserve_index=False
-    )
+    cells = privacy.disarm(frame).astype("str").fillna("")
+    texts = pa.Table.from_pandas(cells, preserve_index=False)
     with replace_file(path) as staged, staged.open("wb") as file:
         file.write("".encode(encoding))  # the mark, where it has one
         csv.write_csv(texts, file, csv.WriteOptions(quoting_style="all_valid"))
@@ -120,9 +118,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     DataError
         The file is damaged.
     """
-    texts = dict.fromkeys(CSV_TEXTS, "str")
     try:
-        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(path, dtype=CSV_TEXTS, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
     return privacy.rearm(frame)
@@ -166,7 +163,6 @@ def read_through(path: Path) -> None:
 def damaged(path: Path, error: Exception | str) -> errors.DataError:
     """The error that names a file which is damaged."""
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
-    return errors.DataError(
-        f"{'/'.join(path.parts[-3:])} is damaged and was not read ({reason}).",
-        remedy="Restore it from a backup, or delete it and run again: what it held is made anew.",
-    )
+    what = f"{'/'.join(path.parts[-3:])} is damaged and was not read ({reason})."
+    remedy = "Restore it from a backup, or delete it and run again: what it held is made anew."
+    return errors.DataError(what, remedy=remedy)

@@ -1,14 +1,13 @@
 """The outputs folder, the run folders in it, and their run.json."""
 
 import contextlib
-import os
 import re
 import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from helpers.core import files, settings as settings_module
 from helpers.core.errors import DataError, ParameterError
@@ -23,10 +22,8 @@ OF_THE_KIT = re.compile(r"\.viewer-personas|store|dev|\d{4}-\d{2}-\d{2}(\.\d+)?"
 """Names in an outputs folder, that of an earlier version too."""
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, extra="allow"):
     """run.json of a run folder."""
-
-    model_config = ConfigDict(extra="allow")
 
     status: str = ""
     account: str = ""
@@ -140,11 +137,10 @@ def refuse_links(outputs: Path) -> None:
     What is behind it would be written, searched and deleted as if it were the kit's.
     """
     home = outputs.resolve()
-    for folder, folders, names in os.walk(outputs):
-        for path in map(Path(folder).joinpath, (*folders, *names)):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                what = f"{path.relative_to(outputs)} in the outputs folder is a link out of it."
-                raise ParameterError(what, remedy="Put what it leads to into its place.")
+    for path in outputs.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            what = f"{path.relative_to(outputs)} in the outputs folder is a link out of it."
+            raise ParameterError(what, remedy="Put what it leads to into its place.")
 
 
 def new_folder(outputs: Path, run_date: date) -> Path:

@@ -227,19 +227,15 @@ class Client:
         status, code = answer.status_code, read_error(parsed)[0]
         cause = code if status in (401, 403) and code in REFUSALS else status
         kind, happened, remedy = REFUSALS.get(cause, REFUSED)
-        needs = self.permission if kind is AccessError else ""
+        needs = f"a token with {self.permission}" if self.permission else ""
         if status < 400:
             target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", answer.headers.get("Location", ""))
             happened = f"{self.base_url} redirects to {self._shown(target)}"
             remedy = "No redirect is followed. Check {address}."
         address = f"{self.service.upper()}_BASE_URL"
-        return kind(
-            f"{what}: {happened}.",
-            where=self.service,
-            expected=f"a token with {needs}" if needs else "",
-            remedy=remedy.format(key=KEYS[self.service.lower()], address=address),
-            status_code=status,
-        )
+        remedy = remedy.format(key=KEYS[self.service.lower()], address=address)
+        facts = {"where": self.service, "remedy": remedy, "status_code": status}
+        return kind(f"{what}: {happened}.", expected=needs if kind is AccessError else "", **facts)
 
     def _said(self, answer: requests.Response, parsed: Any) -> str:
         """What the service says of an error, and the number its support asks for."""

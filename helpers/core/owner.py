@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -109,10 +109,8 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-class Part(BaseModel):
+class Part(BaseModel, frozen=True):
     """Part of a file of the owner: a null counts as unset, a key that may not be there is told."""
-
-    model_config = ConfigDict(frozen=True)
 
     @model_validator(mode="before")
     @classmethod

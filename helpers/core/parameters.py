@@ -4,17 +4,19 @@ import difflib
 import json
 import re
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from annotated_types import Predicate
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from helpers.core import clock, privacy
 from helpers.core.errors import ParameterError
+from helpers.core.files import read_package_yaml
 
+WORDS = read_package_yaml("core/words.yml")
 WINDOW_DAYS = 730  # Wistia keeps sessions for two years
 YEARS = range(1970, 2200)  # for which every library can tell the day before and after
 MOST = 2**32 - 1  # the largest seed that scikit-learn takes
@@ -44,31 +46,20 @@ def suggest(name: str, names: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
-# ---- values as they are typed: a ValueError is told as the description of its parameter
+# ---- values as they are typed: what is wrong with one is told by the words of its parameter
 
 
-def such_that(is_right: Callable[[Any], Any]) -> AfterValidator:
-    """Values for which this holds; others are a ValueError."""
-
-    def check(value: Any) -> Any:
-        if not is_right(value):
-            raise ValueError
-        return value
-
-    return AfterValidator(check)
-
-
-def first_problem(error: ValidationError, fields: Mapping[str, FieldInfo]) -> tuple[str, str]:
-    """Name of the first value that is wrong, and what was expected of it."""
+def first_problem(error: ValidationError, kind: str) -> tuple[str, str]:
+    """Name of the first value that is wrong, of parameters or settings, and what was expected."""
     first = error.errors()[0]
-    name = first["loc"][0]
-    return name, fields[name].description or first["msg"].removeprefix("Input should be ")
+    name, words = first["loc"][0], WORDS[kind]
+    return name, words.get(name) or first["msg"].removeprefix("Input should be ")
 
 
 def _number(value: Any) -> Any:
     """A number as people write it: 1,575."""
     if isinstance(value, bool):
-        raise ValueError(f"expected {COUNT}")
+        raise ValueError(f"expected {WORDS['parameters']['max_credits']}")
     return re.sub(r"(?<=\d)[, _](?=\d{3}(?!\d))", "", value) if isinstance(value, str) else value
 
 
@@ -87,58 +78,43 @@ def _id_of(address: str) -> str:
     return found[1] if found else address
 
 
-Text = Annotated[str, such_that(lambda text: not privacy.EMAIL.search(text))]
-Day = Annotated[str, such_that(lambda text: not text or parse_day(text).year in YEARS)]
-RunName = Annotated[str, such_that(lambda text: not text or RUN_NAME.match(text))]
-Zone = Annotated[str, such_that(ZONES.__contains__)]
+Text = Annotated[str, Predicate(lambda text: not privacy.EMAIL.search(text))]
+Day = Annotated[str, Predicate(lambda text: not text or parse_day(text).year in YEARS)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MOST)]
-Cell = Annotated[Count, such_that(lambda number: number == 1 or number >= LEAST_CELL)]
-MediaId = Annotated[str, AfterValidator(_id_of), such_that(re.compile(r"\w+").fullmatch)]
-Domain = Annotated[str, AfterValidator(bare_domain), such_that(DOMAIN.fullmatch)]
+MediaId = Annotated[str, AfterValidator(_id_of), Predicate(re.compile(r"\w+").fullmatch)]
+Domain = Annotated[str, AfterValidator(bare_domain), Predicate(DOMAIN.fullmatch)]
 List = BeforeValidator(_list)
 
 CHOOSES = ("media_ids", "exclude_domains")
 """Parameters that choose which sessions count: variables of ``store/sql/sessions.sql``."""
 
-DAY = "a day in ISO 8601, such as 2026-06-30, or nothing"
-PATH = "a path without an e-mail address, for parameters are written down"
-COUNT = "a whole number of 0 or more"
-CELL = f"a whole number: 1, which hides nothing, or {LEAST_CELL} or more"
-LIST = "a list of text: {}; with papermill -y, or -f, where ids stay text"
-MEDIAS = LIST.format("ids of videos, such as a1b2c3d4e5, or their addresses at Wistia")
-NAMES = LIST.format("names of clusters, without an e-mail address")
-DOMAINS = LIST.format("domains, such as acme.com")
-RUN = "a run folder's name, such as 2026-06-30, 2026-06-30.2 or dev, or nothing"
 
-
-class Parameters(BaseModel):
+class Parameters(BaseModel, frozen=True, extra="forbid", str_strip_whitespace=True):
     """What a run is asked to do; values may come typed or as text.
 
-    Which parameters were given is in ``model_fields_set``; a description is what an error says was
-    expected.
+    Which parameters were given is in ``model_fields_set``; what an error says was expected stands
+    in ``words.yml``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
-
-    run: RunName = Field("", description=RUN)
-    run_date: Day = Field("", description=DAY)
-    start_date: Day = Field("", description=DAY)
-    end_date: Day = Field("", description=DAY)
+    run: Annotated[str, Predicate(lambda name: not name or RUN_NAME.match(name))] = ""
+    run_date: Day = ""
+    start_date: Day = ""
+    end_date: Day = ""
     source: Literal["auto", "live", "sandbox"] = "auto"
-    sessions_file: Text = Field("", description=PATH)
-    max_credits: Count = Field(0, description=COUNT)
-    persona_clusters: Annotated[list[Text], List] = Field([], description=NAMES)
-    clusters_file: Text = Field("", description=PATH)
-    media_ids: Annotated[list[MediaId], List] = Field([], description=MEDIAS)
-    exclude_domains: Annotated[list[Domain], List] = Field([], description=DOMAINS)
-    time_zone: Zone = Field("UTC", description="an IANA name, such as UTC or Europe/Berlin")
-    min_cell: Cell = Field(10, description=CELL)
-    show_identities: bool = Field(False, description="true or false")
-    ask_personas: bool = Field(False, description="true or false")
-    retention_videos: Count = Field(10, description=COUNT)
-    ask_edits: bool = Field(False, description="true or false")
-    seed: Count = Field(0, description=COUNT)
-    full_sweep: bool = Field(False, description="true or false")
+    sessions_file: Text = ""
+    max_credits: Count = 0
+    persona_clusters: Annotated[list[Text], List] = []
+    clusters_file: Text = ""
+    media_ids: Annotated[list[MediaId], List] = []
+    exclude_domains: Annotated[list[Domain], List] = []
+    time_zone: Annotated[str, Predicate(ZONES.__contains__)] = "UTC"
+    min_cell: Annotated[Count, Predicate(lambda least: least == 1 or least >= LEAST_CELL)] = 10
+    show_identities: bool = False
+    ask_personas: bool = False
+    retention_videos: Count = 10
+    ask_edits: bool = False
+    seed: Count = 0
+    full_sweep: bool = False
 
     @property
     def choice(self) -> dict[str, list[str]]:
@@ -167,7 +143,7 @@ class Parameters(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            name, wanted = first_problem(error, cls.model_fields)
+            name, wanted = first_problem(error, "parameters")
             value = privacy.without_emails(str(values[name]))[:100]
             what = f"Parameter {name} is {value!r}."
             raise ParameterError(what, where=where, expected=wanted) from None
@@ -185,12 +161,11 @@ def _refuse_name(name: str, where: str) -> None:
 DEFAULTS: dict[str, Any] = {name: field.default for name, field in Parameters.model_fields.items()}
 
 
-_DECIDED = {
-    "01_fetch": ("run_date", "start_date", "end_date", "source", "sessions_file"),
-    "02_enrich": (*CHOOSES, "time_zone", "min_cell"),
-    "03_cluster": ("clusters_file",),
+INHERITED = {
+    **dict.fromkeys(("run_date", "start_date", "end_date", "source", "sessions_file"), "01_fetch"),
+    **dict.fromkeys((*CHOOSES, "time_zone", "min_cell"), "02_enrich"),
+    "clusters_file": "03_cluster",
 }
-INHERITED = {name: stage for stage, names in _DECIDED.items() for name in names}
 """Parameters that decide what a file holds, and the stage that sets them: a later stage to which
 they were not given takes what is recorded."""
 

@@ -63,9 +63,8 @@ def page_of(embed_url: str) -> dict[str, str | None]:
     if not parts.hostname or parts.scheme not in ("http", "https"):
         return read
     path = "/".join(_without_identifier(piece) or "" for piece in parts.path.split("/"))
-    values = parse_qsl(parts.query)
-    read |= {key: _without_identifier(value) for key, value in values if key in UTM}
-    return read | {"page": (parts.hostname + path).rstrip("/")[:500]}
+    utm = {key: _without_identifier(text) for key, text in parse_qsl(parts.query) if key in UTM}
+    return read | utm | {"page": (parts.hostname + path).rstrip("/")[:500]}
 
 
 def _without_identifier(text: str) -> str | None:

@@ -9,26 +9,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
+from annotated_types import Predicate
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from helpers.core.errors import AccessError, ParameterError
 from helpers.core.owner import read_settings_file
-from helpers.core.parameters import Parameters, first_problem, such_that, suggest
+from helpers.core.parameters import WORDS, Parameters, first_problem, suggest
 from helpers.core.privacy import clean_text, project_root
 
-WISTIA_BASE_URL = "https://api.wistia.com"
-MAVERA_BASE_URL = "https://app.mavera.io/api/v1"
 ADDRESS = (
     r"^(?i:https://[a-z0-9._-]+|http://(localhost|127(\.\d{1,3}){3}|\[::1\]))"
     r"(:\d{1,5})?(/[A-Za-z0-9_.~%/-]*)?\Z"
 )
-ACCOUNT = r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
-NAMED = "letters, digits, '.', '_' and '-' only, at most 64, and not 'sandbox'"
-SCHEDULER = r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$"
-SIZE = r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z"
 PREFIX = "VIEWER_PERSONAS_"
 PREFIXES = ("WISTIA_", "MAVERA_", PREFIX)
 ENV_FILE = f"{PREFIX}ENV_FILE"
@@ -37,15 +32,13 @@ OWN = {ENV_FILE, f"{PREFIX}NOW", f"{PREFIX}LOCK"}
 """What the kit tells the processes it starts, and tests tell the kit."""
 
 
-Key = Annotated[SecretStr, such_that(lambda k: re.fullmatch("[!-~]+", k.get_secret_value()))]
+Key = Annotated[SecretStr, Predicate(lambda k: re.fullmatch("[!-~]+", k.get_secret_value()))]
 Address = Annotated[
     str,
     # A port over 65535 is a ValueError.
-    such_that(lambda text: re.search(ADDRESS, text) and urlsplit(text).port != 0),
+    Predicate(lambda text: re.search(ADDRESS, text) and urlsplit(text).port != 0),
     AfterValidator(lambda text: text.rstrip("/")),
 ]
-KEY = "a key without blanks, typographic quotes and characters that can't be seen: copy it anew"
-HTTPS = "https://host/path without user, blanks and query; http on this machine alone"
 
 
 def _folder(path: Path) -> Path:
@@ -56,42 +49,33 @@ def _folder(path: Path) -> Path:
     return whole
 
 
-def _between(low: int, high: int, default: int | None) -> Any:
-    told = f"a whole number from {low:,} to {high:,}"
-    return Field(default, ge=low, le=high, description=told)
+def _alias(name: str) -> str:
+    """A setting's name in the environment: of a service as it is, else with the kit's prefix."""
+    upper = name.upper()
+    return upper if upper.startswith(PREFIXES) else PREFIX + upper
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, frozen=True, populate_by_name=True, validate_default=True):
     """What the environment says; a blank value counts as unset.
 
-    A description is what an error says was expected.
+    What an error says was expected stands in ``words.yml``.
     """
 
-    model_config = ConfigDict(
-        alias_generator=lambda name: (
-            name.upper() if name.upper().startswith(PREFIXES) else PREFIX + name.upper()
-        ),
-        populate_by_name=True,
-        frozen=True,
-        validate_default=True,
-        regex_engine="python-re",
-    )
+    model_config = ConfigDict(alias_generator=_alias, regex_engine="python-re")
 
-    wistia_api_token: Key | None = Field(None, description=KEY)
-    mavera_api_key: Key | None = Field(None, description=KEY)
-    wistia_base_url: Address = Field(WISTIA_BASE_URL, description=HTTPS)
-    mavera_base_url: Address = Field(MAVERA_BASE_URL, description=HTTPS)
-    account: str = Field("live", pattern=ACCOUNT, description=NAMED)
-    outputs: Annotated[Path, AfterValidator(_folder)] = Field(
-        Path("outputs"), description="the path of a folder in UTF-8, no name of it over 255 bytes"
-    )
-    requests_per_minute: int = _between(1, 100_000, 600)
-    memory_limit: str | None = Field(None, pattern=SIZE, description="a size such as 2GB")
-    retention_days: int = _between(0, 36_500, 730)
+    wistia_api_token: Key | None = None
+    mavera_api_key: Key | None = None
+    wistia_base_url: Address = "https://api.wistia.com"
+    mavera_base_url: Address = "https://app.mavera.io/api/v1"
+    account: str = Field("live", pattern=r"^(?!sandbox\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+    outputs: Annotated[Path, AfterValidator(_folder)] = Path("outputs")
+    requests_per_minute: int = Field(600, ge=1, le=100_000)
+    memory_limit: str | None = Field(None, pattern=r"^(?=.*[1-9])\d{1,5}(\.\d+)?\s?[MGT]i?B\Z")
+    retention_days: int = Field(730, ge=0, le=36_500)
     notify: SecretStr | None = None  # an Apprise address, which holds a token
-    dask: str | None = Field(None, pattern=SCHEDULER, description="such as tcp://127.0.0.1:8786")
+    dask: str | None = Field(None, pattern=r"^(tcp|tls|ws|wss|ucx|inproc)://\S+$")
     dask_path: str | None = None
-    shards: int | None = _between(1, 100_000, None)
+    shards: int | None = Field(None, ge=1, le=100_000)
     sandbox: Address | None = None  # of a sandbox that a parent process already runs
 
     @cached_property
@@ -104,8 +88,8 @@ class Settings(BaseModel):
         return [key.get_secret_value() for key in keys if key] + tokens
 
 
-FIELDS = {field.alias: field for field in Settings.model_fields.values()}
-"""Settings by the name they have in the environment."""
+FIELDS = [field.alias for field in Settings.model_fields.values()]
+"""Settings, by the names that they have in the environment."""
 
 
 def command(words: str, outputs: Path | None = None) -> str:
@@ -161,13 +145,13 @@ def of_file(env_file: Path, environment: Mapping[str, str] = {}) -> Settings:
         for name, value in {**read_settings_file(env_file), **environment}.items()
         if name.upper().startswith(PREFIXES)
     }
-    for name in sorted(ours.keys() - FIELDS.keys() - OWN):
+    for name in sorted(ours.keys() - {*FIELDS, *OWN}):
         _warn_of_unknown(name)
     try:
         return Settings.model_validate({name: value for name, value in ours.items() if value})
     except ValidationError as error:
-        name, expected = first_problem(error, FIELDS)
-        kind = AccessError if expected == KEY else ParameterError
+        name, expected = first_problem(error, "settings")
+        kind = AccessError if name in KEYS.values() else ParameterError
         where = f"Setting {name} in the environment or {env_file.name}"
         raise kind("its value cannot be used.", where=where, expected=expected) from None
 
@@ -183,20 +167,8 @@ def _warn_of_unknown(name: str) -> None:
 KEYS = {"wistia": "WISTIA_API_TOKEN", "mavera": "MAVERA_API_KEY"}
 """The setting of each service's key."""
 
-SANDBOX_PATHS = {"wistia": "", "mavera": "/api/v1"}
-"""Where the sandbox stands in for each service."""
-
 ASKS = {"wistia": ("01", "02", "03", "06"), "mavera": ("04", "05")}
 """Numbers of the stages that cannot do without a service."""
-
-
-DESCRIPTIONS = {
-    ("wistia", "live"): "Wistia, live",
-    ("wistia", "file"): "own sessions, from a file",
-    ("wistia", "sandbox"): "Wistia sandbox: invented sample data",
-    ("mavera", "live"): "Mavera, live: calls cost credits",
-    ("mavera", "sandbox"): "Mavera sandbox: play credits, simulated answers",
-}
 
 
 @dataclass(frozen=True)
@@ -239,19 +211,13 @@ class Sources:
 
     def describe(self) -> list[str]:
         """A line for each service."""
-        return [f"Source   {DESCRIPTIONS[pair]}" for pair in asdict(self).items()]
-
-    @property
-    def uses_sandbox(self) -> bool:
-        return "sandbox" in (self.wistia, self.mavera)
+        words = WORDS["sources"]
+        return [f"Source   {words[service][kind]}" for service, kind in asdict(self).items()]
 
     def account(self, settings: Settings) -> str:
         """The account of a run: the setting, or what stands for Wistia."""
-        if self.wistia == "sandbox":
-            return "sandbox"
-        if self.wistia == "file" and "account" not in settings.model_fields_set:
-            return "file"
-        return settings.account
+        named = self.wistia == "file" and "account" in settings.model_fields_set
+        return settings.account if named or self.wistia == "live" else self.wistia
 
     def identity(self, service: str, settings: Settings) -> str:
         """The service's address, or ``sandbox``, whose port changes, or ``file``: what a store is

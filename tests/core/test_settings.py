@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from helpers.core import settings
 from helpers.core.errors import AccessError, ParameterError
+from helpers.core.parameters import DEFAULTS, LEAST_CELL, WORDS
 
 
 @pytest.fixture
@@ -148,6 +149,16 @@ def test_a_kernel_of_a_run_says_nothing_of_what_the_run_warned_of(monkeypatch, t
     monkeypatch.setenv("VIEWER_PERSONAS_SHARDZ", "3")
     settings.load(env_file=tmp_path / "none")
     assert capfd.readouterr().err == ""
+
+
+def test_what_was_expected_is_told_of_settings_and_parameters_there_are_with_their_limits():
+    words = WORDS["settings"]
+    assert words.keys() <= set(settings.FIELDS) and WORDS["parameters"].keys() <= DEFAULTS.keys()
+    for field in settings.Settings.model_fields.values():
+        for limit in field.metadata:
+            number = getattr(limit, "ge", getattr(limit, "le", None))
+            assert number is None or f"{number:,}" in words[field.alias]
+    assert f"or {LEAST_CELL} or more" in WORDS["parameters"]["min_cell"]
 
 
 def test_a_suggested_command_is_the_shortest_that_works_here(monkeypatch, tmp_path):
