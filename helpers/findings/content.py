@@ -103,12 +103,10 @@ def _describe_folders(cells, sizes, titles, rules: ClusterRules, min_cell: int) 
     """
     others = cells["cluster"].map(sizes["viewers"]) - cells["count"]
     near = cells["cluster"][cells["count"].ge(min_cell) & others.lt(min_cell)]
-    cells = cells.assign(
-        value=cells["value"].map(titles["folder"]).fillna(""), near=cells["cluster"].isin(near)
-    )
-    counted = cells.groupby(["value", "cluster"], as_index=False).agg(
-        count=("count", "sum"), max=("count", "max"), near=("near", "any")
-    )
+    cells = cells.assign(value=cells["value"].map(titles["folder"]).fillna(""))
+    cells["near"] = cells["cluster"].isin(near)
+    by_folder = cells.groupby(["value", "cluster"], as_index=False)
+    counted = by_folder.agg(count=("count", "sum"), max=("count", "max"), near=("near", "any"))
     viewings = sizes.assign(viewers=sizes["choices"])
     shown = publish_shares(counted, viewings, min_cell, sums=True, known=False)
     enough = counted["max"].ge(min_cell) & ~counted["near"] & counted["value"].ne("")

@@ -30,13 +30,11 @@ def compare_conversions(engine: Engine, rules: ClusterRules, min_cell: int) -> S
     counted = engine.counts(sql("conversions")).set_index("cluster")
     counted = counted.reindex(rules.names).fillna(0).astype("int64")
     frame = _publish_rates(counted, min_cell).join(_judge(counted))
-    hidden = ["q_value", "verdict"]
-    frame[hidden] = frame[hidden].astype(object).mask(frame["converted"].isna(), None)
-    no_rate = frame["rate_per_session"].isna()
-    frame["verdict_per_session"] = frame["verdict_per_session"].mask(no_rate, None)
+    frame.loc[frame["converted"].isna(), ["q_value", "verdict"]] = None
+    frame.loc[frame["rate_per_session"].isna(), "verdict_per_session"] = None
     by_gate = counts.publish_counts(counted["by_gate"], counted["viewers"], min_cell)
-    gate = counted[["viewers"]].assign(by_gate=by_gate).reset_index()
-    gate = gate.dropna()  # identified viewers are exact: of few of them, few passed it
+    # Hidden ones have no row: identified viewers are exact, and of few of them few passed it.
+    gate = counted[["viewers"]].assign(by_gate=by_gate).dropna().reset_index()
     parts = {"gate": make_section("gate", gate if by_gate.any() else gate[:0])}
     shown = (frame if frame["converted"].fillna(0).any() else frame[:0]).reset_index()
     viewers = int(counted["viewers"].sum())
@@ -50,8 +48,7 @@ def _publish_total(counted: pd.DataFrame, viewers: int, min_cell: int) -> int | 
     """All who converted, where that tells no hidden count of a cluster."""
     total = int(counted["converted"].sum())
     least, most, _ = counts.read_counts(pd.DataFrame([[total]]), True, viewers, min_cell)
-    sizes = counted["viewers"].to_numpy()
-    readings = counts.read_counts(counted[["converted"]].T, True, sizes, min_cell)
+    readings = counts.read_counts(counted[["converted"]].T, True, counted["viewers"], min_cell)
     solved = counts.are_solved(*readings, least, most).any()
     return None if solved else counts.publish(total, of=viewers, min_cell=min_cell)
 

@@ -84,8 +84,7 @@ def write_files(
         files.write_csv(rows, folder / f"outreach_{name}.csv", encoding=BOM)
         sheets[title] = rows
     write_workbook(folder / "outreach.xlsx", sheets)
-    companies = list_companies(listed, company_news)
-    files.write_csv(companies, folder / "companies.csv", encoding=BOM)
+    files.write_csv(list_companies(listed, company_news), folder / "companies.csv", encoding=BOM)
     left = people_then[~people_then["person"].isin(people["person"])]
     left = left.loc[[not is_opted_out(person, opt_out) for person in left["person"]]]
     left = left.assign(previous_cluster=left["cluster"], cluster=LEFT, cluster_change="left")
@@ -113,9 +112,7 @@ def _as_text(rows: pd.DataFrame, kind: str, flags: tuple[str, str]) -> pd.DataFr
     headers = files.read_package_yaml(LISTS)[kind]
     shown = rows.reindex(columns=list(headers))
     shown["to_call"] = np.where(shown["to_call"].astype(bool), *flags)
-    for name in shown.select_dtypes("float"):
-        shown[name] = shown[name].round(1)
-    return shown.astype("str").fillna("").rename(columns=headers)
+    return shown.round(1).astype("str").fillna("").rename(columns=headers)
 
 
 def write_workbook(path: Path, sheets: Mapping[str, pd.DataFrame]) -> None:

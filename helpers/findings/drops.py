@@ -160,8 +160,7 @@ def find_peaks(plays: np.ndarray, rewatches: np.ndarray, cell: float) -> pd.Data
     rows = []
     for start, end in _stretches(high, gap=_widest(cell)):
         top = start + rewatches[start:end].argmax()
-        shares = np.round([rewatches[top] / plays[0], plays[top] / plays[0]], 2)
-        rows.append((top * cell, *shares))
+        rows.append((top * cell, *np.round([rewatches[top] / plays[0], plays[top] / plays[0]], 2)))
     return pd.DataFrame(rows, columns=["second", "rewatched", "left"], dtype=float)
 
 

@@ -40,8 +40,7 @@ def find_groups(engine: Engine, rules: ClusterRules, min_cell: int, seed: int) -
     if count < FEWEST:
         return Section(f"Natural groups need {FEWEST} viewers or more.")
     part = {"seed": seed, "part": min(SAMPLE / count, 1.0)}
-    sample = engine.rows(sql("viewer_sample"), part)
-    sample = sample.sort_values("visitor_key", ignore_index=True)
+    sample = engine.rows(sql("viewer_sample"), part).sort_values("visitor_key", ignore_index=True)
     points = _place(sample, seed)
     least = max(int(SMALLEST * len(points)), min_cell, 2)
     labels = {

@@ -47,10 +47,9 @@ def list_people(
     opted_out = int(people["opted_out"].sum())
     words = {"people": len(people), "call": int(people["to_call"].sum()), "opted_out": opted_out}
     words["told_out"] = publish(opted_out, of=len(people), min_cell=min_cell)
-    words |= {"min_cell": min_cell, "scores": rules.scores}
-    words["full"] = {"depth": FULL_DEPTH, "visits": FULL_VISITS}
+    words |= {"scores": rules.scores, "full_depth": FULL_DEPTH, "full_visits": FULL_VISITS}
     table = table[listed].dropna(axis=1, how="all").rename_axis("cluster").reset_index()
-    return make_section("people", table, parts, **words)
+    return make_section("people", table, parts, min_cell=min_cell, **words)
 
 
 def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
@@ -61,8 +60,7 @@ def count_companies(people: pd.DataFrame, *, min_cell: int) -> Section:
     Section
         table: size (text), companies [published counts]; what is hidden has no row.
     """
-    listed = people[~people["opted_out"]]
-    sizes = listed[~listed["free_mail"]].groupby("domain").size()
+    sizes = people[~people["opted_out"] & ~people["free_mail"]].groupby("domain").size()
     counted = pd.Series({name: int(sizes.between(*ends).sum()) for name, ends in SIZES.items()})
     shown = publish_parts(counted, len(sizes), min_cell).rename("companies").rename_axis("size")
     if not shown.fillna(0).any():
@@ -89,11 +87,10 @@ def count_catch(people: pd.DataFrame, scores: Scores, *, min_cell: int) -> Secti
     for name, values in counted.items():
         high = pd.Series([int((values >= cut).sum()) for cut in CUTS])
         table[name] = publish_counts(high, len(values), min_cell, known=False)
-    table["total"] = publish(int(clicked.sum()), of=len(people), min_cell=min_cell) or 0
-    table = with_share(table, "clicked", "total", "caught", interval=False)
-    table = with_share(table, "by_rest", "total", "caught_by_rest", interval=False)
+    total = publish(int(clicked.sum()), of=len(people), min_cell=min_cell) or pd.NA
+    table["caught"] = (table["clicked"] / total).astype(float)
     # Without the people to call: their number is exact, and would tell hidden ones beside it.
-    table = table.drop(columns=["by_rest", "total"])
+    table["caught_by_rest"] = (table.pop("by_rest") / total).astype(float)
     return make_section("catch", table[(table["people"] > 0) & table["clicked"].fillna(0).any()])
 
 
@@ -126,9 +123,8 @@ def sum_watch_time(engine: Engine, rules: ClusterRules, *, min_cell: int) -> Sec
         shown[name] = publish_counts(summed[name], summed["sessions"], min_cell, known=False)
     shown = with_share(shown, "known_sessions", "sessions", "known", interval=False)
     clusters = shown.dropna(subset="cluster").set_index("cluster").reindex(rules.names)
-    shown["mean"] = summed["minutes"] / summed["viewers"]
+    shown["minutes"] = shown["viewers"].astype(float) * (summed["minutes"] / summed["viewers"])
     videos = shown.dropna(subset="media_id").merge(engine.query("FROM titles"), on="media_id")
-    videos["minutes"] = videos["viewers"].astype(float) * videos["mean"]
     if min_cell > 1:  # in times of five viewers who see it whole: a sum would tell hidden ones
         whole = LEAST_STEP * videos["duration"] / 60
         videos["minutes"] = ((videos["minutes"] / whole).round() * whole).round()

@@ -262,9 +262,8 @@ def publish_shares(
 
     frame = grid.stack()[listed.stack()].rename("count").reset_index()
     own = sizes.loc[frame["cluster"]].set_index(frame.index)
-    frame["viewers"] = counts.publish_counts(
-        frame.pop("count"), own["viewers"], min_cell, known=known
-    )
+    count = frame.pop("count")
+    frame["viewers"] = counts.publish_counts(count, own["viewers"], min_cell, known=known)
     frame["reach"] = frame["viewers"] / own["viewers"]
     of = counts.publish_counts(own["choices"], choices, min_cell, known=False)
     if known:  # a size is no secret

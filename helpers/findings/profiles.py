@@ -1,6 +1,6 @@
 """What the viewers of each cluster are like, in numbers that may be sent to a service."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -16,8 +16,7 @@ MOST = {"country": 3, "mobile": 1}  # of a kind in a cluster
 MOST_VIDEOS = 5  # of a cluster
 
 
-@dataclass(frozen=True)
-class Profiles:
+class Profiles(NamedTuple):
     """Frames on the clusters that have viewers; nothing in them is of fewer than ``min_cell``.
 
     Attributes
@@ -53,8 +52,7 @@ def describe_profiles(engine: Engine, clusters: pd.DataFrame, min_cell: int) -> 
         Groups of fewer viewers are left out.
     """
     filled = clusters[clusters["viewers"] > 0].round({"share": 3, "identified_share": 3})
-    measured = engine.query(sql("profiles")).set_index("cluster")
-    table = filled.join(measured)
+    table = filled.join(engine.query(sql("profiles")).set_index("cluster"))
     timed = publish_counts(table.pop("timed_viewers"), table["viewers"], min_cell)
     told = table.pop("unseen").lt(min_cell) & (min_cell > 1)  # see people.sum_watch_time
     table[WATCH_TIME] = table[WATCH_TIME].mask(timed.isna() | (timed == 0) | told)

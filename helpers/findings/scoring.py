@@ -69,12 +69,11 @@ def read_people(
     if several.any():
         joined = _join_cookies(engine, rules, rows[several], params)
         people = pd.concat([people, joined], ignore_index=True)
-    people = people.assign(
-        cookies=people["person"].map(cookies),
-        title=people["cluster"].map(rules.titles),
-        free_mail=[not is_company(domain) for domain in people["domain"]],
-        opted_out=[is_opted_out(person, opt_out) for person in people["person"]],
-    ).astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
+    people["cookies"] = people["person"].map(cookies)
+    people["title"] = people["cluster"].map(rules.titles)
+    people["free_mail"] = [not is_company(domain) for domain in people["domain"]]
+    people["opted_out"] = [is_opted_out(person, opt_out) for person in people["person"]]
+    people = people.astype({"free_mail": bool, "opted_out": bool})  # also where there is nobody
     scores = rules.scores
     wanted = people["score"].ge(scores.call_score) & people["days"].le(scores.call_days)
     people["to_call"] = wanted & ~people["opted_out"]

@@ -76,11 +76,9 @@ class Section:
         return tables.section_html(self.finding, self.table, self.labels, self.note)
 
     def __repr__(self) -> str:
-        lines = [self.finding]
-        if len(self.table) and self.labels:
-            shown = self.table[list(self.labels)].rename(columns=dict(self.labels))
-            lines.append(shown.to_string(index=False))
-        return "\n".join([*lines, self.note] if self.note else lines)
+        shown = self.table.filter(list(self.labels)).rename(columns=dict(self.labels))
+        rows = "" if shown.empty else shown.to_string(index=False)
+        return "\n".join(filter(None, (self.finding, rows, self.note)))
 
 
 def make_section(
@@ -105,8 +103,9 @@ def make_section(
         for column, label in wording["columns"].items()
         if column in table
     }
-    note = say(wording.get("note", ""))
-    return Section(say(wording["finding"]), table, labels, note, parts or {})
+    return Section(
+        say(wording["finding"]), table, labels, say(wording.get("note", "")), parts or {}
+    )
 
 
 def to_plain(value: Any) -> Any:

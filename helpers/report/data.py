@@ -1,7 +1,6 @@
 """report.json: the report's sections; the page has a template for each, or the usual one."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,11 @@ from helpers.store import rules
 SCHEMA_VERSION = 2
 MOST_NAMES = 10  # people of a list on the page, where the run shows identities
 LONGEST_ACTION = 260  # characters of Mave's closing on the first screen
-KEYS = {"finding", "rows", "columns", "note", "parts"}
-LEVEL = r"(high|medium|moderate|low)\b"
-STATED = re.compile(
-    r"conversion\s+(?:probability|potential|likelihood)\W+"
-    r"(?:(?:is|are|as|at|of|to|be|the|this|cluster|rated|likely|very|rather|fairly|overall)\W+)*"
-    rf"{LEVEL}(?:\s*(?:to|[-–/])\s*{LEVEL})?",
-    re.I,
-)
 TOTALS = ("sessions", "viewers", "identified_viewers", "people", "visitors")  # exact
 UNSTAMPED = {"counts", "fetch", "files", "clusters", "stages", "status", "error", "warnings"}
 WORDS = read_package_yaml("report/words.yml")
 SECTIONS = WORDS["sections"]
+STATED = re.compile(WORDS["stated"], re.I | re.X)
 
 
 def gather(folder: Path) -> dict[str, Any]:
@@ -100,9 +92,9 @@ class _Source:
     def section(self, name: str, *others: str) -> dict[str, Any]:
         """A finding as it was written down, others among its parts; what was not made says so."""
         found = self.sections.get(name)
-        if not isinstance(found, dict) or not found.keys() >= KEYS:
-            missing = f"{name.capitalize()}: not looked at in this run."
-            found = Section(missing).to_json()
+        missing = Section(f"{name.capitalize()}: not looked at in this run.").to_json()
+        if not isinstance(found, dict) or not found.keys() >= missing.keys():
+            found = missing
         more = {other: self.section(other) for other in others if other in self.sections}
         return found | {"parts": found["parts"] | more}
 
@@ -117,11 +109,9 @@ def _clusters(source: _Source) -> dict[str, Any]:
     """The clusters file's titles and descriptions beside the sizes, with 95 % intervals."""
     sizes = source.clusters["viewers"]
     total = int(sizes.sum())
-    table = with_share(source.clusters.assign(total=total), "viewers", "total").assign(
-        title=[*source.titles.values()],
-        few=sizes < TOO_FEW,
-        description=[source.descriptions.get(name, "") for name in source.titles],
-    )
+    table = with_share(source.clusters.assign(total=total), "viewers", "total")
+    table["title"], table["few"] = [*source.titles.values()], sizes < TOO_FEW
+    table["description"] = [source.descriptions.get(name, "") for name in source.titles]
     table = table.rename(columns={"share_low": "low", "share_high": "high"})
     return make_section("clusters", table).to_json() | {"viewers": total}
 
@@ -134,7 +124,7 @@ def _names(source: _Source) -> list[dict[str, Any]]:
         if path.is_file():
             people = read_csv(path).head(MOST_NAMES).astype("str").fillna("")
             rows = people.to_numpy().tolist()
-            lists.append({"cluster": cluster, "columns": list(people.columns), "rows": rows})
+            lists.append({"cluster": cluster, "columns": list(people), "rows": rows})
     return lists
 
 
@@ -183,7 +173,7 @@ def _advice(source: _Source) -> dict[str, Any]:
         "status": said.get("status", "not_asked"),
         "reused": bool(said.get("reused")),
         "follow_ups": said.get("follow_ups", []),
-        "sources": [asdict(link) for link in links],
+        "sources": [vars(link) for link in links],
         "figures": said.get("figures", []),
         "unsupported_figures": list(dict.fromkeys(missing)),
     }
@@ -224,6 +214,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
     hours = re.match(r"(?!0 )[\d,]+ hours", watch_time)
     calls = source.counts.get("people_to_call")
     mave = parts["advice"]["closing"] if parts["advice"]["status"] == "answered" else None
+    action = to_the_point(mave) if mave else _say("action", calls=calls)
     return {
         "finding": f"{headline}.",
         "headline": headline,
@@ -234,10 +225,7 @@ def _answer(source: _Source, parts: dict[str, Any]) -> dict[str, Any]:
         "watched": hours[0] if hours else None,
         "call": parts["people"]["finding"],
         "news": news,
-        "action": {
-            "by": "Mave" if mave else None,
-            "text": to_the_point(mave) if mave else _say("action", calls=calls),
-        },
+        "action": {"by": "Mave" if mave else None, "text": action},
         "erased_on": (source.manifest.model_extra or {}).get("erased_on"),
     }
 

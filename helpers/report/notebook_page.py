@@ -19,7 +19,6 @@ ATTRIBUTES = {
     "mark": {"title"},
     "details": {"open"},
 }
-IMAGES = ("image/png", "image/jpeg")
 
 
 def notebook_html(path: Path) -> Path:
@@ -77,7 +76,7 @@ class _Page:
     def output(self, output: Any) -> str:
         """What a cell put out: the richest form that needs no script."""
         data = output.get("data", {})
-        for kind in IMAGES:
+        for kind in ("image/png", "image/jpeg"):
             if kind in data:
                 return _image(kind, data[kind], output.get("metadata", {}).get(kind, {}))
         if "text/html" in data:
