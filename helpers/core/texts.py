@@ -1,5 +1,7 @@
 """Templates of the package: texts that are sent or printed, and pages."""
 
+from pathlib import Path
+
 import jinja2
 
 
@@ -11,7 +13,8 @@ def open_templates(
     In those of HTML everything that is not marked safe is escaped.
     """
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("helpers", folder),
+        # By place: where papermill starts, another package may have the name `helpers`.
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / folder),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=undefined,
