@@ -19,6 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 
 from helpers.core import connections
 from helpers.core.errors import AccessError, CreditError, KitError, ServiceError, UnknownOutcome
+from helpers.core.files import read_package_yaml
 from helpers.core.privacy import clean_text
 from helpers.core.settings import KEYS
 
@@ -26,22 +27,11 @@ LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THROTTLED = (429, 503)
 KEPT = ServiceError.usual_remedy
-REFUSED = (ServiceError, "the request was refused", KEPT)
-WRONG = (ServiceError, "the request was refused", "It would be again: correct what it names.")
-TOKEN = (AccessError, "token refused", "Set {key} in .env and run again; what was fetched is kept.")
-SCOPE = (AccessError, "it lacks a permission", "Set {key} to a token that has it.")
-REFUSALS = {
-    400: WRONG,
-    401: TOKEN,
-    "account_inactive": (AccessError, "the account is not active", "Renew it; the token is good."),
-    "unauthorized_scope": SCOPE,
-    "unauthorized_params": SCOPE,
-    402: (CreditError, "credits used up, over budget, or no subscription", "Look at its billing."),
-    403: TOKEN,
-    404: (ServiceError, "nothing is there", f"Check {{address}}, if set. {KEPT}"),
-    422: WRONG,
-}
-"""By status, or the code of a 401 or 403: the error, what happened, what to do."""
+REFUSED = ("the request was refused", "{kept}")
+REFUSALS = read_package_yaml("core/words.yml")["refusals"]
+"""By status, or the code of a 401 or 403: what happened, and what to do."""
+KINDS = {401: AccessError, 402: CreditError, 403: AccessError}
+"""The error by status, where it is no ServiceError."""
 
 
 class Client:
@@ -226,14 +216,15 @@ class Client:
         """The error that stands for a 3xx or 4xx answer."""
         status, code = answer.status_code, read_error(parsed)[0]
         cause = code if status in (401, 403) and code in REFUSALS else status
-        kind, happened, remedy = REFUSALS.get(cause, REFUSED)
+        happened, remedy = REFUSALS.get(cause, REFUSED)
+        kind = KINDS.get(status, ServiceError)
         needs = f"a token with {self.permission}" if self.permission else ""
         if status < 400:
             target = re.sub(r"(?<=//)[^/@]*@|[?#].*", "", answer.headers.get("Location", ""))
             happened = f"{self.base_url} redirects to {self._shown(target)}"
             remedy = "No redirect is followed. Check {address}."
         address = f"{self.service.upper()}_BASE_URL"
-        remedy = remedy.format(key=KEYS[self.service.lower()], address=address)
+        remedy = remedy.format(key=KEYS[self.service.lower()], address=address, kept=KEPT)
         facts = {"where": self.service, "remedy": remedy, "status_code": status}
         return kind(f"{what}: {happened}.", expected=needs if kind is AccessError else "", **facts)
 
