@@ -103,9 +103,8 @@ def make_section(
         for column, label in wording["columns"].items()
         if column in table
     }
-    return Section(
-        say(wording["finding"]), table, labels, say(wording.get("note", "")), parts or {}
-    )
+    note = say(wording.get("note", ""))
+    return Section(say(wording["finding"]), table, labels, note, parts or {})
 
 
 def to_plain(value: Any) -> Any:
