@@ -145,12 +145,8 @@ def _fetch(run: Run) -> Fetched:
 
 def _record(run: Run, fetched: Fetched) -> None:
     """Facts into run.json, also those of a fetch that failed."""
-    run.record(
-        requests=fetched.requests,
-        retries=fetched.retries,
-        dropped_rows=fetched.dropped_rows,
-        fetch=fetched.model_dump(mode="json"),
-    )
+    counts = {"requests": fetched.requests, "retries": fetched.retries}
+    run.record(**counts, dropped_rows=fetched.dropped_rows, fetch=fetched.model_dump(mode="json"))
 
 
 class _Pass(BaseModel):

@@ -87,8 +87,8 @@ def videos(run: Run) -> pd.DataFrame:
     curve = curves(run)
     left = curve[curve["second"] >= places.OPENING].groupby("media_id")["watching"].first()
     frame = curve[["media_id", "title"]].drop_duplicates().set_index("media_id")
-    stats = _stored(run.store.media_stats_path, MEDIA_STATS).set_index("media_id")
-    stats = stats.reindex(frame.index).round({"play_rate": 2})
+    stats = files.read_parquet(run.store.media_stats_path, MEDIA_STATS).to_pandas()
+    stats = stats.set_index("media_id").reindex(frame.index).round({"play_rate": 2})
     plays = stats["play_count"].fillna(0).astype("int64")
     shown = publish_counts(plays, plays, run.params.min_cell, known=False).where(plays > 0)
     seconds = _most_watched(run)["duration"].reindex(frame.index)
@@ -159,12 +159,7 @@ def _most_watched(run: Run) -> pd.DataFrame:
 def _cells(run: Run) -> tuple[pd.DataFrame, pd.Series, int]:
     """Engagement of the videos to look at, in their order, their titles, and ``min_cell``."""
     videos = _most_watched(run)
-    cells = _stored(run.store.engagement_path, ENGAGEMENT)
+    cells = files.read_parquet(run.store.engagement_path, ENGAGEMENT).to_pandas()
     place = cells["media_id"].map({name: n for n, name in enumerate(videos.index)})
     cells = cells.assign(place=place).dropna(subset="place").sort_values(["place", "second"])
     return cells, videos["title"], run.params.min_cell
-
-
-def _stored(path, schema) -> pd.DataFrame:
-    table = files.open_parquet(path).read() if path.exists() else schema.empty_table()
-    return table.to_pandas()

@@ -145,6 +145,17 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         raise damaged(path, error) from None
 
 
+def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
+    """A Parquet file, whole; a table of the schema without rows where there is none.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    return open_parquet(path).read() if path.exists() else schema.empty_table()
+
+
 def read_through(path: Path) -> None:
     """Read a Parquet file to its end.
 

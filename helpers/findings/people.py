@@ -6,8 +6,7 @@ from helpers.findings.counts import LEAST_STEP, publish, publish_counts, publish
 from helpers.findings.scoring import FULL_DEPTH, FULL_VISITS
 from helpers.findings.section import Section, make_section
 from helpers.store.engine import Engine, sql
-from helpers.store.rules import ClusterRules
-from helpers.store.scores import Scores
+from helpers.store.rules import ClusterRules, Scores
 
 CUTS = (30, 40, 50, 60, 70, 80)  # scores at which the list's length and its catch are shown
 SIZES = {"1": (1, 1), "2–4": (2, 4), "5 and more": (5, 10**9)}  # people of a company

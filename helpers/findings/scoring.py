@@ -13,8 +13,7 @@ from helpers.core.parameters import Window
 from helpers.findings.opt_out import is_opted_out
 from helpers.store import duck
 from helpers.store.engine import Engine, features_sql, sql
-from helpers.store.rules import ClusterRules
-from helpers.store.scores import Scores
+from helpers.store.rules import ClusterRules, Scores
 
 FULL_DEPTH = 5  # videos' worth of watching that give all points of depth: a binge watcher's least
 FULL_VISITS = 5  # visits that give all points of visits; the first gives none

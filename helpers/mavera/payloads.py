@@ -14,8 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from helpers.core.errors import DataError, ParameterError
 from helpers.core.privacy import clean_line
 from helpers.core.tables import clock
-from helpers.store.persona_fields import PersonaFields, Short
-from helpers.store.rules import Cluster, ClusterRules
+from helpers.store.rules import Cluster, ClusterRules, PersonaFields, Short
 
 NAME_LENGTH = 100  # characters of a persona's name, at least 2
 PERCENTILES = ("25th_percentile", "50th_percentile", "75th_percentile")  # whole numbers

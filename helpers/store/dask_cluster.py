@@ -7,19 +7,14 @@ from importlib import metadata
 
 import pyarrow as pa
 
+from helpers.core import files
 from helpers.core.errors import ParameterError, ServiceError
 
 ANSWERS = 10.0  # seconds for a scheduler to answer, and for its first worker
 MEMORY_OF_DUCKDB = 0.7  # of a worker's; the rest is for Python and what is on its way
 MUST_MATCH = ("viewer-personas", "duckdb", "pyarrow")
 ALONE = "unset VIEWER_PERSONAS_DASK to use this machine alone."
-REASONS = {
-    "KilledWorker": "workers died at the same task again and again (out of memory?)",
-    "FutureCancelledError": "the scheduler forgot the task; was it restarted?",
-    "OutOfMemoryException": "a worker ran out of memory. Set VIEWER_PERSONAS_SHARDS higher",
-    "IOException": "a worker cannot read or write the shards. All workers must see the outputs "
-    "folder under the same path, or the folder or URL of VIEWER_PERSONAS_DASK_PATH",
-}
+REASONS = files.read_package_yaml("store/dask_errors.yml")
 
 
 class Cluster:

@@ -1,11 +1,11 @@
-"""The clusters file: rules, titles, descriptions and persona fields, refused by name and line."""
+"""The clusters file: rules, texts, persona fields and scores, refused by name and line."""
 
 import hashlib
 import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from ruamel.yaml import YAML
@@ -14,10 +14,72 @@ from helpers.core import files, owner
 from helpers.core.errors import ParameterError
 from helpers.core.owner import Fail, Part, problem, read_yaml
 from helpers.core.parameters import suggest
+from helpers.core.privacy import clean_line
 from helpers.core.settings import project_root
 from helpers.store import conditions
-from helpers.store.persona_fields import PersonaFields
-from helpers.store.scores import Scores
+
+Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, le=3650)]
+Word = Annotated[str, Field(min_length=2, max_length=80, pattern=r"\w")]
+Short = Annotated[str, AfterValidator(lambda text: clean_line(text, 300))]
+Phrases = Annotated[list[Short], Field(max_length=20)] | None
+Criterion = Literal["price", "timeToValue", "risk", "proof", "support"]
+Weight = Annotated[int, Field(ge=1, le=5, strict=True)]
+Folded = AfterValidator(lambda text: " ".join(text.split()))
+Title = Annotated[str, Field(min_length=2, max_length=80)]
+
+
+class Weights(Part):
+    """The most points that each part of a score can give; together 100."""
+
+    recency: Points
+    depth: Points
+    visits: Points
+    clicks: Points
+    content: Points
+
+    @model_validator(mode="after")
+    def _together_100(self) -> "Weights":
+        total = sum(self.model_dump().values())
+        if abs(total - 100) > 1e-6:
+            raise ValueError(f"the five weights add up to {total:g}, and should to 100")
+        return self
+
+
+class Scores(Part):
+    """Weights, the half-life of recency, whom to call, and words of titles."""
+
+    weights: Weights
+    half_life_days: Days
+    call_score: Points
+    call_days: Days
+    buying_words: tuple[Word, ...]
+    customer_words: tuple[Word, ...]
+
+
+class PersonaFields(Part):
+    """Fields of Mavera's own; all but the first two are sent with another pipeline than the first.
+
+    References
+    ----------
+    Mavera API, Create Persona.
+    """
+
+    pipeline_type: Literal["north_star", "intermediate", "advanced"] = "north_star"
+    type: Literal["B2B", "B2C"] = "B2B"
+    role_segment: Phrases = None
+    buying_stage: Short | None = None
+    decision_role: Short | None = None
+    primary_objectives: Phrases = None
+    mcda_weights: dict[Criterion, Weight] | None = None
+    goals: Phrases = None
+    pains: Phrases = None
+    triggers: Phrases = None
+    channels: Phrases = None
+    proof_types: Phrases = None
+    alternatives: Phrases = None
+    win_factors: Phrases = None
+    objections: Phrases = None
 
 
 def builtin_text() -> str:
@@ -35,16 +97,10 @@ def _complete(scores: Any) -> Any:
     return builtin_scores().model_dump() | scores if isinstance(scores, dict) else scores
 
 
-Folded = AfterValidator(lambda text: " ".join(text.split()))
-
-
 def _titled(cluster: dict[str, Any]) -> str:
     """The title of a cluster that has only a name."""
     name = cluster["name"]
     return name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
-
-
-Title = Annotated[str, Field(min_length=2, max_length=80)]
 
 
 class Cluster(Part):

@@ -254,17 +254,14 @@ class Store:
         return {"keys": len(keys), **self._remove_rows(keys)}
 
     def _remove_rows(self, keys: set[str]) -> dict[str, int]:
-        before, visitors = self.rows(), 0
+        before = self.rows()
         with self.damage_told():
             self.sessions.remove_rows(keys)
-        if self.visitors_path.is_file():
-            table = files.open_parquet(self.visitors_path).read()
-            theirs = pa.array(sorted(keys), pa.string())
-            kept = table.filter(~pc.field("visitor_key").isin(theirs))
-            visitors = len(table) - len(kept)
-            if visitors:
-                files.write_parquet(self.visitors_path, kept)
-        return {"sessions": before - self.rows(), "visitors": visitors}
+        table = files.read_parquet(self.visitors_path, VISITORS)
+        kept = table.filter(~pc.field("visitor_key").isin(pa.array(sorted(keys), pa.string())))
+        if len(kept) < len(table):
+            files.write_parquet(self.visitors_path, kept)
+        return {"sessions": before - self.rows(), "visitors": len(table) - len(kept)}
 
     def without_forgotten(self, table: pa.Table) -> pa.Table:
         """The rows of `table` (visitor_key, email) that may be stored."""

@@ -75,8 +75,7 @@ class SessionReader:
     def days_to_read(self, start: date, end: date) -> list[date]:
         """Days of the window that are missing, recent, or were read while young."""
         stored = self.store.days()
-        length = (min(end, self.today) - start).days + 1
-        window = [start + n * ONE_DAY for n in range(length)]
+        window = [start + n * ONE_DAY for n in range((min(end, self.today) - start).days + 1)]
         return [day for day in window if not self._is_done(day, stored.get(day, {}))]
 
     def _is_done(self, day: date, stored: dict[str, Any]) -> bool:

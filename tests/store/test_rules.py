@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from helpers.core.errors import ParameterError
 from helpers.store import conditions, rules
-from helpers.store.persona_fields import PersonaFields
+from helpers.store.rules import PersonaFields
 
 
 def file_with(when: str) -> str:
