@@ -6,8 +6,13 @@ WITH seen AS (
         time_bucket(INTERVAL {step}, day, DATE '{start}') AS period,
         hash(visitor_key) AS viewer
     FROM sessions
+),
+known AS (
+    SELECT hash(visitor_key) AS viewer, hash(lower(trim(email))) AS person
+    FROM viewers
+    WHERE identified
 )
-SELECT period, if(identified, hash(lower(trim(email))), 0) AS person, count(*) AS viewers
+SELECT period, coalesce(person, 0::UBIGINT) AS person, count(*) AS viewers
 FROM seen
-LEFT JOIN (SELECT hash(visitor_key) AS viewer, identified, email FROM viewers) USING (viewer)
+LEFT JOIN known USING (viewer)
 GROUP BY ALL
