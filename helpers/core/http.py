@@ -27,7 +27,6 @@ LONGEST_WAIT = 86_400.0  # seconds; Retry-After may say anything
 WINDOW = 61_000  # ms: requests that leave a minute apart may arrive closer together than that
 THROTTLED = (429, 503)
 KEPT = ServiceError.usual_remedy
-REFUSED = ("the request was refused", "{kept}")
 REFUSALS = read_package_yaml("core/words.yml")["refusals"]
 """By status, or the code of a 401 or 403: what happened, and what to do."""
 KINDS = {401: AccessError, 402: CreditError, 403: AccessError}
@@ -216,7 +215,7 @@ class Client:
         """The error that stands for a 3xx or 4xx answer."""
         status, code = answer.status_code, read_error(parsed)[0]
         cause = code if status in (401, 403) and code in REFUSALS else status
-        happened, remedy = REFUSALS.get(cause, REFUSED)
+        happened, remedy = REFUSALS.get(cause, ("the request was refused", KEPT))
         kind = KINDS.get(status, ServiceError)
         needs = f"a token with {self.permission}" if self.permission else ""
         if status < 400:
