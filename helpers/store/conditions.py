@@ -127,6 +127,4 @@ def _one_viewer() -> duckdb.DuckDBPyConnection:
     """One viewer with a value in every column, to try conditions on."""
     value = {"VARCHAR": "''", "BOOLEAN": "false", "TIMESTAMPTZ": "now()"}
     columns = ", ".join(f"{value.get(kind, 0)}::{kind} AS {name}" for name, kind in COLUMNS.items())
-    connection = duckdb.connect()
-    connection.execute(f"CREATE TABLE viewer AS SELECT {columns}")
-    return connection
+    return duckdb.connect().execute(f"CREATE TABLE viewer AS SELECT {columns}")

@@ -30,8 +30,6 @@ MADE_ON_USE = {
     "plays": r"\b(plays|titles)\b",
 }
 """Tables that are made when a statement first names one of them."""
-LARGE = ("keyed", "played", "viewer_keys", "behaviour", "watched")
-"""Tables on the way to plays and features, which take memory for as long as they are there."""
 
 
 def features_sql(sessions: str = "sessions") -> str:
@@ -57,12 +55,10 @@ class Selection:
     def statements(self) -> str:
         """``sql/sessions.sql``, told what counts."""
         values = {name: duck.texts(chosen) for name, chosen in self.choice.items()}
-        values["window_start"] = f"DATE '{self.window.start}'"
-        values["window_end"] = f"DATE '{self.window.end}'"
-        variables = "".join(f"SET VARIABLE {name} = {text};\n" for name, text in values.items())
+        values |= {"window_start": self.window.start, "window_end": self.window.end}
         people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
         left_out = people if self.choice["exclude_domains"] else "true"
-        return variables + sql("sessions").replace("{left_out}", left_out)
+        return sql("sessions").format(left_out=left_out, **values)
 
 
 class Engine:
@@ -163,7 +159,7 @@ class Engine:
                 self.export("FROM new_plays", staged)
             self.connection.register("media_names", self._gather(sql("media_names")))
             files.write_parquet(titles, self.connection.sql(sql("titles")).to_arrow_table())
-        self.define("".join(f"DROP TABLE IF EXISTS {table};" for table in LARGE))
+        self.define(sql("drop_steps"))
         self.show("plays", plays)
         self.show("titles", titles)
 

@@ -14,7 +14,7 @@ from helpers.core import clock, files
 from helpers.core.errors import DataError
 from helpers.core.owner import read_owner_text
 from helpers.core.privacy import clean_text, page_of, without_emails
-from helpers.store import duck, engine
+from helpers.store import duck
 from helpers.store.facts import SessionFacts
 from helpers.store.schema import MEDIAS, SESSIONS, VISITORS
 from helpers.store.store import Store
@@ -57,8 +57,7 @@ def read_sessions_file(path: str | Path) -> pa.Table:
         connection.register("sheet", table)
         connection.create_function("label", _label)
         connection.create_function("page", _page)
-        connection.execute(f"SET VARIABLE columns = {duck.texts(names)}")
-        connection.execute(engine.sql("intake"))
+        connection.execute(f"SET VARIABLE columns = {duck.texts(names)};" + duck.sql("intake"))
         for line, _, name, value, expected in connection.execute("FROM problems").fetchall():
             what = f"{value[:60]!r} cannot be used" if value else "nothing is there"
             _refuse(path, line, f"column {name}: {what}.", expected)

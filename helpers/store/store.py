@@ -226,11 +226,10 @@ class Store:
         """
         keys = {person.strip() for person in people}
         emails = {fold(person) for person in keys if "@" in person}
-        stored = f"({self.sessions.sql()}) UNION ALL BY NAME ({self.lists()['visitors']})"
+        stored = {"sessions": self.sessions.sql(), "visitors": self.lists()["visitors"]}
         with self.damage_told(), duck.connect(None, self.folder / ".spill") as connection:
-            query = duck.sql("person").replace("{stored}", f"({stored})")
             known = {"keys": sorted(keys), "emails": sorted(emails)}
-            pairs = connection.execute(query, known).fetchall()
+            pairs = connection.execute(duck.sql("person").format(**stored), known).fetchall()
         return {key for key, _ in pairs}, emails | {email for _, email in pairs if email}
 
     def forget(self, *people: str) -> dict[str, int]:

@@ -124,8 +124,7 @@ class VisitorReader:
         met = pa.concat_tables([VISITORS.append(TURN).empty_table(), *self.tables])
         refuse_unusable(self.problems, len(met), "Wistia: visitors")
         keep = facts.incremental or facts.order_broken
-        query = duck.sql("visitors").replace("{keep}", str(keep))
-        query = query.replace("{stored}", self.store.lists()["visitors"])
+        query = duck.sql("visitors").format(keep=keep, stored=self.store.lists()["visitors"])
         with duck.connect(MEMORY_LIMIT, self.store.folder / ".spill") as connection:
             connection.register("met", met)
             with self.store.damage_told(), replace_file(self.store.visitors_path) as staged:

@@ -1,4 +1,10 @@
--- Sessions: of all_sessions (one row per event_key, whole store) those that count.
+-- Sessions: of all_sessions (one row per event_key, whole store) those that count. The window and
+-- the parameters that choose sessions are put in.
+SET VARIABLE window_start = DATE '{window_start}';
+SET VARIABLE window_end = DATE '{window_end}';
+SET VARIABLE media_ids = {media_ids};
+SET VARIABLE exclude_domains = {exclude_domains};
+
 -- The videos that count: what chooses sessions stands here, for sql/newcomers.sql reads this too.
 CREATE OR REPLACE TEMP VIEW chosen_sessions AS
 SELECT * FROM all_sessions
