@@ -84,22 +84,18 @@ def read_counts(
     mixed = of < 2 * min_cell  # a hidden one may be few or nearly all
     small, near = values < min_cell, (values < of) & (of - values < min_cell)
     small, near = small | (mixed & near), near & ~mixed
-    nobody, few = is_listed & (values == 0), is_listed & small  # 0 stays 0
+    nobody = is_listed & (values == 0)  # 0 stays 0
     rounded = (2 * values + step) // (2 * step) * step
     low = np.maximum(rounded - step // 2, min_cell)
     high = rounded + (step - 1) // 2
     # Nearly all would be hidden: it is all of them, or not so many.
     low = np.where(low > of - min_cell, of, low)
     high = np.where((low < of) & (high < of), np.minimum(high, of - min_cell), of)
-    least = np.select(
-        [nobody | small & ~is_listed, few, near, ~is_listed], [0, 1, of - min_cell + 1, 0], low
-    )
-    most = np.select(
-        [nobody, small, near, ~is_listed],
-        [0, np.where(mixed, of - (of >= min_cell), min_cell - 1), of - 1, of],
-        high,
-    )
-    return least, most, ~is_listed | ((near | few) & ~nobody)
+    kinds = [nobody, small, near, ~is_listed]
+    few = np.where(mixed, of - (of >= min_cell), min_cell - 1)  # so many a hidden few may be
+    least = np.select(kinds, [0, is_listed.astype(int), of - min_cell + 1, 0], low)
+    most = np.select(kinds, [0, few, of - 1, of], high)
+    return least, most, ~is_listed | ((near | small) & ~nobody)
 
 
 def are_solved(
