@@ -17,7 +17,6 @@ from helpers.findings.coverage import describe_coverage
 from helpers.findings.groups import find_groups, label_viewers as label_viewers
 from helpers.findings.opt_out import OPT_OUT, read_opt_out
 from helpers.findings.people import list_people
-from helpers.findings.profiles import QUARTILES_NEED
 from helpers.findings.section import Section
 from helpers.findings.sensitivity import count_near_thresholds
 from helpers.findings.sources import compare_sources
@@ -151,16 +150,14 @@ def completion_by_videos(run: Run) -> pd.DataFrame:
     -------
     DataFrame, one row per cluster and number of videos (1, 2, 3 to 4, 5 to 9, 10 to 19, more: each
     by its least)
-        cluster, videos, viewers [published counts], avg_percent_watched [whole percent], and its
-        quartiles low and high, of groups of four times ``min_cell`` viewers.
+        cluster, videos, avg_percent_watched [whole percent]. How many viewers a group has would
+        tell those of others, for the size and the mean of each cluster are exact.
     """
     counted = run.engine.query(engine.sql("completion_by_videos"))
-    least, sizes = run.params.min_cell, counted.groupby("cluster")["viewers"].transform("sum")
-    few = counted["viewers"] < QUARTILES_NEED * least
-    counted[["low", "high"]] = counted[["low", "high"]].mask(few)
-    counted["viewers"] = publish_counts(counted["viewers"], sizes, least)
-    shown = counted.dropna(subset="viewers")
-    return shown[~shown["cluster"].isin(_small_clusters(run))].reset_index(drop=True)
+    sizes = counted.groupby("cluster")["viewers"].transform("sum")
+    is_shown = publish_counts(counted.pop("viewers"), sizes, run.params.min_cell).notna()
+    is_shown &= ~counted["cluster"].isin(_small_clusters(run))
+    return counted[is_shown].reset_index(drop=True)
 
 
 def read_table(run: Run) -> pd.DataFrame:

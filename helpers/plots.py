@@ -18,7 +18,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.core.parameters import DEFAULTS
 from helpers.core.tables import clock, show_as, span, whole_percent
 from helpers.findings.counts import with_share
 
@@ -149,28 +148,22 @@ def cluster_sizes(clusters: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return _finish(ax, f"Largest cluster: {_name(largest)}, {share} of {total:,} viewers")
 
 
-def completion_by_videos(
-    counts: pd.DataFrame, ax: Axes | None = None, *, min_cell: int = DEFAULTS["min_cell"]
-) -> Axes:
+def completion_by_videos(completion: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Mean completion by cluster and number of videos, never of a single viewer.
 
     Parameters
     ----------
-    counts : DataFrame
-        cluster, videos (the least of a group: 1, 2, 3, 5, 10 or 20), viewers [viewers],
-        avg_percent_watched (0 to 100).
-    min_cell : int
-        Groups of fewer viewers are left blank.
+    completion : DataFrame
+        cluster, videos (the least of a group: 1, 2, 3, 5, 10 or 20), avg_percent_watched (0 to
+        100); groups that may not be shown are left out.
     """
-    ax = _axes(ax, height=0.42 * counts["cluster"].nunique() + 1.5)
-    groups = counts.set_index(["cluster", "videos"])
-    percent = groups["avg_percent_watched"].where(groups["viewers"] >= min_cell)
-    if percent.isna().all():
+    ax = _axes(ax, height=0.42 * completion["cluster"].nunique() + 1.5)
+    if completion.empty:
         return _nothing(ax)
-    grid = percent.unstack().reindex(index=_in_order(counts["cluster"]), columns=BINS)
+    percent = completion.set_index(["cluster", "videos"])["avg_percent_watched"]
+    grid = percent.unstack().reindex(index=_in_order(completion["cluster"]), columns=BINS)
     _shade(ax, grid.rename(index=_name, columns=BINS), hidden="")
-    few = f"fewer than {min_cell} viewers, or all but so few"
-    ax.set_xlabel(f"videos watched; mean completion [%], blank for {few}")
+    ax.set_xlabel("videos watched; mean completion [%], blank for few viewers, or all but few")
     cluster, videos = percent.idxmax()
     who = f"{_name(cluster)} of {BINS[videos]} video{'s' if videos > 1 else ''}"
     return _finish(ax, f"Most of a video is seen by {who}: {percent.max():.0f} %")

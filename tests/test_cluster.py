@@ -85,10 +85,8 @@ def test_a_clusters_file_of_one_s_own_names_the_clusters(clustered, tmp_path):
 def test_completion_by_videos_is_an_aggregate(clustered):
     run, _ = clustered
     table = cluster.completion_by_videos(run)
-    assert table["viewers"].sum() == 4
-    assert set(table.columns) == {
-        "cluster", "videos", "viewers", "avg_percent_watched", "low", "high",
-    }  # fmt: skip
+    assert list(table) == ["cluster", "videos", "avg_percent_watched"]
+    assert table["cluster"].is_monotonic_increasing and len(table) == 4
 
 
 def test_clustering_before_enriching_is_a_clear_error(bare_environment):

@@ -3,9 +3,7 @@ SELECT
     cluster,
     list_max([n FOR n IN [1, 2, 3, 5, 10, 20] IF n <= video_count]) AS videos,
     count(*) AS viewers,
-    round(avg(avg_percent_watched)) AS avg_percent_watched,
-    round(quantile_cont(avg_percent_watched, 0.25)) AS low,
-    round(quantile_cont(avg_percent_watched, 0.75)) AS high
+    round(avg(avg_percent_watched)) AS avg_percent_watched
 FROM viewers
 GROUP BY ALL
 ORDER BY ALL
