@@ -11,7 +11,6 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TENTHS = ["0 exactly", *(f"{n}–{n + 10}" for n in range(0, 100, 10)), "100 exactly"]
 VIDEO_GROUPS = ("1", "2", "3", "4", "5–9", "10–49", "50+")
 MOST_COUNTRIES = 10
-LEFT_OVER = ("session_rows", "left_out_sessions", "visitors_without_session")
 
 
 def features(run: Run) -> pd.DataFrame:
@@ -45,8 +44,7 @@ def features(run: Run) -> pd.DataFrame:
     counts = dict(zip(steps["name"], map(int, steps["rows"]), strict=True))
     repeated = counts.pop("repeated_rows")
     run.record(repeated_rows=repeated, counts=counts, unmatched=_find_unmatched(run))
-    # Exact totals would tell what is left of them: rows fetched, left out, without a session.
-    steps = steps[~steps["name"].isin(LEFT_OVER)]
+    steps = steps.dropna(subset="step")
     whole = steps["whole"].fillna(steps["rows"])
     shown = publish_counts(steps["rows"], whole, run.params.min_cell)
     rows = shown.where(steps["whole"].notna(), steps["rows"])

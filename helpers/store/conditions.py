@@ -12,7 +12,6 @@ from helpers.store.schema import SQL_TYPES, VIEWERS
 COLUMNS = {field.name: SQL_TYPES[field.type] for field in VIEWERS}
 """Columns that a condition may compare, with their types."""
 WORDS = {"AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL", "TRUE", "FALSE"}
-SIGNS = {"==": "=", "!=": "<>"}
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 DECIMALS = 9
 """Means are compared rounded: a mean of four exact values at 50 comes out as 49.99999999999999."""
@@ -57,7 +56,7 @@ def check(text: str) -> str:
     for token in TOKEN.finditer(text):
         if token["other"]:
             raise ValueError(f"{token[0]!r} is not allowed. Allowed are {ALLOWED}")
-        sign = token["sign"] and SIGNS.get(token[0], token[0])
+        sign = token["sign"] and {"==": "=", "!=": "<>"}.get(token[0], token[0])
         tokens += filter(None, [token["value"] or sign or (token["word"] and _word(token[0]))])
     condition = re.sub(rf"({TEXT})|(?<=\() | (?=[),])", r"\1", " ".join(tokens))
     joined = COMPARISON.sub("X", condition)

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 
 import duckdb
@@ -43,7 +42,7 @@ def _series(column: pa.ChunkedArray) -> pd.Series:
 
 def sql(name: str) -> str:
     """Statements of ``helpers/store/sql/<name>.sql``, its comments apart."""
-    text = resources.files("helpers.store").joinpath("sql", f"{name}.sql").read_text("utf-8")
+    text = (Path(__file__).parent / "sql" / f"{name}.sql").read_text("utf-8")
     return re.sub(r"--.*", "", text)
 
 

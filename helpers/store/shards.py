@@ -47,8 +47,8 @@ def over_store(settings: Settings, store: Store, window: Window, **choice: Any) 
         count = settings.shards or max(workers.count, -(-store.rows() // ROWS_OF_A_SHARD))
         ask = partial(workers.ask, ask_shard)
     elif settings.shards:
-        count = settings.shards
-        ask = partial(_ask_one_by_one, (settings.memory_limit, store.folder / ".spill"))
+        count, room = settings.shards, (settings.memory_limit, store.folder / ".spill")
+        ask = partial(map, lambda task: ask_shard(*task, *room))  # one after another
     else:
         return whole
     home = f"{_shared(settings, store)}/{store.fingerprint()}-{count}"
@@ -81,8 +81,7 @@ class ShardFolder:
 
     @property
     def files(self) -> fsspec.AbstractFileSystem:
-        remote = "://" in self.home
-        return fsspec.url_to_fs(self.home)[0] if remote else fsspec.filesystem("file")
+        return fsspec.url_to_fs(self.home)[0] if "://" in self.home else fsspec.filesystem("file")
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read and write here."""
@@ -188,10 +187,6 @@ class _Shard:
 
     def __init__(self, folder: ShardFolder, number: int):
         self.asker, self.done, self.lock = "", 0, threading.Lock()
-
-
-def _ask_one_by_one(room: tuple, tasks: list[tuple]) -> Iterator[pa.Table]:
-    return (ask_shard(*task, *room) for task in tasks)
 
 
 def ask_shard(

@@ -20,8 +20,6 @@ from helpers.wistia.rows import Row, RowProblem
 EVENTS_PATH = "/v1/stats/events.json"
 VISITORS_PATH = "/v1/stats/visitors.json"
 MEDIAS_PATH = "/v1/medias.json"
-MEDIA_STATS_PATH = "/v1/stats/medias/{}.json"
-ENGAGEMENT_PATH = "/v1/stats/medias/{}/engagement.json"
 TOKEN_PATH = "/modern/token"
 STATS_PERMISSION = '"Read detailed stats"'
 FIRST_PAGE = {"page": 1, "per_page": 100}
@@ -132,11 +130,11 @@ class Wistia:
         DataError
             The answer has another shape.
         """
-        return self._object(MEDIA_STATS_PATH, rows.MediaStats, media_id)
+        return self._object("/v1/stats/medias/{}.json", rows.MediaStats, media_id)
 
     def engagement(self, media_id: str) -> rows.Engagement:
         """How often each cell of a video was played; fails like :meth:`media_stats`."""
-        return self._object(ENGAGEMENT_PATH, rows.Engagement, media_id)
+        return self._object("/v1/stats/medias/{}/engagement.json", rows.Engagement, media_id)
 
     def close(self) -> None:
         """Close the connections."""

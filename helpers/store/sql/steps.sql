@@ -1,4 +1,6 @@
 -- From rows to viewers, step by step. whole: for counts of few people, what they are counted among.
+-- A row without a step is recorded and not shown: its exact total (rows fetched, left out, without a
+-- session) would tell what is left of it.
 WITH fetched AS (
     SELECT
         (
@@ -14,11 +16,11 @@ WITH fetched AS (
         (SELECT count(*) FROM visitors) AS visitors
 )
 SELECT unnest([
-    {'name': 'session_rows', 'step': 'session rows fetched in the window',
+    {'name': 'session_rows', 'step': NULL,
      'rows': session_rows, 'whole': NULL},
     {'name': 'repeated_rows', 'step': 'dropped: event_key repeated',
      'rows': repeated_rows, 'whole': NULL},
-    {'name': 'left_out_sessions', 'step': 'left out by the parameters',
+    {'name': 'left_out_sessions', 'step': NULL,
      'rows': session_rows - repeated_rows - sessions, 'whole': NULL},
     {'name': 'sessions', 'step': 'sessions that count',
      'rows': sessions, 'whole': NULL},
@@ -31,7 +33,7 @@ SELECT unnest([
      'whole': viewers},
     {'name': 'visitors', 'step': 'visitors of the account',
      'rows': visitors, 'whole': NULL},
-    {'name': 'visitors_without_session', 'step': 'visitors without a session that counts',
+    {'name': 'visitors_without_session', 'step': NULL,
      'rows': (SELECT count(*) FROM visitors ANTI JOIN features USING (visitor_key)),
      'whole': visitors}
 ], recursive := true)
