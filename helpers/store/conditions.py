@@ -6,6 +6,7 @@ from functools import cache
 
 import duckdb
 
+from helpers.core import files
 from helpers.core.parameters import suggest
 from helpers.store.schema import SQL_TYPES, VIEWERS
 
@@ -15,10 +16,7 @@ WORDS = {"AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL", "TRUE", "FALSE"}
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 DECIMALS = 9
 """Means are compared rounded: a mean of four exact values at 50 comes out as 49.99999999999999."""
-ALLOWED = (
-    "comparisons of columns with numbers, text, another column or a multiple of it, joined by AND, "
-    "OR, NOT, IN, BETWEEN and IS NULL"
-)
+ALLOWED = files.read_package_yaml("store/words.yml")["condition"]
 
 # The parts of a condition whose words and signs stand one blank apart, as check() gives it.
 START = r"(?<![^ (])"  # without it, and with two ways to read a number, long ones take minutes
@@ -87,11 +85,10 @@ def rounded(condition: str) -> str:
     """The condition as it is run: its means, and multiples of them, are rounded."""
 
     def with_rounding(part: re.Match) -> str:
-        is_text = part[0].startswith("'")
-        is_mean = any(COLUMNS.get(word) == "DOUBLE" for word in part[0].split())
-        return f"round({part[0]}, {DECIMALS})" if is_mean and not is_text else part[0]
+        is_mean = any(COLUMNS.get(word) == "DOUBLE" for word in (part["measure"] or "").split())
+        return f"round({part[0]}, {DECIMALS})" if is_mean else part[0]
 
-    return re.sub(f"{TEXT}|{MEASURE}", with_rounding, condition)
+    return re.sub(f"{TEXT}|(?P<measure>{MEASURE})", with_rounding, condition)
 
 
 def thresholds(condition: str) -> list[tuple[str, str, float]]:

@@ -14,7 +14,7 @@ ANSWERS = 10.0  # seconds for a scheduler to answer, and for its first worker
 MEMORY_OF_DUCKDB = 0.7  # of a worker's; the rest is for Python and what is on its way
 MUST_MATCH = ("viewer-personas", "duckdb", "pyarrow")
 ALONE = "unset VIEWER_PERSONAS_DASK to use this machine alone."
-REASONS = files.read_package_yaml("store/dask_errors.yml")
+REASONS = files.read_package_yaml("store/words.yml")["dask"]
 
 
 class Cluster:

@@ -56,11 +56,6 @@ class Days:
         stats = {path: path.stat() for path in sorted(self.folder.glob(names))}
         return {path: _facts_of(path, f.st_size, f.st_mtime_ns) for path, f in stats.items()}
 
-    def facts(self) -> Facts:
-        """Facts of each stored day, oldest first."""
-        stored = {day: facts for known in self.files().values() for day, facts in known.items()}
-        return dict(sorted(stored.items()))
-
     def sql(self, paths: Iterable[Path] | None = None) -> str:
         """A query for the sessions of these files, or all, with their UTC day and place (row)."""
         # Quicker than a cast that knows time zones.

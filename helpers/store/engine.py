@@ -48,8 +48,7 @@ class Selection:
     @cached_property
     def fingerprint(self) -> str:
         """Names the sessions that count and what plays hold: another once one of them changes."""
-        dates = str(self.window.start), str(self.window.end)
-        return self.store.fingerprint(*dates, sorted(self.choice.items()), sql("plays"))
+        return self.store.fingerprint(self.statements, sql("plays"))
 
     @property
     def statements(self) -> str:

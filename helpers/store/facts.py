@@ -69,6 +69,5 @@ def refuse_unusable(problems: Sequence[DataError], usable: int, where: str) -> N
     total = usable + len(problems)
     if len(problems) > max(1, UNUSABLE_SHARE * total):
         what = f"{len(problems)} of {total} rows have no usable id or time: {problems[0].what}."
-        most = f"at most {UNUSABLE_SHARE:.0%}"
         remedy = f"{FORMAT_CHANGED} None of these rows is stored."
-        raise DataError(what, where=where, expected=most, remedy=remedy)
+        raise DataError(what, where=where, expected=f"at most {UNUSABLE_SHARE:.0%}", remedy=remedy)

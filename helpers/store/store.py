@@ -156,7 +156,8 @@ class Store:
             The store has another schema version, or a file of it is damaged.
         """
         self._check_version()
-        return self.sessions.facts()
+        known = self.sessions.files().values()
+        return dict(sorted(stored for facts in known for stored in facts.items()))
 
     def rows(self) -> int:
         """How many sessions are stored."""

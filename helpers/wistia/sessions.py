@@ -123,8 +123,7 @@ class SessionReader:
         for span in reversed(spans):
             for end in range(len(span), 0, -size):
                 part = span[max(0, end - size) : end]
-                pages = self.wistia.sessions(part[0], part[-1])
-                yield _List(part, pages, set(part), clock.now())
+                yield _List(part, self.wistia.sessions(part[0], part[-1]), set(part), clock.now())
 
     def _goes_on(self, listed: _List, page: Page | None) -> bool:
         """Take a page of a list, newest first, and store each day once the list is below it."""
