@@ -117,23 +117,23 @@ def _fetch(run: Run) -> Fetched:
     # The sandbox's calendar stands still.
     today = window.as_of if run.source.wistia == "sandbox" else clock.today()
     until = min(today, window.as_of)
-    dates = {"today": today, "recent": until - host.SETTLES}
+    recent, number = until - host.SETTLES, progress.current.number
     oldest = until - timedelta(days=kept_days) if kept_days else date.min
     # A given date is never clamped; a window of the kit's own making ends where retention does.
     start = window.start if run.params.start_date else max(window.start, oldest)
     with closing(open_host(run)) as service:
-        reader = host.SessionReader(service, store, pass_number=progress.current.number, **dates)
+        reader = host.SessionReader(service, store, pass_number=number, recent=recent)
         fetched.sessions = reader.facts
         try:
             service.scopes()
-            reader.read(start, window.end)
+            reader.read(start, min(window.end, today))
             read_all = run.params.full_sweep or not store.visitors_path.exists()
             known = None if read_all else progress.visitors.known_until
             fetched.visitors = progress.visitors = host.VisitorReader(service, store, known).read()
             _save(store, progress)
             fetched.medias = host.read_medias(service, store)
             fetched.days_removed = store.drop_days(oldest, keep=(start, window.end))
-            store.settle(dates["recent"])
+            store.settle(recent)
             progress.current.done = True
             _save(store, progress)
         finally:

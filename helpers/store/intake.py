@@ -50,11 +50,10 @@ def read_sessions_file(path: str | Path) -> pa.Table:
     for columns in NEEDED.split("|"):
         if not set(columns.split(" or ")) & set(names):
             _refuse(path, 1, f"column {columns} is missing.", f"it beside {', '.join(names)[:300]}")
-    texts = {name: [row.get(name, "").strip() for _, row in rows] for name in KNOWN}
-    lines = pa.array([line for line, _ in rows], pa.int64())
-    table = pa.table({"line": lines} | {n: pa.array(t, pa.string()) for n, t in texts.items()})
+    sheet = {n: pa.array([row.get(n, "").strip() for _, row in rows], pa.string()) for n in KNOWN}
+    sheet["line"] = pa.array([line for line, _ in rows], pa.int64())
     with duck.connect(None, "") as connection:
-        connection.register("sheet", table)
+        connection.register("sheet", pa.table(sheet))
         connection.create_function("label", _label)
         connection.create_function("page", _page)
         connection.execute(f"SET VARIABLE columns = {duck.texts(names)};" + duck.sql("intake"))

@@ -53,8 +53,6 @@ class SessionReader:
         Locked by the caller.
     pass_number : int
         Days that were stored with this number are not read again.
-    today : date
-        First UTC day that is not over.
     recent : date
         Days from here on are read again by every pass.
 
@@ -63,11 +61,9 @@ class SessionReader:
     facts : SessionFacts
     """
 
-    def __init__(
-        self, wistia: Wistia, store: Store, *, pass_number: int, today: date, recent: date
-    ):
+    def __init__(self, wistia: Wistia, store: Store, *, pass_number: int, recent: date):
         self.wistia, self.store = wistia, store
-        self.pass_number, self.today, self.recent = pass_number, today, recent
+        self.pass_number, self.recent = pass_number, recent
         self.facts = SessionFacts()
         self.refused: dict[date, DataError] = {}
         self._rows_before = {day: known["rows"] for day, known in store.days().items()}
@@ -75,7 +71,7 @@ class SessionReader:
     def days_to_read(self, start: date, end: date) -> list[date]:
         """Days of the window that are missing, recent, or were read while young."""
         stored = self.store.days()
-        window = [start + n * ONE_DAY for n in range((min(end, self.today) - start).days + 1)]
+        window = [start + n * ONE_DAY for n in range((end - start).days + 1)]
         return [day for day in window if not self._is_done(day, stored.get(day, {}))]
 
     def _is_done(self, day: date, stored: dict[str, Any]) -> bool:
