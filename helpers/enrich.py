@@ -111,9 +111,8 @@ def watch_times(run: Run) -> pd.DataFrame:
     a viewer counts once in an hour of the week.
     """
     counted = run.engine.counts(engine.sql("watch_times"), {"zone": run.params.time_zone})
-    everyone = run.engine.counts("SELECT count(DISTINCT hash(visitor_key)) AS n FROM plays")
-    total = int(everyone.at[0, "n"])
-    counted["viewers"] = publish_counts(counted["viewers"], total, run.params.min_cell)
+    total = run.engine.counts("SELECT count(DISTINCT hash(visitor_key)) AS n FROM plays").at[0, "n"]
+    counted["viewers"] = publish_counts(counted["viewers"], int(total), run.params.min_cell)
     grid = counted.astype({"hour": int}).pivot(index="weekday", columns="hour", values="viewers")
     return grid.reindex(index=WEEKDAYS, columns=range(24))
 

@@ -22,7 +22,7 @@ from helpers.store.schema import SESSIONS, columns
 SORTING_MEMORY = "1GB"
 """For writing a month; what is more spills to disk."""
 DAYS, MONTHS = "????-??-??.parquet", "????-??.parquet"
-PLACED = pa.unify_schemas([SESSIONS, columns("day:day row:count")])
+PLACED = pa.unify_schemas([SESSIONS, columns({"day": "day", "row": "count"})])
 
 Facts = dict[date, dict[str, Any]]
 

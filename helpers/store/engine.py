@@ -54,10 +54,9 @@ class Selection:
     def statements(self) -> str:
         """``sql/sessions.sql``, told what counts."""
         values = {name: duck.texts(chosen) for name, chosen in self.choice.items()}
-        values |= {"window_start": self.window.start, "window_end": self.window.end}
         people = "visitor_key NOT IN (SELECT visitor_key FROM excluded_visitors)"
         left_out = people if self.choice["exclude_domains"] else "true"
-        return sql("sessions").format(left_out=left_out, **values)
+        return sql("sessions").format(window=self.window, left_out=left_out, **values)
 
 
 class Engine:

@@ -147,8 +147,7 @@ class ShardedEngine(engine.Engine):
 
     def show(self, table: str, path: Path) -> None:
         super().show(table, path)
-        facts = path.stat()
-        self._split(table, f"table-{facts.st_size}-{facts.st_mtime_ns}")
+        self._split(table, f"table-{path.stat().st_size}-{path.stat().st_mtime_ns}")
 
     def export(self, query: str, path: Path) -> None:
         tables = self._ask(query)

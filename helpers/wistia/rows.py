@@ -1,4 +1,4 @@
-"""Wistia's rows, for the parser and `doctor --contract`; what is stored: `store/schema.py` too.
+"""Wistia's rows, for the parser and `doctor --contract`; what is stored: `store/columns.yml` too.
 
 A field is named as its stored column; its alias says where Wistia keeps the value. Types are
 strict. All other keys are dropped on intake.

@@ -115,8 +115,7 @@ class VisitorReader:
 
     def _read_on(self, number: int, first: Page) -> list[Page]:
         """Pages from the beginning of a block on, until its first row is met where it is now."""
-        beginning = max(_times(first), default=None)
-        return list(self._pages_down_to(beginning, 1 + number * BLOCK))
+        return list(self._pages_down_to(max(_times(first), default=None), 1 + number * BLOCK))
 
     def _write(self) -> None:
         """Put the newest row of each visitor into the table; a full reading replaces it."""

@@ -1,7 +1,7 @@
 -- Sessions: of all_sessions (one row per event_key, whole store) those that count. The window and
 -- the parameters that choose sessions are put in.
-SET VARIABLE window_start = DATE '{window_start}';
-SET VARIABLE window_end = DATE '{window_end}';
+SET VARIABLE window_start = DATE '{window.start}';
+SET VARIABLE window_end = DATE '{window.end}';
 SET VARIABLE media_ids = {media_ids};
 SET VARIABLE exclude_domains = {exclude_domains};
 
