@@ -179,4 +179,6 @@ def parse_row(model: type[Row], raw: Any) -> Row:
 
 def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     """The rows as a table with the columns of the schema."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema)
+    # By column: a dictionary for each row would take three times the time and memory.
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    return pa.table(columns, schema=schema)
