@@ -8,9 +8,8 @@ from helpers import personas
 from helpers.core import files
 from helpers.core.errors import ParameterError
 from helpers.core.privacy import clean_line, clean_text
-from helpers.findings.section import Section
+from helpers.findings.section import Section, make_section
 from helpers.mavera import answers, payloads, prompts
-from helpers.mavera.answers import Shown
 from helpers.mavera.claims import MISSING, SentData
 from helpers.mavera.results import Analysis, PersonaRow, Reply
 from helpers.personas import agent
@@ -20,10 +19,10 @@ FILE = "analysis.json"
 NOT_SENT = "max_credits is 0: the question is shown, and not asked."
 
 
-def question(run: Run) -> Shown:
+def question(run: Run) -> answers.Shown:
     """The message to Mave, exactly but for the mark that makes its thread recognisable."""
     message = prompts.ask_mave(personas.numbers_of(run, personas.read(run))).payload.message
-    return Shown(prompts.write("message.html.j2", text=message), message)
+    return answers.Shown(prompts.write("message.html.j2", text=message), message)
 
 
 def read(run: Run) -> Analysis:
@@ -147,7 +146,7 @@ def _read_reply(entry: agent.Entry, row: PersonaRow) -> Reply:
     return Reply(cluster=row.cluster, name=row.name, **said)
 
 
-def follow_up(run: Run, text: str) -> Shown:
+def follow_up(run: Run, text: str) -> answers.Shown:
     """Ask Mave something more in the thread of its answer, within ``max_credits``.
 
     Parameters
@@ -209,21 +208,19 @@ def ask_edits(run: Run, drops: pd.DataFrame) -> Section:
         (titles.get(name, "all videos"), "\n".join(answers.excerpt(text, found.figures, 99, 1500)))
         for name, text in (found.by_cluster or {"": found.answer}).items()
     ]
-    places = f"{len(drops)} place{'s' if len(drops) > 1 else ''}"
-    finding = f"Mave proposes edits at {places} where viewers leave."
     table = pd.DataFrame(edits, columns=["title", "edits"])
-    return Section(finding, table, {"title": "video", "edits": "edits"}, _origin(run, found))
+    return make_section("edits", table, places=len(drops), origin=_origin(run, found))
 
 
-def answer(run: Run) -> Shown:
+def answer(run: Run) -> answers.Shown:
     """Mave's answer as HTML: marked as written by AI, figures the data do not hold marked too."""
     return _show(run, read(run))
 
 
-def _show(run: Run, content: Analysis) -> Shown:
-    prose = Markup(answers.markdown_html(content.answer, content.figures))
-    origin = _origin(run, content)
-    return Shown(prompts.write("answer.html.j2", content=content, origin=origin, prose=prose))
+def _show(run: Run, content: Analysis) -> answers.Shown:
+    facts = {"content": content, "origin": _origin(run, content)}
+    facts["prose"] = Markup(answers.markdown_html(content.answer, content.figures))
+    return answers.Shown(prompts.write("answer.html.j2", **facts))
 
 
 def _origin(run: Run, content: Analysis) -> str:

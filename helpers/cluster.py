@@ -21,8 +21,7 @@ from helpers.findings.section import Section
 from helpers.findings.sensitivity import count_near_thresholds
 from helpers.findings.sources import compare_sources
 from helpers.run import Run
-from helpers.store import engine
-from helpers.store.engine import Engine
+from helpers.store.engine import Engine, sql
 from helpers.store.rules import ClusterRules
 
 
@@ -65,7 +64,7 @@ def assign(run: Run) -> pd.DataFrame:
     """
     run.need("features.parquet", "02_enrich")
     with run.replace("viewers.parquet") as path:
-        run.engine.export(engine.sql("assign_clusters").format(rules=run.rules.case_sql()), path)
+        run.engine.export(sql("assign_clusters").format(rules=run.rules.case_sql()), path)
     run.engine.show("viewers", run.data("viewers.parquet"))
     run.rules.save(run.data("clusters.yml"))
     clusters = table(run)
@@ -105,7 +104,7 @@ def table(run: Run, *, rules: ClusterRules | None = None) -> pd.DataFrame:
     --------
     >>> cluster.table(run)["share"]
     """
-    query = engine.sql("clusters").replace("{viewers}", f"({_clustered(run, rules)})")
+    query = sql("clusters").replace("{viewers}", f"({_clustered(run, rules)})")
     counted = run.engine.query(query, {"rules": (rules or run.rules).names}).set_index("cluster")
     if rules is not None:
         _warn(rules, counted["viewers"])
@@ -135,8 +134,7 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     -------
     DataFrame, index cluster, columns the labels: viewers [published counts].
     """
-    query = f"SELECT visitor_key, cluster FROM ({_clustered(run, None)}) ORDER BY 1"
-    clusters = run.engine.query(query).set_index("visitor_key")["cluster"]
+    clusters = viewers(run)["cluster"]
     both = pd.crosstab(clusters, labels.reindex(clusters.index))
     counted, least = both.reindex(run.rules.names, fill_value=0), run.params.min_cell
     shown = counted.apply(lambda row: publish_parts(row, row.sum(), least, known=False), axis=1)
@@ -153,7 +151,7 @@ def completion_by_videos(run: Run) -> pd.DataFrame:
         cluster, videos, avg_percent_watched [whole percent]. How many viewers a group has would
         tell those of others, for the size and the mean of each cluster are exact.
     """
-    counted = run.engine.query(engine.sql("completion_by_videos"))
+    counted = run.engine.query(sql("completion_by_videos"))
     sizes = counted.groupby("cluster")["viewers"].transform("sum")
     is_shown = publish_counts(counted.pop("viewers"), sizes, run.params.min_cell).notna()
     is_shown &= ~counted["cluster"].isin(_small_clusters(run))
@@ -305,7 +303,7 @@ def _clustered(run: Run, rules: ClusterRules | None) -> str:
     if rules is None and "cluster" in run.engine.query("FROM viewers LIMIT 0"):
         return "FROM viewers"
     run.need("features.parquet", "02_enrich")
-    return engine.sql("assign_clusters").format(rules=(rules or run.rules).case_sql())
+    return sql("assign_clusters").format(rules=(rules or run.rules).case_sql())
 
 
 def _warn(rules: ClusterRules, viewers: pd.Series) -> None:

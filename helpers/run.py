@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from helpers.core import files, folders, settings as settings_module, tables
 from helpers.core.errors import DataError, ParameterError
-from helpers.core.folders import STAGES as STAGES, Manifest
 from helpers.core.parameters import Parameters, Window, inherit, recordable
 from helpers.core.settings import Settings, Sources
 from helpers.sandbox.process import start_sandbox
@@ -97,7 +96,7 @@ class Run:
         opened.record(**opened.facts(), stages={stage: {"status": "running"}})
         return opened
 
-    def refuse_other_account(self, manifest: Manifest) -> None:
+    def refuse_other_account(self, manifest: folders.Manifest) -> None:
         """Raise ParameterError where a run.json is of another account than this run."""
         if manifest.account not in ("", self.account):
             what = f"Run {self.folder.name} belongs to account {manifest.account!r}"
@@ -123,14 +122,14 @@ class Run:
             "window": self.window.model_dump(mode="json", by_alias=True),
         }
 
-    def newest_done(self, *, before: str = "") -> tuple[Path | None, Manifest]:
+    def newest_done(self, *, before: str = "") -> tuple[Path | None, folders.Manifest]:
         """The newest finished run of the account, or of those whose window ends before a day."""
         for folder, manifest in folders.newest_first(self.settings.outputs):
             is_done = (manifest.account, manifest.status) == (self.account, "done")
             ends_before = not before or manifest.window.get("end_date", before) < before
             if is_done and ends_before:
                 return folder, manifest
-        return None, Manifest()
+        return None, folders.Manifest()
 
     def previous(self) -> "Run | None":
         """The newest finished run of the account whose window ends earlier, to read its files."""
@@ -218,7 +217,7 @@ class Run:
             "store": self.store.fingerprint(),
         } | ({"rules": self.rules.fingerprint} if self.stage >= "03" else {})
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> folders.Manifest:
         """run.json as it stands."""
         return folders.read_manifest(self.folder)
 

@@ -13,8 +13,8 @@ from nbclient import NotebookClient
 
 from helpers.batch import kernels
 from helpers.core import errors, parameters
+from helpers.core.folders import STAGES
 from helpers.report import notebook_page, report
-from helpers.run import STAGES
 
 SPEC = {"name": "python3", "language": "python", "display_name": "Python 3"}
 PREPARE = (

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from helpers.batch import kernels
 from helpers.core import parameters
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOKS = [ROOT / "notebooks" / f"{stage}.ipynb" for stage in STAGES]

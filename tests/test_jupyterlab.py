@@ -25,7 +25,7 @@ from commands import ROOT, bare
 from test_house import FIGURES, assert_drawn
 from test_recipes import RECIPES
 
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt install chromium")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 

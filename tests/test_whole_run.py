@@ -19,7 +19,7 @@ from counting import count_by_hand
 from test_house import BOOKS, assert_drawn
 
 from helpers.core import files, privacy
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 from helpers.sandbox.process import stop_sandboxes
 from notebooks import run_real
 

@@ -11,11 +11,11 @@ from typing import Any
 from helpers.batch import kernels
 from helpers.core import clock, settings as settings_module
 from helpers.core.errors import ParameterError
-from helpers.core.folders import RUN_NAME, Manifest, make_outputs, read_manifest
+from helpers.core.folders import RUN_NAME, STAGES, Manifest, make_outputs, read_manifest
 from helpers.core.parameters import DEFAULTS, Parameters
 from helpers.core.settings import Settings, project_root
 from helpers.findings import opt_out
-from helpers.run import STAGES, Run
+from helpers.run import Run
 from helpers.store import intake
 from helpers.store.store import Store
 

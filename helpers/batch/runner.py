@@ -15,11 +15,11 @@ import nbformat
 from helpers.batch import kernels, notify
 from helpers.batch.plan import Plan, find_run, log, plan
 from helpers.core import clock, privacy, settings as settings_module
-from helpers.core.folders import REPORTED_AFTER, new_folder, read_manifest
+from helpers.core.folders import REPORTED_AFTER, STAGES, new_folder, read_manifest
 from helpers.core.parameters import parse_day
 from helpers.core.settings import Settings
 from helpers.report import notebook_page, report
-from helpers.run import STAGES, Run
+from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
 from helpers.store import rules
 

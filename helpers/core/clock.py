@@ -10,10 +10,13 @@ SANDBOX_LAST_DAY = date(2026, 6, 30)
 def now() -> datetime:
     """Now, in UTC; ``VIEWER_PERSONAS_NOW`` (ISO 8601) stands in for it in tests."""
     pinned = os.environ.get("VIEWER_PERSONAS_NOW")
-    if pinned:
-        moment = datetime.fromisoformat(pinned)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return datetime.now(UTC)
+    return read_time(pinned) if pinned else datetime.now(UTC)
+
+
+def read_time(text: str) -> datetime:
+    """A time in UTC of ISO 8601 text, in which it is UTC without a zone; ValueError for others."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def today() -> date:

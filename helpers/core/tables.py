@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader
+
+from helpers.core.texts import open_templates
 
 NBSP = "\u00a0"
 ENDS = ("low", "high")
@@ -142,14 +142,13 @@ def flat(value: Any) -> str:
 
 
 # Styles stand in each cell, for viewers of notebooks drop style sheets; class ``n`` is for pages.
-# By place: where papermill starts, another package may have the name `helpers`.
-_HTML = Environment(loader=FileSystemLoader(Path(__file__).parent))
-_HTML.filters["escaped"] = escape
+_TEMPLATES = open_templates("core")
+_TEMPLATES.filters["escaped"] = escape
 
 
 def table_html(labels: Mapping[str, str], rows: list[Mapping[str, Any]], caption: str = "") -> str:
     """A table for a notebook: text to the left, numbers to the right, in any viewer."""
-    template = _HTML.get_template("table.html.j2")
+    template = _TEMPLATES.get_template("table.j2")
     shown = columns(labels, rows)
     return template.render(columns=shown, rows=rows, caption=caption, cell=cell).strip()
 

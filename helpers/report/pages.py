@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from helpers import plots
 from helpers.core import tables
-from helpers.core.tables import NBSP, clock, span, whole_percent
 from helpers.core.texts import open_templates
 
 POLICY = (
@@ -30,10 +29,10 @@ def environment() -> jinja2.Environment:
     """The templates; everything that is not marked safe is escaped."""
     made = open_templates("report/templates")
     css = made.get_template("style.css").render(light=plots.COLOURS, dark=plots.DARK)
-    made.globals.update(policy=POLICY, css=Markup(css), span=span, flat=tables.flat, lines=lines)
-    made.globals.update(cell=cell, table_columns=table_columns, prose=prose)
-    made.filters.update(count=count, percent=whole_percent, mean=mean, dated=dated, clock=clock)
-    made.filters.update(account=account_name, sentence=tables.sentence)
+    made.globals.update(policy=POLICY, css=Markup(css), lines=lines, cell=cell, prose=prose)
+    made.globals.update(table_columns=table_columns, span=tables.span, flat=tables.flat)
+    made.filters.update(count=count, mean=mean, dated=dated, account=account_name)
+    made.filters.update(percent=tables.whole_percent, clock=tables.clock, sentence=tables.sentence)
     return made
 
 
@@ -50,7 +49,7 @@ def dated(text: str) -> str:
             day = date.fromisoformat(found[1] + (found[2] or "-01"))
         except ValueError:
             return found[0]
-        return f"{day.day}{NBSP}" * bool(found[2]) + f"{day:%b}{NBSP}{day.year}"
+        return f"{day.day}{tables.NBSP}" * bool(found[2]) + f"{day:%b}{tables.NBSP}{day.year}"
 
     time = r"(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?"
     return re.sub(
@@ -63,7 +62,7 @@ def count(value: int | None) -> str:
 
 
 def mean(value: float | None, digits: int = 1, unit: str = "") -> str:
-    return "–" if value is None else f"{value:.{digits}f}{unit.replace(' ', NBSP)}"
+    return "–" if value is None else f"{value:.{digits}f}{unit.replace(' ', tables.NBSP)}"
 
 
 def prose(text: str | None, figures: Sequence[Mapping[str, Any] | str] = ()) -> Markup:

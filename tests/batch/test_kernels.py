@@ -7,7 +7,7 @@ import pytest
 
 from helpers.batch import kernels
 from helpers.core.errors import ParameterError
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 from notebooks import SPEC, refresh
 
 

@@ -14,8 +14,8 @@ from helpers import __main__ as command
 from helpers.batch import erase, runner
 from helpers.core import folders
 from helpers.core.errors import BY_NAME, KitError
+from helpers.core.folders import STAGES
 from helpers.mavera import ledger
-from helpers.run import STAGES
 from helpers.store.store import Store
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.batch import plan
 from helpers.core.errors import ParameterError
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from helpers.batch import listing, runner
 from helpers.batch.plan import plan
 from helpers.core import files, folders
 from helpers.core.errors import DataError, KitError, LockError, ParameterError
-from helpers.run import STAGES
+from helpers.core.folders import STAGES
 from helpers.store import rules
 from helpers.store.schema import VISITORS
 from helpers.store.store import Store
