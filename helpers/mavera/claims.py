@@ -221,9 +221,8 @@ class _Sentence:
         return MISSING if verdict == DERIVED and is_goal else verdict
 
     def _look_up(self, figure: Figure, known: list[Fact], clusters: set[str]) -> str:
-        # The unit may stand at a column's head, and 0.7 is a share or some minutes.
-        is_open = ("|" in self.text and not figure.unit) or figure.text.startswith("0")
-        kinds = VOCABULARY["kinds"].get("cell" if is_open else figure.unit, [])
+        is_cell = "|" in self.text and not figure.unit  # the unit may stand at a column's head
+        kinds = VOCABULARY["kinds"].get("cell" if is_cell else figure.unit, [])
         if figure.unit == "times" and any(fact.measure == "visits" for fact in known):
             kinds = ["number"]  # come back 3.5 times
         for fact in known:
@@ -250,8 +249,7 @@ class _Sentence:
 
     def _measures(self, figure: Figure, left: int, right: int) -> set[str]:
         """The measures that a figure may give, by its clause."""
-        unit = "" if figure.text.startswith("0") else figure.unit  # 0.7 may be some minutes
-        never = set(VOCABULARY["never"].get(unit, []))
+        never = set(VOCABULARY["never"].get(figure.unit, []))
         for cue in self.cues:
             counted = cue.lastgroup not in ("size", "whole") and _meant([cue]) - never
             if counted and self._follows(figure, cue):
@@ -270,7 +268,7 @@ class _Sentence:
                 return {"other"}
             if others:
                 return set().union(always, self.titles, *meant)
-            never |= {"other"} if any(meant) else set()  # "30 viewers at 90 %, worth $5,000 each"
+            never |= {"other"} if cues else set()  # "30 viewers at 90 %, worth $5,000 each"
         usual = set(VOCABULARY["main"]) | self.topic
         return ({"size"} if figure.unit == "times" else always | usual) | self.titles
 
@@ -291,12 +289,12 @@ class _Sentence:
             for fact in known:
                 if fact.kind == "percent" and fact.cluster in self.said | self.they:
                     groups.setdefault(("percent", "", fact.cluster), {})[fact] = fact.value
+        grows = figure.unit == "percent" and GRAMMAR["grows"].match(self.text, figure.end)
         for (kind, measure, *_), values in groups.items():
             yield from self._rest(figure, kind, values)
             total, unit = values.pop(ALL, 0), figure.unit
             picked = list(values.values())
-            of_said = [value for name, value in values.items() if name in self.said]
-            sums = {sum(part) for part in (picked, of_said) if part}
+            sums = {sum(part) for n in {1, 2, 3, len(picked)} for part in combinations(picked, n)}
             if "several" in self.holds and kind == "count":  # the first two clusters
                 every = [f.value for f in self.data.counts if f.measure == measure] or picked
                 sums |= {sum(some) for size in (2, 3) for some in combinations(every, size)}
@@ -311,8 +309,10 @@ class _Sentence:
             for one, other in permutations(picked, 2):
                 if other and (unit == "times" or "of what" in self.holds):
                     yield (100 if unit in SHARES else 1) * one / other
-                if adds_up or (kind, unit) in COMPARED:
+                if adds_up or unit == "open" or (kind, unit) in COMPARED:
                     yield one - other
+                if grows and other:
+                    yield abs(100 * one / other - 100)
 
     def _rest(self, figure: Figure, kind: str, values: dict[str, float]) -> Iterator[float]:
         """Those who are not: 354 of 402 are not identified, if 48 are."""
@@ -320,7 +320,10 @@ class _Sentence:
             if kind == "percent" and figure.unit in SHARES:
                 yield from (100 - value for value in values.values())
             if kind == "count" and not figure.unit:
-                yield from (self.data.sizes.get(name, 0) - value for name, value in values.items())
+                left = {
+                    name: self.data.sizes.get(name, 0) - value for name, value in values.items()
+                }
+                yield from (*left.values(), sum(left.values()) - left.get(ALL, 0))
 
 
 def _meant(cues: list[re.Match]) -> set[str]:
@@ -331,7 +334,7 @@ def _meant(cues: list[re.Match]) -> set[str]:
 def _is_named(title: str, text: str) -> bool:
     """Whether a text names a video: in quotes, or by the stem of one of its words."""
     text = text.replace("\\|", "|")  # as a table writes it
-    stems = [re.findall(r"\b\w{3,5}", part.lower()) for part in (title, text)]
-    words, said = ({stem.rstrip("s") for stem in part} for part in stems)
+    stems = [re.findall(r"\b(?:\w{3,5}|[A-Z]{2}\b)", part) for part in (title, text)]
+    words, said = ({stem.lower().rstrip("s") for stem in part} for part in stems)
     is_quoted = re.search(f"[“”\"‘’'*_]{re.escape(title)}[“”\"‘’'*_]", text, re.I)
     return bool(is_quoted or words & said - set(VOCABULARY["common"]))

@@ -126,7 +126,7 @@ def find_figures(text: str, *, names: Iterable[str] = (), counted: str = "x") ->
             readings = tuple((value * times, half * times) for value, half in _readings(number))
             readings += tuple(_readings(number)) if is_share else ()
             written, hedged = text[slice(*match.span())], bool(GRAMMAR["hedge"].search(before))
-            of = "percent" if is_share else unit
+            of = "open" if is_share else unit  # a share, or some minutes
             yield Figure(*match.span(), written, readings, of, hedged)
 
 
