@@ -120,7 +120,8 @@ def _bill(run: Run, account: agent.Account, content: PersonasFile) -> agent.Bill
         return account.bill(rows)
     known = account.bill(rows, questions(run, content))
     edits = agent.BillRow(item=prompts.EDITS, status="ask", credits=agent.KINDS["mave"].price)
-    known.rows += [edits] * run.params.ask_edits
+    if run.params.ask_edits:
+        known.rows.append(edits)
     return known
 
 

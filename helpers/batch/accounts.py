@@ -44,9 +44,12 @@ class Outcome:
             return f"{WORDS.get(self.status, WORDS[1])} ({self.status})"
         if self.status is None:
             return "not started"
-        empty = self.manifest.counts.get("viewers") == 0
-        invented = self.manifest.source.get("wistia") == "sandbox"
-        return "done" + ", no viewers in the window" * empty + ", invented data" * invented
+        told = ["done"]
+        if self.manifest.counts.get("viewers") == 0:
+            told.append("no viewers in the window")
+        if self.manifest.source.get("wistia") == "sandbox":
+            told.append("invented data")
+        return ", ".join(told)
 
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""
@@ -65,11 +68,11 @@ def command(account: Account, outputs: Path, given: dict[str, str], stages: str 
 
 def environment(account: Account) -> dict[str, str]:
     """What it inherits: nothing of another account, and no setting but of its own file."""
-    others = (name for name in os.environ if not name.upper().startswith(settings.PREFIXES))
-    kept = {name: os.environ[name] for name in others}
-    named = "account" in account.settings.model_fields_set
-    name = {} if named else {"VIEWER_PERSONAS_ACCOUNT": account.name}
-    return {**kept, **name, settings.ENV_FILE: str(account.env_file)}
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(settings.PREFIXES)}
+    own = {settings.ENV_FILE: str(account.env_file)}
+    if "account" not in account.settings.model_fields_set:
+        own["VIEWER_PERSONAS_ACCOUNT"] = account.name
+    return kept | own
 
 
 def run(path: Path, given: dict[str, str], *, stages: str = "", quiet: bool = False) -> int:

@@ -24,9 +24,9 @@ class Profiles(NamedTuple):
     clusters : DataFrame, index cluster
         viewers, share [0 to 1 of all viewers], avg_videos, avg_percent_watched [percent],
         avg_visits, identified_viewers, identified_share [0 to 1], as in clusters.csv;
-        videos_per_viewer, percent_watched and visits_per_viewer [lists of the 25th, 50th and 75th
-        percentile]; avg_minutes_watched [minutes a viewer], hours_watched [hours of all]. A small
-        cluster has a row of missing values.
+        videos_per_viewer, percent_watched and visits_per_viewer [each a 25th_percentile,
+        50th_percentile and 75th_percentile]; avg_minutes_watched [minutes a viewer], hours_watched
+        [hours of all]. A small cluster has a row of missing values.
     parts : DataFrame, largest first
         cluster, kind (country, mobile), name (a country's code), viewers [published count], share
         [0 to 1 of the cluster].

@@ -17,8 +17,6 @@ from helpers.core.tables import clock
 from helpers.store.rules import Cluster, ClusterRules, PersonaFields, Short
 
 NAME_LENGTH = 100  # characters of a persona's name, at least 2
-PERCENTILES = ("25th_percentile", "50th_percentile", "75th_percentile")  # whole numbers
-QUARTILES = ("videos_per_viewer", "percent_watched", "visits_per_viewer")
 
 
 def _text(length: int) -> Any:
@@ -30,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
-Quartiles = dict[Literal[PERCENTILES], Count]
+Quartiles = dict[Literal["25th_percentile", "50th_percentile", "75th_percentile"], Count]
 ClusterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -209,8 +207,6 @@ def build_clusters(
         if rule.name not in clusters.index:
             continue
         numbers = clusters.loc[rule.name].dropna().to_dict()
-        for name in numbers.keys() & set(QUARTILES):
-            numbers[name] = dict(zip(PERCENTILES, numbers[name], strict=True))
         of = {kind: group[group["cluster"] == rule.name] for kind, group in kinds.items()}
         of = {kind: rows.drop(columns="cluster").to_dict("records") for kind, rows in of.items()}
         numbers |= {"countries": of.get("country") or None, "top_videos": of["video"] or None}

@@ -21,7 +21,6 @@ PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its 
 HEADING = 0.85  # width of a heading's character to one of a cell
 UNIT = re.compile(r"^\[viewers\]$|, (people|sessions|viewings|plays|companies|share)$")
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
-MOST_POINTS = 250  # of a line on the page, so that a curve of 1,000 cells stays small
 
 
 @functools.cache
@@ -52,9 +51,8 @@ def dated(text: str) -> str:
         return f"{day.day}{tables.NBSP}" * bool(found[2]) + f"{day:%b}{tables.NBSP}{day.year}"
 
     time = r"(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?"
-    return re.sub(
-        rf"(?<!\b[Rr]un )(?<!\brun: )\b(\d{{4}}-\d\d)(-\d\d)?{time}(?![\w-]|\.\d)", write, text
-    )
+    day = rf"(?<!\b[Rr]un )(?<!\brun: )\b(\d{{4}}-\d\d)(-\d\d)?{time}(?![\w-]|\.\d)"
+    return re.sub(day, write, text)
 
 
 def count(value: int | None) -> str:
@@ -102,9 +100,8 @@ def cell(row: Mapping[str, Any], column: Mapping[str, Any], titles: Mapping[str,
 
 def lines(values: Sequence[float | None], top: float) -> list[str]:
     """A line chart's points for SVG: a piece for each run of values without a gap."""
-    thin = values[:: max(len(values) // MOST_POINTS, 1)]
-    step, pieces = PLOT_WIDTH / max(len(thin) - 1, 1), [[]]
-    for place, value in enumerate(thin):
+    step, pieces = PLOT_WIDTH / max(len(values) - 1, 1), [[]]
+    for place, value in enumerate(values):
         if value is None:
             pieces.append([])
         else:

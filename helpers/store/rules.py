@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 
 from helpers.core import files, owner
 from helpers.core.errors import ParameterError
-from helpers.core.owner import Fail, Part, problem, read_yaml
 from helpers.core.parameters import suggest
 from helpers.core.privacy import clean_line
 from helpers.core.settings import project_root
@@ -29,7 +28,7 @@ Folded = AfterValidator(lambda text: " ".join(text.split()))
 Title = Annotated[str, Field(min_length=2, max_length=80)]
 
 
-class Weights(Part):
+class Weights(owner.Part):
     """The most points that each part of a score can give; together 100."""
 
     recency: Points
@@ -46,7 +45,7 @@ class Weights(Part):
         return self
 
 
-class Scores(Part):
+class Scores(owner.Part):
     """Weights, the half-life of recency, whom to call, and words of titles."""
 
     weights: Weights
@@ -57,7 +56,7 @@ class Scores(Part):
     customer_words: tuple[Word, ...]
 
 
-class PersonaFields(Part):
+class PersonaFields(owner.Part):
     """Fields of Mavera's own; all but the first two are sent with another pipeline than the first.
 
     References
@@ -103,7 +102,7 @@ def _titled(cluster: dict[str, Any]) -> str:
     return name.replace("_", " ").title() if len(name) > 1 else f"Cluster {name.upper()}"
 
 
-class Cluster(Part):
+class Cluster(owner.Part):
     """One named group of viewers by rule; the last one of a file has no ``when``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -113,7 +112,7 @@ class Cluster(Part):
     persona: PersonaFields = PersonaFields()
 
 
-class ClusterRules(Part):
+class ClusterRules(owner.Part):
     """The rules of a clusters file in order; the first that matches names the cluster."""
 
     name_prefix: Annotated[str, Field(max_length=40)] = ""
@@ -127,12 +126,12 @@ class ClusterRules(Part):
         for place, cluster in enumerate(self.clusters):
             own = {cluster.name, cluster.title.casefold()}
             if own & taken:
-                raise problem("the name or title is there twice", "clusters", place)
+                raise owner.problem("the name or title is there twice", "clusters", place)
             if len(self.name_prefix + cluster.title) > 99:  # together a persona's name, of 100
-                raise problem("title and name_prefix are over 99 letters", "clusters", place)
+                raise owner.problem("title and name_prefix are over 99 letters", "clusters", place)
             if (cluster.when is None) != (cluster is self.clusters[-1]):
                 what = "the last cluster takes the rest: it alone has no when"
-                raise problem(what, "clusters", place)
+                raise owner.problem(what, "clusters", place)
             taken |= own
         return self
 
@@ -241,7 +240,7 @@ def find_file(path: Path, folder: Path | None) -> Path:
 @cache
 def parse(text: str, *, source: str = "clusters file") -> ClusterRules:
     """Check the text of a clusters file; see :func:`load`."""
-    fail = Fail(f"Clusters file {source}")
+    fail = owner.Fail(f"Clusters file {source}")
     owner.refuse_leaks(text, fail)
-    read = owner.read_part(ClusterRules, read_yaml(text, fail), fail)
+    read = owner.read_part(ClusterRules, owner.read_yaml(text, fail), fail)
     return read.model_copy(update={"source": source})

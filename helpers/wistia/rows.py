@@ -10,7 +10,7 @@ Medias.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import AliasChoices, AliasPath, BaseModel, Field, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 
+from helpers.core import clock
 from helpers.core.errors import DataError
 from helpers.core.fields import Unsure
 from helpers.core.privacy import clean_text, page_of, without_emails
@@ -30,8 +31,7 @@ ROUNDING = 1e-9
 def read_time(value: Any) -> Any:
     """A time in UTC of ISO 8601 text; anything else unchanged, and refused as no time."""
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return clock.read_time(value)
     except (TypeError, ValueError, OverflowError):
         return value
 
