@@ -183,10 +183,8 @@ def conversions(run: Run) -> Section:
 
 def change(run: Run, known: pd.DataFrame | None = None) -> Section:
     """What is new since the run before; see :func:`.change.compare_runs`."""
-    previous = _previous(run)
-    then = {"previous": previous, "people_then": crm.read_people_then(_tables(run), previous)}
     now = {"people": _read_people(run) if known is None else known, "settings": _settings(run)}
-    return _find(run, changes.compare_runs, run.window, **now, **then)
+    return _find(run, changes.compare_runs, run.window, previous=_previous(run), **now)
 
 
 def sensitivity(run: Run) -> Section:
@@ -239,7 +237,7 @@ def write_findings(run: Run) -> dict[str, Section]:
         "coverage": coverage(run),
     }
     about = {
-        "people_then": crm.read_people_then(tables, previous),
+        "people_then": changes.read_people_then(tables, previous),
         "opt_out": read_opt_out(run.settings.outputs / OPT_OUT),
         "company_news": previous and changes.find_company_news(tables, known["domain"], previous),
     }

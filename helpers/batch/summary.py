@@ -9,14 +9,13 @@ import pandas as pd
 
 from helpers.core import files, settings
 from helpers.core.folders import read_manifest
-from helpers.core.texts import open_templates
 from helpers.mavera import answers
 from helpers.mavera.claims import Claim
 from helpers.report import pages
 from helpers.report.data import to_the_point
 
 # What a stage did not write is not told.
-TEXTS = open_templates("batch/texts", undefined=jinja2.ChainableUndefined)
+TEXTS = files.open_templates("batch/texts", undefined=jinja2.ChainableUndefined)
 TEXTS.filters.update(account=pages.account_name, count=pages.count)
 PERCENTS = {"share": "share %", "identified_share": "identified %"}
 

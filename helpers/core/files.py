@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,6 +97,23 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_package_yaml(name: str) -> Any:
     """A YAML file of the package, such as ``findings/lists.yml``; not to be changed."""
     return YAML(typ="safe").load(Path(__file__).parents[1] / name)
+
+
+def open_templates(
+    folder: str, *, undefined: type[jinja2.Undefined] = jinja2.StrictUndefined
+) -> jinja2.Environment:
+    """The templates of a folder, such as ``mavera/texts``.
+
+    In those of HTML everything that is not marked safe is escaped.
+    """
+    return jinja2.Environment(
+        # By place: where papermill starts, another package may have the name `helpers`.
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / folder),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=undefined,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+    )
 
 
 def write_csv(frame: pd.DataFrame, path: Path, *, encoding: str = "utf-8") -> None:

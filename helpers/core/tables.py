@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.core.texts import open_templates
+from helpers.core.files import open_templates
 
 NBSP = "\u00a0"
 ENDS = ("low", "high")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.core import files
 from helpers.core.parameters import Window
 from helpers.findings.counts import publish, publish_counts, publish_parts, read_counts
 from helpers.findings.newcomers import compare_newcomers
@@ -55,7 +56,6 @@ def compare_runs(
     *,
     previous: Previous | None,
     people: pd.DataFrame,
-    people_then: pd.DataFrame,
     settings: Mapping[str, Any],
     min_cell: int,
 ) -> Section:
@@ -69,8 +69,6 @@ def compare_runs(
     ----------
     people : DataFrame
         Of :func:`helpers.findings.scoring.read_people`.
-    people_then : DataFrame
-        Of :func:`helpers.findings.crm.read_people_then`.
     settings : mapping
         Of this run, as in :class:`Previous`.
 
@@ -90,9 +88,7 @@ def compare_runs(
         causes = [name for name in settings if settings[name] != previous.settings[name]]
         pairs = engine.query(sql("moves").format(viewers=duck.parquet(previous.viewers_path)))
         parts = {
-            "news": count_news(
-                engine, rules, previous, pairs, people, people_then, causes, min_cell=min_cell
-            ),
+            "news": count_news(engine, rules, previous, pairs, people, causes, min_cell=min_cell),
             **parts,
             "causes": make_section("causes", pd.DataFrame({"setting": causes})),
             "moves": count_moves(pairs, same_rules="rules" not in causes, min_cell=min_cell),
@@ -111,7 +107,6 @@ def count_news(
     previous: Previous,
     pairs: pd.DataFrame,
     people: pd.DataFrame,
-    people_then: pd.DataFrame,
     causes: list[str],
     *,
     min_cell: int,
@@ -137,9 +132,10 @@ def count_news(
     rows = [("viewers", came["viewers"].sum(), left["viewers"].sum(), sizes.sum())]
     companies = people[~people["free_mail"] & ~people["opted_out"]]["domain"]
     news = find_company_news(engine, companies, previous).index
+    called_then = read_people_then(engine, previous).query("to_call")
     for kind, now, then in (
         ("people", people["person"], find_people_then(engine, previous)["person"]),
-        ("to_call", people["person"][people["to_call"]], people_then.query("to_call")["person"]),
+        ("to_call", people["person"][people["to_call"]], called_then["person"]),
         ("companies", companies, companies[~companies.isin(news)]),
     ):
         new = now[~now.isin(then)]
@@ -174,6 +170,30 @@ def _tells_moves(pairs: pd.DataFrame, new: pd.Series, now: pd.Series, min_cell: 
 
 def _by_cluster(pairs: pd.DataFrame, clusters: Iterable[str], by: str = "cluster_now") -> pd.Series:
     return pairs.groupby(by)["viewers"].sum().reindex(clusters, fill_value=0).astype(int)
+
+
+def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
+    """People of the previous run: those of its CRM file, else the identified among its viewers.
+
+    Returns
+    -------
+    DataFrame
+        person, email, cluster (title), cluster_changed_on (ISO day or missing), to_call (bool).
+    """
+    columns = ["person", "email", "cluster", "cluster_changed_on", "to_call"]
+    if previous is None:
+        return pd.DataFrame(columns=columns).astype({"to_call": bool})
+    if previous.people_path and previous.people_path.is_file():
+        then = files.read_csv(previous.people_path)
+        headers = files.read_package_yaml("findings/lists.yml")["hubspot"]
+        then = then.rename(columns={header: name for name, header in headers.items()})
+        then = then[then["cluster_change"] != "left"]
+        called = then["to_call"].astype(str).str.lower() == "true"
+        then = then.assign(to_call=called, person=then["email"].str.strip().str.lower())
+    else:
+        then = find_people_then(engine, previous).assign(cluster_changed_on=None, to_call=False)
+        then["cluster"] = then["cluster"].map(previous.rules.titles)
+    return then[columns].drop_duplicates("person")
 
 
 def find_people_then(engine: Engine, previous: Previous) -> pd.DataFrame:

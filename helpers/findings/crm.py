@@ -11,40 +11,14 @@ import xlsxwriter
 
 from helpers.core import files, privacy
 from helpers.core.parameters import Window
-from helpers.findings.change import Previous, find_people_then
 from helpers.findings.opt_out import is_opted_out
-from helpers.store.engine import Engine, sql
+from helpers.store.engine import sql
 from helpers.store.rules import ClusterRules
 
-LISTS = "findings/lists.yml"  # the columns of each list and their headers
 BOM = "utf-8-sig"  # without it a spreadsheet takes the file for another encoding
 LEFT = "Left"  # a CRM keeps its value where a cell is empty, so those who left have a value too
 MOST_ROWS = 5_000  # people on a sheet; the CSV file holds everybody
 LONGEST_CELL, LONGEST_SHEET_NAME = 32_767, 31  # characters, by Excel
-
-
-def read_people_then(engine: Engine, previous: Previous | None) -> pd.DataFrame:
-    """People of the previous run: those of its CRM file, else the identified among its viewers.
-
-    Returns
-    -------
-    DataFrame
-        person, email, cluster (title), cluster_changed_on (ISO day or missing), to_call (bool).
-    """
-    columns = ["person", "email", "cluster", "cluster_changed_on", "to_call"]
-    if previous is None:
-        return pd.DataFrame(columns=columns).astype({"to_call": bool})
-    if previous.people_path and previous.people_path.is_file():
-        then = files.read_csv(previous.people_path)
-        headers = files.read_package_yaml(LISTS)["hubspot"]
-        then = then.rename(columns={header: name for name, header in headers.items()})
-        then = then[then["cluster_change"] != "left"]
-        called = then["to_call"].astype(str).str.lower() == "true"
-        then = then.assign(to_call=called, person=then["email"].str.strip().str.lower())
-    else:
-        then = find_people_then(engine, previous).assign(cluster_changed_on=None, to_call=False)
-        then["cluster"] = then["cluster"].map(previous.rules.titles)
-    return then[columns].drop_duplicates("person")
 
 
 def write_files(
@@ -67,7 +41,7 @@ def write_files(
     people : DataFrame
         Of :func:`helpers.findings.scoring.read_people`.
     people_then : DataFrame
-        Of :func:`read_people_then`.
+        Of :func:`helpers.findings.change.read_people_then`.
     opt_out : frozenset of str
         As for `people`: who left and opted out is not listed as having left.
     company_news : Series, optional
@@ -109,7 +83,7 @@ def _with_change(listed: pd.DataFrame, people_then: pd.DataFrame, window: Window
 
 def _as_text(rows: pd.DataFrame, kind: str, flags: tuple[str, str]) -> pd.DataFrame:
     """A list of that kind, every cell a text; missing is empty."""
-    headers = files.read_package_yaml(LISTS)[kind]
+    headers = files.read_package_yaml("findings/lists.yml")[kind]
     shown = rows.reindex(columns=list(headers))
     shown["to_call"] = np.where(shown["to_call"].astype(bool), *flags)
     return shown.round(1).astype("str").fillna("").rename(columns=headers)

@@ -5,8 +5,8 @@ import re
 from functools import partial
 from typing import Any
 
+from helpers.core.files import open_templates
 from helpers.core.privacy import clean_line
-from helpers.core.texts import open_templates
 from helpers.mavera import payloads
 from helpers.mavera.bill import Purchase
 from helpers.mavera.results import PersonaRow

@@ -10,8 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from helpers import plots
-from helpers.core import tables
-from helpers.core.texts import open_templates
+from helpers.core import files, tables
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -26,7 +25,7 @@ PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates; everything that is not marked safe is escaped."""
-    made = open_templates("report/templates")
+    made = files.open_templates("report/templates")
     css = made.get_template("style.css").render(light=plots.COLOURS, dark=plots.DARK)
     made.globals.update(policy=POLICY, css=Markup(css), lines=lines, cell=cell, prose=prose)
     made.globals.update(table_columns=table_columns, span=tables.span, flat=tables.flat)

@@ -31,9 +31,8 @@ def run_before(folder, sessions, visitors=()):
 
 def compare(engine, previous=None, *, min_cell=10, chosen=RULES, settings=SETTINGS, period=JUNE):
     people = scoring.read_people(engine, chosen, period)
-    then = crm.read_people_then(engine, previous)
     ours = settings | {"rules": chosen.fingerprint, "window": period.days}
-    given = {"previous": previous, "people": people, "people_then": then, "settings": ours}
+    given = {"previous": previous, "people": people, "settings": ours}
     return change.compare_runs(engine, chosen, period, **given, min_cell=min_cell)
 
 
@@ -41,7 +40,7 @@ def two_runs(folder, may, june, visitors=(), *, chosen=RULES, period=JUNE, **giv
     """The section of June's run beside one of May, over the same store."""
     previous, engine = run_before(folder, may, visitors)
     people = scoring.read_people(engine, RULES, MAY)
-    then = crm.read_people_then(engine, None)
+    then = change.read_people_then(engine, None)
     crm.write_files(folder, people, RULES, MAY, people_then=then)
     inside = [row for row in june if row["received_at"].date() >= period.start]
     now = tables(inside, earlier=may, visitors=visitors, chosen=chosen)

@@ -15,7 +15,7 @@ from viewing import finished, session, tables, visitor, window
 
 from helpers.core import files
 from helpers.findings import crm, scoring
-from helpers.findings.change import Previous
+from helpers.findings.change import Previous, read_people_then
 
 HOSTILE = "=cmd|' /C calc'!A0"
 """What a stranger types into a form."""
@@ -45,7 +45,7 @@ def write(folder, sessions, visitors, *, before=None, period=None, opt_out=froze
     if before:
         crm_file = before[0] / "crm_hubspot.csv"
         previous = Previous("2026-06-01", MAY, RULES, before[1], crm_file, {})
-    then = crm.read_people_then(engine, previous)
+    then = read_people_then(engine, previous)
     folder.mkdir(exist_ok=True)
     crm.write_files(folder, people, RULES, period, people_then=then, opt_out=opt_out)
     return {row["Email"]: row for row in rows_of(folder / "crm_hubspot.csv")}
@@ -124,7 +124,7 @@ def test_without_a_crm_file_the_clusters_of_that_runs_viewers_count(tmp_path):
 
 
 def test_headers_are_those_that_imports_match():
-    lists = files.read_package_yaml(crm.LISTS)
+    lists = files.read_package_yaml("findings/lists.yml")
     hubspot, salesforce = ({*lists[name].values()} for name in ("hubspot", "salesforce"))
     assert {"Email", "First name", "Last name", "Company name", "Job title"} <= hubspot
     assert "Country/Region" in hubspot
