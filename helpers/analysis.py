@@ -119,7 +119,8 @@ def _read_answer(
     )
     pieces = answers.split_answer(text, titles, prompts.POINTS)
     if answers.asks_back(text, pieces if titles else None):
-        content.status, content.reason = "clarifying", None if text else "Mave's answer was empty."
+        content.status = "clarifying"
+        content.reason = None if text else "Mave's answer was empty."
         return content
     sent = SentData(data)
     for piece in pieces:

@@ -97,10 +97,10 @@ def host_of(run: Run) -> ModuleType:
     return wistia
 
 
-def open_host(run: Run) -> wistia.Host:
-    """The video host of a run's account, to be closed."""
+def open_host(run: Run) -> closing[wistia.Host]:
+    """The video host of a run's account, open inside a ``with``."""
     address, token = run.address("wistia")
-    return host_of(run).Host(address, token, per_minute=run.settings.requests_per_minute)
+    return closing(host_of(run).Host(address, token, per_minute=run.settings.requests_per_minute))
 
 
 def _import(run: Run) -> Fetched:
@@ -121,7 +121,7 @@ def _fetch(run: Run) -> Fetched:
     oldest = until - timedelta(days=kept_days) if kept_days else date.min
     # A given date is never clamped; a window of the kit's own making ends where retention does.
     start = window.start if run.params.start_date else max(window.start, oldest)
-    with closing(open_host(run)) as service:
+    with open_host(run) as service:
         reader = host.SessionReader(service, store, pass_number=number, recent=recent)
         fetched.sessions = reader.facts
         try:

@@ -1,6 +1,5 @@
 """Stage 06: where viewers leave the most watched videos, and what they watch again."""
 
-from contextlib import closing
 from dataclasses import replace
 
 import pandas as pd
@@ -43,7 +42,7 @@ def fetch(run: Run) -> pd.DataFrame | None:
         return None
     with run.store.lock():
         run.store.open(run.source.identity("wistia", run.settings))
-        with closing(open_host(run)) as service:
+        with open_host(run) as service:
             try:
                 played = videos["last_at"].to_dict()
                 missing = host_of(run).fetch_engagement(service, run.store, played)

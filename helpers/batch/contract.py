@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -54,7 +53,7 @@ def compare() -> Iterator[Finding]:
     settings = settings_module.load()
     make_outputs(settings.outputs)
     run, written = visit(settings), []
-    with closing(open_host(run)) as host:
+    with open_host(run) as host:
         asked = {host.client: host_of(run).SHAPES, agent.Account(run).mavera.client: agent.SHAPES}
         for service, shapes in asked.items():
             service.DEADLINE = PATIENCE

@@ -2,7 +2,6 @@
 
 from bisect import bisect
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -99,7 +98,7 @@ def _wistia(settings: Settings) -> Iterator[str]:
     """What the token may read, and what a first pull of the account will take."""
     run, per_minute = visit(settings), settings.requests_per_minute
     start, end = run.window.start, run.window.end
-    with closing(open_host(run)) as service:
+    with open_host(run) as service:
         service.client.DEADLINE = PATIENCE
         scopes = service.scopes()
         if scopes:

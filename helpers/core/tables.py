@@ -55,9 +55,9 @@ def columns(labels: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[di
     """
     shown: dict[str, dict[str, Any]] = {}
     for key, label in labels.items():
-        base, _, end = key.rpartition("_")
-        end = end if end in ENDS else label
-        if end in ENDS and shown:
+        base, _, last = key.rpartition("_")
+        end = next((word for word in (last, label) if word in ENDS), "")
+        if end and shown:
             shown.get(base, [*shown.values()][-1])[end] = key
             continue
         values = [row[key] for row in rows if row.get(key) is not None]

@@ -64,7 +64,6 @@ class Store:
         DataError
             The store has another schema version.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         known = self._check_version().get("wistia")
         self.sessions.take_over()
         self.erased = Erased(self.folder)  # another process may have written it since
