@@ -212,8 +212,8 @@ class _Sentence:
             means = {(f.cluster, f.measure, f.kind, f.family and f.value): f for f in known[::-1]}
             known = list(means.values())
         verdict = self._look_up(figure, known, clusters)
-        # So many digits rarely agree by chance: they may be of a measure that is not named here.
-        is_precise = re.search(r"\d{3}|[1-9]\d[.,]\d", figure.text)
+        # Such digits rarely agree by chance: they may be of a measure that is not named here.
+        is_precise = re.search(r"\d\d[1-9]|[1-9]\d[.,]\d", figure.text)
         if verdict == MISSING and is_precise:
             verdict = self._look_up(figure, self.data.facts, clusters | self.they | {ALL})
         supposed = GRAMMAR["supposed"].search(self.text, left, right)
