@@ -37,7 +37,7 @@ def notebook_html(path: Path) -> Path:
     import nbformat
     from nbconvert import HTMLExporter
 
-    from helpers.report.pages import POLICY, environment, headings_in_order
+    from helpers.report import pages
 
     book, page = nbformat.read(path, as_version=4), _Page()
     exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
@@ -46,14 +46,14 @@ def notebook_html(path: Path) -> Path:
     texts = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
     title = re.search(r"^# +(.+)$", texts, re.M)
     resources = {
-        "policy": POLICY,
-        "css": environment().globals["css"],
+        "policy": pages.POLICY,
+        "css": pages.TEMPLATES.globals["css"],
         "has_title": bool(title),
         "title": re.sub(r"[*_`#]", "", title[1]).strip() if title else path.stem,
         "place": f"{path.stem}, run {path.parent.name}",
     }
     html, _ = exporter.from_notebook_node(book, resources)
-    write_text(path.with_suffix(".html"), headings_in_order(html))
+    write_text(path.with_suffix(".html"), pages.headings_in_order(html))
     return path.with_suffix(".html")
 
 

@@ -1,12 +1,10 @@
 """What all pages share: what a browser may do with them, their style, how values are written."""
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from helpers import plots
@@ -20,18 +18,8 @@ PHONE, ROW_NAME = 46, 14  # characters of a row that fit on a phone, and of its 
 HEADING = 0.85  # width of a heading's character to one of a cell
 UNIT = re.compile(r"^\[viewers\]$|, (people|sessions|viewings|plays|companies|share)$")
 PLOT_WIDTH, PLOT_HEIGHT = 1000, 200  # units of the view box of a line chart
-
-
-@functools.cache
-def environment() -> jinja2.Environment:
-    """The templates; everything that is not marked safe is escaped."""
-    made = files.open_templates("report/templates")
-    css = made.get_template("style.css").render(light=plots.COLOURS, dark=plots.DARK)
-    made.globals.update(policy=POLICY, css=Markup(css), lines=lines, cell=cell, prose=prose)
-    made.globals.update(table_columns=table_columns, span=tables.span, flat=tables.flat)
-    made.filters.update(count=count, mean=mean, dated=dated, account=account_name)
-    made.filters.update(percent=tables.whole_percent, clock=tables.clock, sentence=tables.sentence)
-    return made
+TEMPLATES = files.open_templates("report/templates")
+"""Everything that is not marked safe is escaped; what they share stands at the end."""
 
 
 def account_name(name: str | None) -> str:
@@ -126,3 +114,10 @@ def headings_in_order(html: str) -> str:
         return f"<h{above[-1][1]}"
 
     return re.sub(r"<(/?)h([1-6])(?=[\s>])", renumber, html)
+
+
+css = TEMPLATES.get_template("style.css").render(light=plots.COLOURS, dark=plots.DARK)
+TEMPLATES.globals.update(policy=POLICY, css=Markup(css), lines=lines, cell=cell, prose=prose)
+TEMPLATES.globals.update(table_columns=table_columns, span=tables.span, flat=tables.flat)
+TEMPLATES.filters.update(count=count, mean=mean, dated=dated, account=account_name)
+TEMPLATES.filters.update(percent=tables.whole_percent, clock=tables.clock, sentence=tables.sentence)

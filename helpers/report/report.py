@@ -16,7 +16,7 @@ from helpers.core.errors import ServiceError
 from helpers.core.files import read_json, write_json, write_text
 from helpers.core.folders import Manifest, describe_state, given_parameters, newest_first
 from helpers.report import data
-from helpers.report.pages import account_name, environment, headings_in_order
+from helpers.report.pages import TEMPLATES, account_name, headings_in_order
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 QUIETLY = ["--headless", "--no-pdf-header-footer", "--disable-gpu", "--no-first-run"]
@@ -51,7 +51,7 @@ def render(facts: dict[str, Any]) -> str:
     """The page of a report.json."""
     titles = {row["cluster"]: row["title"] for row in facts["clusters"]["rows"]}
     words = {"headings": data.SECTIONS, "titles": titles, "looks": plots.looks(titles)}
-    template = environment().get_template("report.html.j2")
+    template = TEMPLATES.get_template("report.html.j2")
     return headings_in_order(template.render(**facts, sections=facts, **words))
 
 
@@ -96,7 +96,7 @@ def index(outputs: Path) -> Path:
                 name = f"{place.name} ({name})"
             accounts.setdefault(name, []).append(_run_row(folder, manifest, outputs))
     page = outputs / "index.html"
-    write_text(page, environment().get_template("index.html.j2").render(accounts=accounts))
+    write_text(page, TEMPLATES.get_template("index.html.j2").render(accounts=accounts))
     return page
 
 
