@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import nh3
 from markdown_it import MarkdownIt
@@ -12,6 +12,7 @@ from helpers.core.privacy import clean_line, clean_text
 from helpers.mavera.claims import MISSING, Claim
 
 TOP = 4  # level that a text's highest heading becomes
+BOLD = 7  # level of a line in bold: below all headings
 TAGS = "p br hr h2 h3 h4 h5 h6 ul ol li strong em s code pre blockquote"
 TAGS += " table thead tbody tr th td a"
 MARKED = f'<mark class="unsupported" title="{MISSING}">'
@@ -119,13 +120,18 @@ def links(sources: object) -> list[Source]:
     return list(found.values())
 
 
-@dataclass(frozen=True)
+@dataclass
 class Piece:
     """A part of an answer under its heading; ``cluster`` is "" for what is of no cluster."""
 
-    cluster: str
-    heading: str
-    text: str
+    cluster: str = ""
+    heading: str = ""
+    depth: int = BOLD
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines).strip()
 
 
 def asks_back(text: str, pieces: list[Piece] | None) -> bool:
@@ -149,19 +155,18 @@ def split_answer(text: str, titles: dict[str, str], points: Iterable[str] = ()) 
         Headings inside of a cluster's section, at whatever level they were written.
     """
     inner = [_plain(point) for point in points]
-    pieces, cluster, level, heading, lines = [], "", 7, "", []
+    pieces = [Piece()]
     for line in text.split("\n"):
-        match = _HEADING.fullmatch(line)
+        match, last = _HEADING.fullmatch(line), pieces[-1]
         name = (match[2] or match[4] or "") if match else ""
         named = _cluster_of(name, titles)
-        depth = len(match[1] or "#" * 7) if match else 7  # bold is lowest
-        within = cluster and (depth > level or any(point in _plain(name) for point in inner))
-        if match and not within and (named or pieces):
-            pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
-            cluster, level, heading, lines = named, depth, line, []
+        depth = len(match[1]) if match and match[1] else BOLD
+        is_inner = depth > last.depth or any(point in _plain(name) for point in inner)
+        begins = match and not (last.cluster and is_inner)
+        if begins and (named or len(pieces) > 1):
+            pieces.append(Piece(named, line, depth))
         else:
-            lines.append(line)
-    pieces.append(Piece(cluster, heading, "\n".join(lines).strip()))
+            last.lines.append(line)
     return pieces
 
 

@@ -148,9 +148,9 @@ class Account:
         self.custom = {row.id: row for row in self.mavera.custom_personas()}
         return self.custom
 
-    def bought(self) -> list[Entry]:
-        """Settled purchases of personas, newest first."""
-        return self.ledger.entries(kind="persona", state=SETTLED)[::-1]
+    def bought(self, kind: str = "persona") -> list[Entry]:
+        """Settled purchases of a kind, newest first."""
+        return self.ledger.entries(kind=kind, state=SETTLED)[::-1]
 
     def adopt(self, persona: Purchase, persona_id: str) -> Entry:
         """Write down a persona that the account has and this ledger does not know."""
@@ -159,8 +159,8 @@ class Account:
 
     def kept(self, question: Purchase) -> Entry | None:
         """The purchase that was answered to a question earlier."""
-        settled = self.ledger.entries(kind=question.kind, state=SETTLED)[::-1]
-        same = (entry for entry in settled if entry.fingerprint == question.fingerprint)
+        mark = question.fingerprint
+        same = (entry for entry in self.bought(question.kind) if entry.fingerprint == mark)
         return next((entry for entry in same if entry.answer), None)
 
     # ---- one purchase
