@@ -17,7 +17,6 @@ from helpers.batch.plan import Plan, find_run, log, plan
 from helpers.core import clock, privacy, settings as settings_module
 from helpers.core.folders import REPORTED_AFTER, STAGES, new_folder, read_manifest
 from helpers.core.parameters import parse_day
-from helpers.core.settings import Settings
 from helpers.report import notebook_page, report
 from helpers.run import Run
 from helpers.sandbox.process import stop_sandboxes
@@ -113,7 +112,7 @@ def _execute(work: Plan) -> None:
             page.result()
 
 
-def _publish(settings: Settings, folder: Path) -> Path | None:
+def _publish(settings: settings_module.Settings, folder: Path) -> Path | None:
     """The report, where the stages that it is made of are done; then the scan for leaks."""
     manifest = read_manifest(folder)
     page = report.build(folder) if manifest.is_done(REPORTED_AFTER) else None
