@@ -134,7 +134,8 @@ def compare(run: Run, labels: pd.Series) -> pd.DataFrame:
     -------
     DataFrame, index cluster, columns the labels: viewers [published counts].
     """
-    clusters = viewers(run)["cluster"]
+    query = f"SELECT visitor_key, cluster FROM ({_clustered(run, None)}) ORDER BY 1"
+    clusters = run.engine.query(query).set_index("visitor_key")["cluster"]
     both = pd.crosstab(clusters, labels.reindex(clusters.index))
     counted, least = both.reindex(run.rules.names, fill_value=0), run.params.min_cell
     shown = counted.apply(lambda row: publish_parts(row, row.sum(), least, known=False), axis=1)

@@ -115,6 +115,6 @@ def _check_together(accounts: list[Account], given: dict[str, str], fail: owner.
         key = (own.mavera_base_url, own.mavera_api_key, prefix)
         if key in users:
             told = f"account {account.name} has the Mavera key of account {users[key]}, where "
-            told += "personas are found by name. Give each its own key, or a clusters file with its"
-            fail(account.line, f"{told} own name_prefix")
+            told += "personas are found by name. Give each its own key, or a clusters file "
+            fail(account.line, told + "with its own name_prefix")
         users[key] = account.name

@@ -171,7 +171,10 @@ def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
     DataError
         The file is damaged.
     """
-    return open_parquet(path).read() if path.exists() else schema.empty_table()
+    try:
+        return open_parquet(path).read() if path.exists() else schema.empty_table()
+    except (OSError, pa.ArrowException) as error:  # behind a whole footer
+        raise damaged(path, error) from None
 
 
 def read_through(path: Path) -> None:

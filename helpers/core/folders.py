@@ -1,6 +1,7 @@
 """The outputs folder, the run folders in it, and their run.json."""
 
 import contextlib
+import os
 import re
 import tempfile
 from datetime import date
@@ -137,10 +138,12 @@ def refuse_links(outputs: Path) -> None:
     What is behind it would be written, searched and deleted as if it were the kit's.
     """
     home = outputs.resolve()
-    for path in outputs.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
-            what = f"{path.relative_to(outputs)} in the outputs folder is a link out of it."
-            raise ParameterError(what, remedy="Put what it leads to into its place.")
+    # Path.rglob fails where another process deletes a folder meanwhile.
+    for folder, folders, names in os.walk(outputs):
+        for path in map(Path(folder).joinpath, (*folders, *names)):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                what = f"{path.relative_to(outputs)} in the outputs folder is a link out of it."
+                raise ParameterError(what, remedy="Put what it leads to into its place.")
 
 
 def new_folder(outputs: Path, run_date: date) -> Path:

@@ -93,9 +93,11 @@ class Bill(BaseModel):
             if cost + price <= room:
                 cost += price
                 covered.append(name)
+        if not covered:
+            return ""
         told = f"{room} credits cover {' and '.join(covered)} beside the rest, {cost} in all: "
-        told += f"-p persona_clusters '{json.dumps(covered)}'. The order is that of the clusters "
-        return f"{told}file: put the most valuable first." if covered else ""
+        told += f"-p persona_clusters '{json.dumps(covered)}'. "
+        return told + "The order is that of the clusters file: put the most valuable first."
 
     def table(self) -> pd.DataFrame:
         """item, status, credits [at most]; then the total and the balance."""

@@ -1,9 +1,12 @@
 """Files: written at once, for their owner alone; damaged ones and others' are told by name."""
 
 import os
+import shutil
 import stat
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
@@ -69,6 +72,35 @@ def test_a_damaged_file_is_told_by_name_never_read_as_empty(tmp_path, content):
         files.read_json(path)
     with pytest.raises(DataError, match="run.json is damaged"):
         files.open_parquet(path)
+
+
+def test_a_table_that_is_damaged_behind_a_whole_footer_is_told_by_name(tmp_path):
+    path, table = tmp_path / "engagement.parquet", pa.table({"second": range(10_000)})
+    files.write_parquet(path, table)
+    assert files.read_parquet(path, table.schema).equals(table)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:4] + b"\xff" * 3000 + raw[3004:])
+    with pytest.raises(DataError, match="engagement.parquet is damaged"):
+        files.read_parquet(path, table.schema)
+    assert len(files.read_parquet(tmp_path / "none.parquet", table.schema)) == 0
+
+
+def test_folders_that_go_while_links_are_looked_for_are_no_error(tmp_path, monkeypatch):
+    """Another account's run deletes its spilled and derived files in the same outputs folder."""
+    others = {"one": tmp_path / "store" / "two", "two": tmp_path / "store" / "one"}
+    for folder in others.values():
+        folder.mkdir(parents=True)
+        (folder / "part").touch()
+    is_symlink = Path.is_symlink
+
+    def other_is_deleted(path):
+        if path.name == "part":
+            shutil.rmtree(others[path.parent.name], ignore_errors=True)
+        return is_symlink(path)
+
+    monkeypatch.setattr(Path, "is_symlink", other_is_deleted)
+    folders.refuse_links(tmp_path)
+    assert len([*(tmp_path / "store").iterdir()]) == 1
 
 
 def test_every_cell_of_a_csv_is_quoted_and_ids_stay_text(tmp_path):
