@@ -70,7 +70,8 @@ def assign(run: Run) -> pd.DataFrame:
     clusters = table(run)
     run.write_csv("clusters.csv", clusters.reset_index())
     used = {"source": run.rules.source, "fingerprint": run.rules.fingerprint}
-    run.record(rules=used, clusters=clusters["viewers"].to_dict())
+    slips = run.rules.warnings()
+    run.record(rules=used, clusters=clusters["viewers"].to_dict(), warnings=slips)
     return clusters
 
 

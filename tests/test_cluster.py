@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from helpers import cluster, enrich
+from helpers.batch import summary
 from helpers.core.errors import DataError
 from helpers.run import Run
 from helpers.store import rules
@@ -92,6 +93,17 @@ def test_completion_by_videos_is_an_aggregate(clustered):
 def test_clustering_before_enriching_is_a_clear_error(bare_environment):
     with pytest.raises(DataError, match="Run 02_enrich first"):
         cluster.assign(Run.open("03_cluster", source="sandbox"))
+
+
+def test_a_slip_in_the_clusters_file_is_told_at_the_end_of_the_run(clustered, tmp_path):
+    run, _ = clustered
+    assert not [line for line in summary.tell("notices", run.folder) if "percents" in line]
+    path = tmp_path / "my.yml"
+    cluster.rules_of(run).replace("bouncers", "avg_percent_watched", 0.3).save(path)
+    slip = Run.open("03_cluster", source="sandbox", min_cell=1, clusters_file=str(path))
+    cluster.assign(slip)
+    told = "Warning: Cluster bouncers compares avg_percent_watched with 0.3: "
+    assert f"{told}percents run from 0 to 100." in summary.tell("notices", slip.folder)
 
 
 def test_other_rules_give_frame_and_table_write_nothing_and_warn_of_a_slip(clustered, tmp_path):

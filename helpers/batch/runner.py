@@ -142,7 +142,7 @@ def _fail(work: Plan, error: BaseException) -> None:
     run.record(status="failed", seconds=round(time.monotonic() - work.started, 2), error=reason)
     again = settings_module.command(f"run --resume {name}", run.settings.outputs)
     log_file = settings_module.shown(run.folder / "run.log")
-    error.add_note(f"Run {name} failed; its log is {log_file}. {GO_ON} {again}")
+    error.add_note(f"Run {name} is not finished; its log is {log_file}. {GO_ON} {again}")
     try:
         _publish(run.settings, run.folder)  # what comes after the report is an addition
         report.index(run.settings.outputs)

@@ -35,7 +35,7 @@ time.sleep(seconds)
 if status:
     write(status="failed")
     print("What. Where. Do.", file=sys.stderr)
-    print("Run x failed; its log is x. To go on with it: viewer-personas", file=sys.stderr)
+    print("Run x is not finished; its log is x. To go on with it: viewer-personas", file=sys.stderr)
     if status < 0:
         os.kill(os.getpid(), int(-status))
     sys.exit(int(status))
