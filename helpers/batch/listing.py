@@ -26,8 +26,11 @@ def numbers(manifest: Manifest) -> tuple[str, str]:
 
 
 def list_runs(outputs: Path) -> list[str]:
-    """A heading and a line for each run, newest first."""
+    """A heading and a line for each run, newest first; else where the accounts' runs are listed."""
     runs = newest_first(outputs)
+    accounts = [place for place in sorted(outputs.glob("*/")) if newest_first(place)]
+    if not runs and accounts:
+        return [f"Runs of {each.name}: `{settings.command('runs', each)}`." for each in accounts]
     if not runs:
         return [f"No runs yet. `{settings.command('run', outputs)}` makes one."]
     return align([HEAD, *(_row(folder, manifest) for folder, manifest in runs)])

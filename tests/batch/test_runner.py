@@ -213,6 +213,8 @@ def test_ctrl_c_leaves_a_failed_run_that_can_go_on(books, folder, tmp_path):
     assert manifest(folder)["status"] == "failed" and statuses(folder) == ["failed"]
     assert "--resume 2026-07-01" in caught.value.__notes__[0]
     assert "interrupted" in listing.list_runs(folder.parent)[1]
+    (line,) = listing.list_runs(folder.parents[1])  # as of run-all: an account's folder within
+    assert line.startswith(f"Runs of {folder.parent.name}: `") and "--outputs" in line
 
 
 @in_this_process
