@@ -59,7 +59,7 @@ def first_problem(error: ValidationError, kind: str) -> tuple[str, str]:
 def _number(value: Any) -> Any:
     """A number as people write it: 1,575."""
     if isinstance(value, bool):
-        raise ValueError(f"expected {WORDS['parameters']['max_credits']}")
+        raise ValueError("true and false are no numbers")
     return re.sub(r"(?<=\d)[, _](?=\d{3}(?!\d))", "", value) if isinstance(value, str) else value
 
 

@@ -86,8 +86,8 @@ def plan_personas(account: Account, rows: list[PersonaRow]) -> list[BillRow]:
 
 def _plan(account: Account, row: PersonaRow) -> str:
     if row.persona_id:
-        old = getattr(_entry_of(account, row), "facts", {})
-        changed = old and has_changed(old, facts_of(row.draft, row.numbers))
+        entry, now = _entry_of(account, row), facts_of(row.draft, row.numbers)
+        changed = entry and entry.facts and has_changed(entry.facts, now)
         return "update" if changed else "reuse"
     for entry in account.bought():
         if entry.name == row.name and entry.by == "hand" and not entry.persona_id:
