@@ -308,7 +308,7 @@ def _clustered(run: Run, rules: ClusterRules | None) -> str:
 
 def _warn(rules: ClusterRules, viewers: pd.Series) -> None:
     """Rules that match nobody or everybody are most often a slip."""
-    whom = {viewers.sum(): "every viewer", 0: "no viewer"}
+    whom = {viewers.sum(): "every viewer", 0: "no viewer"}  # of none, each has no viewer
     odd = viewers[viewers.isin(list(whom))]
     slips = [f"Cluster {name} has {whom[count]}: look at its rule." for name, count in odd.items()]
     for text in (*slips, *rules.warnings()):

@@ -133,9 +133,10 @@ class Engine:
         return self.selection.store.damage_told() if self.selection else contextlib.nullcontext()
 
     def _prepare(self, statements: str) -> None:
-        for part in parts_in(statements) - self._made if self.selection else ():
-            self._made.add(part)
-            {"sessions": self._make_sessions, "plays": self._make_plays}[part]()
+        for part in parts_in(statements) if self.selection else ():
+            if part not in self._made:  # sessions may have been made on the way to plays
+                self._made.add(part)
+                {"sessions": self._make_sessions, "plays": self._make_plays}[part]()
 
     def _make_sessions(self) -> None:
         """Make ``stored_sessions``, each with its UTC day and its place (row), and what counts."""

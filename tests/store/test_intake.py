@@ -146,6 +146,20 @@ def test_a_store_holds_what_the_file_holds_and_later_stages_are_the_same(store, 
     assert sorted(asked.query("FROM titles")["title"]) == ["Week 1: Hello, data", "Week 2: Joins"]
 
 
+def test_a_first_question_may_name_sessions_and_plays_in_any_order(store, tmp_path, monkeypatch):
+    import_sessions(store, written(tmp_path, COURSE))
+    window = Window(start="2026-03-01", end="2026-03-31", as_of="2026-04-01")
+    named = engine.parts_in  # a set: its order is another in each process
+    for reverse in (False, True):
+        monkeypatch.setattr(
+            engine, "parts_in", lambda text, way=reverse: sorted(named(text), reverse=way)
+        )
+        for path in store.derived.glob("*.parquet"):
+            path.unlink()
+        asked = engine.over_store(Settings(), store, window)
+        assert asked.query("SELECT 1 FROM plays JOIN sessions USING (visitor_key)").shape[0] > 0
+
+
 def test_a_file_read_again_changes_nothing_and_a_changed_one_takes_its_place(store, tmp_path):
     path = written(tmp_path, COURSE)
     import_sessions(store, path)
