@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from helpers.core import clock
 from helpers.core.errors import AccessError, DataError, ServiceError
-from helpers.core.files import open_parquet, write_parquet
+from helpers.core.files import read_parquet, write_parquet
 from helpers.store.facts import MediaFacts, refuse_unusable
 from helpers.store.schema import ENGAGEMENT, MEDIA_STATS, MEDIAS
 from helpers.store.store import Store
@@ -136,4 +136,4 @@ def _cells(media_id: str, curve: Engagement, length: float | None) -> list[dict[
 
 
 def _stored(path: Path) -> list[dict[str, Any]]:
-    return open_parquet(path).read().to_pylist() if path.exists() else []
+    return read_parquet(path, pa.schema([])).to_pylist()

@@ -8,7 +8,7 @@ from fetching import NOW, Served, event, media
 from pydantic import SecretStr
 
 from helpers.core import http
-from helpers.core.errors import ServiceError
+from helpers.core.errors import DataError, ServiceError
 from helpers.core.files import write_parquet
 from helpers.store.schema import MEDIAS
 from helpers.store.store import Store
@@ -62,6 +62,15 @@ def test_curves_and_figures_are_stored_and_not_read_again_until_played(reading):
         assert fetch_engagement(client, store, played) == {}
         assert len(served.log) == asked
     assert len(cells(store)) == 1004
+
+
+def test_a_damaged_table_of_cells_is_told_by_name(reading):
+    _, client, store = reading
+    fetch_engagement(client, store, PLAYED)
+    raw = store.engagement_path.read_bytes()
+    store.engagement_path.write_bytes(raw[:4] + b"\xff" * 200 + raw[204:])
+    with pytest.raises(DataError, match="engagement.parquet is damaged"):
+        fetch_engagement(client, store, PLAYED)
 
 
 def test_a_deleted_video_and_one_without_a_curve_are_told_and_not_asked_for_again(reading):
