@@ -79,7 +79,8 @@ def import_sessions(store: Store, path: str | Path) -> SessionFacts:
         As :func:`read_sessions_file`; what was stored before is kept.
     """
     table = read_sessions_file(path)
-    kept = store.without_forgotten(table).sort_by("received_at")
+    order = dict.fromkeys(["received_at", *SESSIONS.names])  # rows of one second come in any
+    kept = store.without_forgotten(table).sort_by([(name, "ascending") for name in order])
     days = pc.cast(kept["received_at"], pa.date32())
     listed = pc.unique(days).to_pylist()
     state = {"sessions_file": hashlib.sha256(repr(kept.to_pylist()).encode()).hexdigest()}
