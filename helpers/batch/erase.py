@@ -155,7 +155,7 @@ def _identify(who: str, stores: list[Store], folders: list[Path]) -> Person:
 
 def _people(path: Path) -> pd.DataFrame:
     """visitor_key, case-folded e-mail and name of a table's rows; none where it has no keys."""
-    rows = files.open_parquet(path).read(columns=IDENTITY).to_pandas()  # those that it has
+    rows = files.read_parquet(path, columns=IDENTITY).to_pandas()
     rows = rows.reindex(columns=IDENTITY).astype("str")
     rows = rows.dropna(subset="visitor_key").drop_duplicates()
     return rows.assign(email=rows["email"].str.strip().str.casefold())
@@ -197,7 +197,7 @@ def _erase_from_file(path: Path, person: Person, named: bool) -> bool:
     if path.name == "run.json" or not any(map(pattern.search, _read_texts(path))):
         return False
     if path.suffix == ".parquet":
-        table = files.open_parquet(path).read()
+        table = files.read_parquet(path)
         files.write_parquet(path, table.filter(pa.array(~_rows_of(table.to_pandas(), pattern))))
     elif path.suffix == ".csv":
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")

@@ -163,8 +163,12 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         raise damaged(path, error) from None
 
 
-def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
-    """A Parquet file, whole; a table of the schema without rows where there is none.
+def read_parquet(
+    path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None
+) -> pa.Table:
+    """A Parquet file, or those of these columns that it has.
+
+    With a schema, a file that is not there is a table without rows.
 
     Raises
     ------
@@ -172,7 +176,8 @@ def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
         The file is damaged.
     """
     try:
-        return open_parquet(path).read() if path.exists() else schema.empty_table()
+        is_there = schema is None or path.exists()
+        return open_parquet(path).read(columns) if is_there else schema.empty_table()
     except (OSError, pa.ArrowException) as error:  # behind a whole footer
         raise damaged(path, error) from None
 

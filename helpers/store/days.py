@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from helpers.core.files import damaged, open_parquet, read_json, replace_file, write_parquet
+from helpers.core import files
 from helpers.store import duck
 from helpers.store.schema import SESSIONS, columns
 
@@ -67,7 +67,7 @@ class Days:
         """Put a day in its place, whole; `facts` are kept beside its number of rows."""
         self._remove_from_months([day])
         days = json.dumps({str(day): {**facts, "rows": len(table)}})
-        write_parquet(self._path(day), table.replace_schema_metadata({"days": days}))
+        files.write_parquet(self._path(day), table.replace_schema_metadata({"days": days}))
 
     def remove(self, days: Collection[date]) -> None:
         """Remove days, each at once."""
@@ -117,11 +117,11 @@ class Days:
     def take_over(self) -> None:
         """Put the days of an earlier version, which had a folder each, into files."""
         for path in sorted(self.folder.glob("day=????-??-??/day.json")):
-            parts = [open_parquet(part).read() for part in sorted(path.parent.glob("*.parquet"))]
+            parts = [files.read_parquet(part) for part in sorted(path.parent.glob("*.parquet"))]
             day = date.fromisoformat(path.parent.name.removeprefix("day="))
             if not self._path(day).exists():  # else it was killed here
                 table = pa.concat_tables(parts or [SESSIONS.empty_table()])
-                self.write(day, table, **read_json(path))
+                self.write(day, table, **files.read_json(path))
             shutil.rmtree(path.parent)
 
     def _path(self, day: date) -> Path:
@@ -138,7 +138,7 @@ class Days:
             counted = connection.execute(f"SELECT day, count(*) FROM ({rows}) GROUP BY day")
             left = dict(counted.fetchall())
             facts = {str(day): known | {"rows": left.get(day, 0)} for day, known in days.items()}
-            with replace_file(path) as staged:
+            with files.replace_file(path) as staged:
                 connection.execute(
                     f"COPY (SELECT {', '.join(SESSIONS.names)} FROM ({rows}) ORDER BY visitor_key) "
                     f"TO {duck.quoted(staged)} (FORMAT parquet, COMPRESSION zstd, "
@@ -148,7 +148,7 @@ class Days:
 
 @lru_cache(1024)
 def _facts_of(path: Path, *_stamp: int) -> Facts:
-    text = (open_parquet(path).metadata.metadata or {}).get(b"days")
+    text = (files.open_parquet(path).metadata.metadata or {}).get(b"days")
     if text is None:
-        raise damaged(path, "the facts of its days are gone")
+        raise files.damaged(path, "the facts of its days are gone")
     return {date.fromisoformat(day): facts for day, facts in json.loads(text).items()}

@@ -122,7 +122,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    table = files.open_parquet(path).read()
+    table = files.read_parquet(path)
     names = [name.strip().lower() for name in table.column_names]
     rows = table.rename_columns(names).select([name for name in names if name in KNOWN]).to_pylist()
     texts = ({name: "" if v is None else str(v) for name, v in row.items()} for row in rows)
