@@ -66,8 +66,8 @@ class Figure:
     readings : tuple of (float, float)
         What it may stand for, with half of the last place written: 1.218 is read in two ways.
     unit : str
-        "", one of the units of ``words.yml``; a fraction is a percent in words; or trend, such as
-        "has doubled".
+        "", one of the units of ``words.yml``; a fraction is a percent in words; open, such as 0.7,
+        may be a share or some minutes; trend is "has doubled".
     hedged : bool
         Whether it stands for a number about as large: about, nearly, more than.
     """
